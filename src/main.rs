@@ -1,1 +1,3 @@
+//! The `windsock` command.
+
 fn main() {}

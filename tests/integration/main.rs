@@ -1,1 +1,3 @@
+//! One binary for every integration test: it links once.
+
 fn main() {}
