@@ -1,3 +1,8 @@
 //! windsock connects to WebSocket servers as a client and runs a script or a flow whenever a message arrives.
 
+pub mod access;
+pub mod config;
+pub mod db;
+pub mod identity;
+pub mod queue;
 pub mod types;

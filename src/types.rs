@@ -16,6 +16,18 @@ pub const MAX_PATH_BYTES: usize = 255;
 #[error("{0}")]
 pub struct Invalid(pub String);
 
+impl From<i64> for Timestamp {
+    fn from(micros: i64) -> Self {
+        Self(micros)
+    }
+}
+
+impl From<Timestamp> for i64 {
+    fn from(moment: Timestamp) -> Self {
+        moment.0
+    }
+}
+
 /// A moment in microseconds since the Unix epoch, the finest unit both databases keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(pub i64);

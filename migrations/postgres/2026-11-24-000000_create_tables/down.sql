@@ -1,0 +1,13 @@
+DROP TABLE settings;
+DROP TABLE trigger_vars;
+DROP TABLE job_logs;
+DROP TABLE completed;
+DROP TABLE queue;
+DROP TABLE triggers;
+DROP TABLE resources;
+DROP TABLE variables;
+DROP TABLE scripts;
+DROP TABLE folders;
+DROP TABLE tokens;
+DROP TABLE users;
+DROP TABLE workspaces;

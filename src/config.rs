@@ -1,0 +1,358 @@
+//! Every setting once: its flag, its environment variable, its default, its check (contract section 2).
+//!
+//! `main` parses [`Args`]; everything else reads the checked [`Config`]. No I/O here.
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+use crate::types::Invalid;
+
+/// Most jobs of one server that run at the same time; each worker is a thread with its own engines.
+const MAX_WORKERS: usize = 256;
+
+/// `windsock`: WebSocket triggers that run a script or a flow whenever a message arrives.
+#[derive(Debug, Parser)]
+#[command(name = "windsock", version, about, disable_help_subcommand = true)]
+pub struct Args {
+    /// What to do; nothing = `serve`.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The settings, the same for every command.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// What the process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Listens, serves the API and the page, runs jobs (the default)
+    Serve,
+    /// Serves a throw-away database with a built-in feed, sample scripts and triggers that already run
+    Demo,
+    /// Prints a link that logs a browser in (single use, 15 minutes)
+    LoginLink,
+}
+
+/// The flags and their environment variables, as given.
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub struct Settings {
+    /// Address to listen on [default: 127.0.0.1]
+    #[arg(long, env = "SERVER_BIND_ADDR", global = true)]
+    pub bind: Option<IpAddr>,
+    /// Port to listen on; 0 takes a free one [default: 8000]
+    #[arg(long, env = "PORT", global = true)]
+    pub port: Option<u16>,
+    /// sqlite://FILE or postgres://… [default: sqlite://windsock.db]
+    #[arg(long, env = "DATABASE_URL", global = true, hide_env_values = true)]
+    pub database_url: Option<String>,
+    /// standalone, server or worker; the last two need PostgreSQL [default: standalone]
+    #[arg(long, env = "MODE", global = true)]
+    pub mode: Option<String>,
+    /// Jobs that run at once; 0 = jobs queue [default: the number of cores]
+    #[arg(long, env = "NUM_WORKERS", global = true)]
+    pub num_workers: Option<usize>,
+    /// Address under which people reach the page
+    #[arg(long, env = "BASE_URL", global = true)]
+    pub base_url: Option<String>,
+    /// Address under which jobs reach the API [default: BASE_URL, else the listening address]
+    #[arg(long, env = "BASE_INTERNAL_URL", global = true)]
+    pub base_internal_url: Option<String>,
+    /// A token that acts as user admin in every workspace
+    #[arg(long, env = "SUPERADMIN_SECRET", global = true, hide_env_values = true)]
+    pub superadmin_secret: Option<String>,
+    /// true, or a comma list of hosts and CIDRs that triggers may connect to although they are private
+    #[arg(long, env = "ALLOW_PRIVATE_WEBSOCKET_URLS", global = true)]
+    pub allow_private_websocket_urls: Option<String>,
+    /// Proxy for ws:// connections
+    #[arg(long, env = "HTTP_PROXY", global = true, hide_env_values = true)]
+    pub http_proxy: Option<String>,
+    /// Proxy for wss:// connections
+    #[arg(long, env = "HTTPS_PROXY", global = true, hide_env_values = true)]
+    pub https_proxy: Option<String>,
+    /// Proxy for what has no other
+    #[arg(long, env = "ALL_PROXY", global = true, hide_env_values = true)]
+    pub all_proxy: Option<String>,
+    /// Hosts, domains and CIDRs that are reached without a proxy
+    #[arg(long, env = "NO_PROXY", global = true)]
+    pub no_proxy: Option<String>,
+}
+
+/// What a process takes part in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProcessMode {
+    /// Listens, serves and runs jobs.
+    Standalone,
+    /// Listens and serves.
+    Server,
+    /// Runs jobs.
+    Worker,
+}
+
+/// Where the data is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    /// A SQLite file.
+    Sqlite(PathBuf),
+    /// A PostgreSQL connection URL, as libpq reads it.
+    Postgres(String),
+}
+
+impl DatabaseUrl {
+    /// Reads `sqlite://FILE`, `postgres://…` or `postgresql://…`.
+    ///
+    /// # Errors
+    /// Another scheme, or no file.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Ok(Self::Postgres(text.to_owned()));
+        }
+        match text.strip_prefix("sqlite://") {
+            Some(file) if !file.is_empty() => Ok(Self::Sqlite(PathBuf::from(file))),
+            _ => Err(Invalid(
+                "--database-url (DATABASE_URL) must be sqlite://FILE or postgres://USER:PASSWORD@HOST/DATABASE"
+                    .to_owned(),
+            )),
+        }
+    }
+}
+
+/// The proxy settings of the environment, as given.
+#[derive(Debug, Clone, Default)]
+pub struct ProxyEnvironment {
+    /// For `ws://`.
+    pub http: Option<String>,
+    /// For `wss://`.
+    pub https: Option<String>,
+    /// For what has no other.
+    pub all: Option<String>,
+    /// What goes without.
+    pub none_for: Option<String>,
+}
+
+/// The checked settings of one process.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Address to listen on.
+    pub bind: IpAddr,
+    /// Port to listen on; 0 = any free one.
+    pub port: u16,
+    /// Where the data is.
+    pub database: DatabaseUrl,
+    /// What this process takes part in.
+    pub mode: ProcessMode,
+    /// Jobs that run at once.
+    pub num_workers: usize,
+    /// Address under which people reach the page, without a slash at its end.
+    pub base_url: Option<String>,
+    /// Address under which jobs reach the API, without a slash at its end.
+    pub base_internal_url: Option<String>,
+    /// The token of the super admin.
+    pub superadmin_secret: Option<String>,
+    /// The allow-list of private addresses, as given.
+    pub allow_private: Option<String>,
+    /// The proxies, as given.
+    pub proxies: ProxyEnvironment,
+    /// Sample data and a feed of its own.
+    pub demo: bool,
+    /// Sends every message back where a result would be sent, and makes no job of it: for conformance suites, which
+    /// talk to an echo. No flag sets it.
+    pub echo: bool,
+    /// Bounds and waits.
+    pub limits: Limits,
+}
+
+/// Bounds and waits that have one value in production; tests shorten some.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Largest body of a request: 50 MiB, Windmill's default (windmill-facts §6).
+    pub body_bytes: usize,
+    /// Messages of one trigger that may wait for their commit; past it the socket is not read.
+    pub uncommitted_messages: usize,
+    /// Bytes of those messages. At least one message of the largest size fits, so nothing can block for ever.
+    pub uncommitted_bytes: usize,
+    /// Connections to the database for requests; the queue has its own. More would only wait for the disk.
+    pub database_connections: u32,
+    /// How long a worker's claim on a job holds without renewal: a dead worker's jobs run again within 10 s.
+    pub job_lease: Duration,
+    /// How often claims are renewed and lapsed ones looked for: three tries within a lease.
+    pub job_lease_renewal: Duration,
+    /// A job that has lost this many workers fails and says so (contract section 4).
+    pub lost_workers: i32,
+    /// Longest run of a job whose script names no timeout.
+    pub job_timeout: Duration,
+    /// How long running jobs may go on after a signal to stop (contract section 2).
+    pub drain: Duration,
+    /// How often the registry compares the database with what runs; changes made here are followed at once.
+    pub reconcile: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 50 * 1024 * 1024,
+            uncommitted_messages: 10_000,
+            uncommitted_bytes: 32 * 1024 * 1024,
+            database_connections: 8,
+            job_lease: Duration::from_secs(8),
+            job_lease_renewal: Duration::from_secs(2),
+            lost_workers: 3,
+            job_timeout: Duration::from_secs(300),
+            drain: Duration::from_secs(10),
+            reconcile: Duration::from_millis(500),
+        }
+    }
+}
+
+impl Config {
+    /// Checks the settings of `args`; every error names the flag and what to do.
+    ///
+    /// # Errors
+    /// A setting that cannot be used.
+    pub fn new(args: &Args) -> Result<Self, Invalid> {
+        let given = &args.settings;
+        let database = DatabaseUrl::parse(
+            given
+                .database_url
+                .as_deref()
+                .unwrap_or("sqlite://windsock.db"),
+        )?;
+        let mode = match given.mode.as_deref().unwrap_or("standalone") {
+            "standalone" => ProcessMode::Standalone,
+            "server" => ProcessMode::Server,
+            "worker" => ProcessMode::Worker,
+            other => {
+                return Err(Invalid(format!(
+                    "--mode (MODE) must be standalone, server or worker, not '{other}'"
+                )));
+            }
+        };
+        if mode != ProcessMode::Standalone && matches!(database, DatabaseUrl::Sqlite(_)) {
+            return Err(Invalid(
+                "--mode server and worker need PostgreSQL: set --database-url (DATABASE_URL) to postgres://…, \
+                 or use --mode standalone"
+                    .to_owned(),
+            ));
+        }
+        let base_url = origin("--base-url (BASE_URL)", given.base_url.as_deref())?;
+        let base_internal_url = origin(
+            "--base-internal-url (BASE_INTERNAL_URL)",
+            given.base_internal_url.as_deref(),
+        )?;
+        if mode == ProcessMode::Worker && base_url.is_none() && base_internal_url.is_none() {
+            return Err(Invalid(
+                "a worker must know where its jobs reach the API: set --base-internal-url (BASE_INTERNAL_URL)"
+                    .to_owned(),
+            ));
+        }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let num_workers = given.num_workers.unwrap_or(cores);
+        if num_workers > MAX_WORKERS {
+            return Err(Invalid(format!(
+                "--num-workers (NUM_WORKERS) must be at most {MAX_WORKERS}, not {num_workers}"
+            )));
+        }
+        Ok(Self {
+            bind: given.bind.unwrap_or(IpAddr::from([127, 0, 0, 1])),
+            port: given.port.unwrap_or(8000),
+            database,
+            mode,
+            num_workers: if mode == ProcessMode::Server {
+                0
+            } else {
+                num_workers
+            },
+            base_url,
+            base_internal_url,
+            superadmin_secret: non_empty(given.superadmin_secret.as_ref()),
+            allow_private: non_empty(given.allow_private_websocket_urls.as_ref()),
+            proxies: ProxyEnvironment {
+                http: non_empty(given.http_proxy.as_ref()),
+                https: non_empty(given.https_proxy.as_ref()),
+                all: non_empty(given.all_proxy.as_ref()),
+                none_for: non_empty(given.no_proxy.as_ref()),
+            },
+            demo: args.command == Some(Command::Demo),
+            echo: false,
+            limits: Limits::default(),
+        })
+    }
+
+    /// Settings for a test: a SQLite file, any free port, no workers, private addresses allowed.
+    #[must_use]
+    pub fn for_test(database: DatabaseUrl) -> Self {
+        Self {
+            bind: IpAddr::from([127, 0, 0, 1]),
+            port: 0,
+            database,
+            mode: ProcessMode::Standalone,
+            num_workers: 0,
+            base_url: None,
+            base_internal_url: None,
+            superadmin_secret: Some("test".to_owned()),
+            allow_private: Some("true".to_owned()),
+            proxies: ProxyEnvironment::default(),
+            demo: false,
+            echo: false,
+            limits: Limits::default(),
+        }
+    }
+}
+
+fn non_empty(text: Option<&String>) -> Option<String> {
+    text.filter(|text| !text.trim().is_empty()).cloned()
+}
+
+/// An `http(s)://` address without a slash at its end.
+fn origin(flag: &str, text: Option<&str>) -> Result<Option<String>, Invalid> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    match url::Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
+            Ok(Some(text.trim_end_matches('/').to_owned()))
+        }
+        _ => Err(Invalid(format!(
+            "{flag} must be an address like https://windsock.example.com, not '{text}'"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(flags: &[&str]) -> Result<Config, String> {
+        let args = Args::try_parse_from(std::iter::once(&"windsock").chain(flags))
+            .map_err(|error| error.to_string())?;
+        Config::new(&args).map_err(|error| error.0)
+    }
+
+    #[test]
+    fn bad_settings_name_the_flag() {
+        for (flags, flag) in [
+            (&["--database-url", "mysql://x"][..], "--database-url"),
+            (&["--database-url", "sqlite://"], "--database-url"),
+            (&["--mode", "cluster"], "--mode"),
+            (&["--mode", "server"], "PostgreSQL"),
+            (
+                &["--mode", "worker", "--database-url", "postgres://h/d"],
+                "--base-internal-url",
+            ),
+            (&["--num-workers", "1000"], "--num-workers"),
+            (&["--base-url", "windsock.example.com"], "--base-url"),
+            (&["--port", "99999"], "--port"),
+            (&["--bind", "localhost"], "--bind"),
+        ] {
+            let error = config(flags).unwrap_err();
+            assert!(error.contains(flag), "{flags:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn settings_may_stand_before_or_behind_the_command() {
+        assert_eq!(config(&["--port", "9", "demo"]).unwrap().port, 9);
+        let behind = config(&["demo", "--port", "9", "--num-workers", "0"]).unwrap();
+        assert_eq!((behind.port, behind.num_workers, behind.demo), (9, 0, true));
+    }
+}

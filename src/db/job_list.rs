@@ -1,0 +1,403 @@
+//! Lists of jobs over `queue` and `completed`, newest or oldest id first: ids are UUIDs v7, so that order is
+//! the order in which jobs came, and every index of `completed` ends in it.
+//!
+//! Bounds on the moment of creation become bounds on the id, which keeps a page cheap with 10 million rows.
+//! Reads only; the queue's ledger writes.
+
+use std::time::Duration;
+
+use diesel::{
+    BoxableExpression,
+    dsl::sql,
+    prelude::*,
+    sql_types::{Bool, Nullable, Text},
+};
+use uuid::{Timestamp as UuidTime, Uuid};
+
+use super::{
+    Backend, Conn, DbError,
+    queue::{CompletedRow, QueueRow, RUNNING},
+    schema::{completed, job_logs, queue},
+    starts_with,
+};
+use crate::types::{JobId, Timestamp};
+
+/// Ids asked for in one query; SQLite binds at most 32,766 values.
+const IDS_PER_QUERY: usize = 1000;
+/// How far the moment in an id may be from the row's `created_at`: ids are given before the commit, and
+/// clients may bring their own, which the API holds to the same minute.
+const ID_SLACK: Duration = Duration::from_secs(120);
+
+/// Which jobs a list shows; what is none does not matter.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct JobFilter {
+    pub(crate) workspace: String,
+    pub(crate) path_exact: Option<String>,
+    pub(crate) path_start: Option<String>,
+    pub(crate) hash: Option<i64>,
+    pub(crate) kinds: Option<Vec<String>>,
+    pub(crate) created_after: Option<Timestamp>,
+    pub(crate) created_before: Option<Timestamp>,
+    pub(crate) started_after: Option<Timestamp>,
+    pub(crate) started_before: Option<Timestamp>,
+    pub(crate) trigger_kind: Option<String>,
+    pub(crate) trigger_path: Option<String>,
+    pub(crate) tag: Option<String>,
+    pub(crate) worker: Option<String>,
+    pub(crate) created_by: Option<String>,
+    pub(crate) parent_job: Option<JobId>,
+    /// Only jobs that no other job started.
+    pub(crate) without_parent: bool,
+    /// Only ended jobs with this outcome.
+    pub(crate) success: Option<bool>,
+    /// Only jobs that run, or only ones that wait.
+    pub(crate) running: Option<bool>,
+    /// Only jobs this person may see.
+    pub(crate) visible_to: Option<Visible>,
+}
+
+/// What a person without admin rights may see: own jobs, and jobs of runnables that may be read.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Visible {
+    /// The person.
+    pub(crate) username: String,
+    /// Folders that may be read.
+    pub(crate) folders: Vec<String>,
+}
+
+/// A stretch of a list.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Window {
+    pub(crate) offset: i64,
+    pub(crate) limit: i64,
+    /// Newest first.
+    pub(crate) descending: bool,
+}
+
+/// A job, ended or not.
+#[derive(Debug, Clone)]
+pub(crate) enum AnyJob {
+    Queued(QueueRow),
+    Completed(CompletedRow),
+}
+
+/// The id of the first job that could have been made at `moment`.
+fn id_at(moment: Timestamp) -> JobId {
+    let micros = u64::try_from(moment.0).unwrap_or(0);
+    let time = UuidTime::from_unix_time(micros / 1_000_000, 0, 0, 0);
+    let mut bytes = *Uuid::new_v7(time).as_bytes();
+    bytes[6..].fill(0);
+    JobId(Uuid::from_bytes(bytes))
+}
+
+/// The conditions that `queue` and `completed` share; both name the columns alike.
+macro_rules! filtered {
+    ($table:ident, $filter:expr) => {{
+        let filter: &JobFilter = $filter;
+        let mut query = $table::table
+            .filter($table::workspace_id.eq(&filter.workspace))
+            .into_boxed::<Backend>();
+        if let Some(path) = &filter.path_exact {
+            query = query.filter($table::runnable_path.eq(path));
+        }
+        if let Some(start) = &filter.path_start {
+            query = query.filter(starts_with($table::runnable_path.assume_not_null(), start));
+        }
+        if let Some(hash) = filter.hash {
+            query = query.filter($table::runnable_hash.eq(hash));
+        }
+        if let Some(kinds) = &filter.kinds {
+            query = query.filter($table::kind.eq_any(kinds));
+        }
+        if let Some(after) = filter.created_after {
+            query = query
+                .filter($table::id.ge(id_at(after.minus(ID_SLACK))))
+                .filter($table::created_at.gt(after));
+        }
+        if let Some(before) = filter.created_before {
+            query = query
+                .filter($table::id.lt(id_at(before.plus(ID_SLACK))))
+                .filter($table::created_at.lt(before));
+        }
+        if let Some(kind) = &filter.trigger_kind {
+            query = query.filter($table::trigger_kind.eq(kind));
+        }
+        if let Some(path) = &filter.trigger_path {
+            query = query.filter($table::trigger_path.eq(path));
+        }
+        if let Some(tag) = &filter.tag {
+            query = query.filter($table::tag.eq(tag));
+        }
+        if let Some(worker) = &filter.worker {
+            query = query.filter($table::worker.eq(worker));
+        }
+        if let Some(created_by) = &filter.created_by {
+            query = query.filter($table::created_by.eq(created_by));
+        }
+        if let Some(parent) = filter.parent_job {
+            query = query.filter($table::parent_job.eq(parent));
+        }
+        if filter.without_parent {
+            query = query.filter($table::parent_job.is_null());
+        }
+        if let Some(visible) = &filter.visible_to {
+            let mut any: Box<dyn BoxableExpression<$table::table, Backend, SqlType = Bool>> =
+                Box::new(
+                    $table::created_by
+                        .eq(visible.username.clone())
+                        .or($table::permissioned_as.eq(format!("u/{}", visible.username))),
+                );
+            let own = std::iter::once(format!("u/{}/", visible.username));
+            for start in own.chain(visible.folders.iter().map(|name| format!("f/{name}/"))) {
+                // A job without a path is not seen through a folder: null compares to nothing.
+                let here = $table::runnable_path
+                    .is_not_null()
+                    .and(starts_with($table::runnable_path.assume_not_null(), &start));
+                any = Box::new(any.or(here));
+            }
+            query = query.filter(any);
+        }
+        query
+    }};
+}
+
+macro_rules! queue_filtered {
+    ($filter:expr) => {{
+        let mut query = filtered!(queue, $filter);
+        if let Some(running) = $filter.running {
+            query = if running {
+                query.filter(queue::state.eq(RUNNING))
+            } else {
+                query.filter(queue::state.ne(RUNNING))
+            };
+        }
+        if let Some(after) = $filter.started_after {
+            query = query.filter(queue::started_at.gt(after));
+        }
+        if let Some(before) = $filter.started_before {
+            query = query.filter(queue::started_at.lt(before));
+        }
+        query
+    }};
+}
+
+macro_rules! completed_filtered {
+    ($filter:expr) => {{
+        let mut query = filtered!(completed, $filter);
+        // As text: SQLite does not see that a bound value is the condition of its partial index.
+        match $filter.success {
+            Some(true) => query = query.filter(sql::<Bool>("success = TRUE")),
+            Some(false) => query = query.filter(sql::<Bool>("success = FALSE")),
+            None => {}
+        }
+        if let Some(after) = $filter.started_after {
+            query = query.filter(completed::started_at.gt(after));
+        }
+        if let Some(before) = $filter.started_before {
+            query = query.filter(completed::started_at.lt(before));
+        }
+        query
+    }};
+}
+
+/// The ids of the jobs in a stretch of the queue.
+pub(crate) fn queue_ids(
+    conn: &mut Conn,
+    filter: &JobFilter,
+    window: Window,
+) -> Result<Vec<JobId>, DbError> {
+    if filter.success.is_some() {
+        return Ok(Vec::new());
+    }
+    let query = queue_filtered!(filter);
+    let query = if window.descending {
+        query.order(queue::id.desc())
+    } else {
+        query.order(queue::id.asc())
+    };
+    Ok(query
+        .select(queue::id)
+        .offset(window.offset)
+        .limit(window.limit)
+        .load(conn)?)
+}
+
+/// The ids of the jobs in a stretch of the ended ones.
+pub(crate) fn completed_ids(
+    conn: &mut Conn,
+    filter: &JobFilter,
+    window: Window,
+) -> Result<Vec<JobId>, DbError> {
+    if filter.running.is_some() {
+        return Ok(Vec::new());
+    }
+    let query = completed_filtered!(filter);
+    let query = if window.descending {
+        query.order(completed::id.desc())
+    } else {
+        query.order(completed::id.asc())
+    };
+    Ok(query
+        .select(completed::id)
+        .offset(window.offset)
+        .limit(window.limit)
+        .load(conn)?)
+}
+
+/// How many jobs that have not ended `filter` lets through.
+pub(crate) fn count_queue(conn: &mut Conn, filter: &JobFilter) -> Result<i64, DbError> {
+    Ok(queue_filtered!(filter).count().get_result(conn)?)
+}
+
+/// How many jobs in one state `filter` lets through.
+pub(crate) fn count_state(conn: &mut Conn, filter: &JobFilter, state: i32) -> Result<i64, DbError> {
+    Ok(queue_filtered!(filter)
+        .filter(queue::state.eq(state))
+        .count()
+        .get_result(conn)?)
+}
+
+/// How many ended jobs `filter` lets through.
+pub(crate) fn count_completed(conn: &mut Conn, filter: &JobFilter) -> Result<i64, DbError> {
+    Ok(completed_filtered!(filter).count().get_result(conn)?)
+}
+
+/// Jobs by id, in the order of `ids`; ids of jobs that are gone are skipped. Without `bodies` the columns
+/// `args`, `raw` and `result` come back empty: a page of 1,000 jobs may hold gigabytes of them.
+pub(crate) fn by_ids(conn: &mut Conn, ids: &[JobId], bodies: bool) -> Result<Vec<AnyJob>, DbError> {
+    let mut found = std::collections::HashMap::with_capacity(ids.len());
+    for ids in ids.chunks(IDS_PER_QUERY) {
+        // The queue first: a job moves from it to the ended ones, never back.
+        for row in queue_rows(conn, ids, bodies)? {
+            found.insert(row.id, AnyJob::Queued(row));
+        }
+        for row in completed_rows(conn, ids, bodies)? {
+            found.insert(row.id, AnyJob::Completed(row));
+        }
+    }
+    Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+}
+
+fn queue_rows(conn: &mut Conn, ids: &[JobId], bodies: bool) -> Result<Vec<QueueRow>, DbError> {
+    let query = queue::table.filter(queue::id.eq_any(ids));
+    if bodies {
+        return Ok(query.load(conn)?);
+    }
+    let columns = ((
+        queue::id,
+        queue::workspace_id,
+        queue::kind,
+        queue::runnable_path,
+        queue::runnable_hash,
+        sql::<Nullable<Text>>("NULL"),
+        sql::<Text>("'{}'"),
+        queue::preprocess,
+        queue::trigger_kind,
+        queue::trigger_path,
+        queue::created_by,
+        queue::permissioned_as,
+        queue::parent_job,
+        queue::root_job,
+        queue::flow_step_id,
+        queue::tag,
+        queue::priority,
+        queue::created_at,
+        queue::scheduled_at,
+        queue::timeout_secs,
+        queue::reply_to,
+        queue::options,
+        queue::state,
+        queue::worker,
+        queue::started_at,
+        queue::lease_until,
+        queue::lost,
+        queue::canceled_by,
+        queue::cancel_reason,
+    ),);
+    let rows: Vec<(QueueRow,)> = query.select(columns).load(conn)?;
+    Ok(rows.into_iter().map(|(row,)| row).collect())
+}
+
+fn completed_rows(
+    conn: &mut Conn,
+    ids: &[JobId],
+    bodies: bool,
+) -> Result<Vec<CompletedRow>, DbError> {
+    let query = completed::table.filter(completed::id.eq_any(ids));
+    if bodies {
+        return Ok(query.load(conn)?);
+    }
+    let columns = (
+        completed::id,
+        completed::workspace_id,
+        completed::kind,
+        completed::runnable_path,
+        completed::runnable_hash,
+        sql::<Nullable<Text>>("NULL"),
+        sql::<Text>("'{}'"),
+        completed::preprocessed,
+        completed::trigger_kind,
+        completed::trigger_path,
+        completed::created_by,
+        completed::permissioned_as,
+        completed::parent_job,
+        completed::root_job,
+        completed::flow_step_id,
+        completed::tag,
+        completed::created_at,
+        completed::started_at,
+        completed::completed_at,
+        completed::success,
+        completed::canceled_by,
+        completed::cancel_reason,
+        sql::<Text>("'null'"),
+        completed::worker,
+    );
+    Ok(query.select(columns).load(conn)?)
+}
+
+/// One job of a workspace.
+pub(crate) fn by_id(
+    conn: &mut Conn,
+    workspace: &str,
+    id: JobId,
+) -> Result<Option<AnyJob>, DbError> {
+    let queued: Option<QueueRow> = queue::table
+        .find(id)
+        .filter(queue::workspace_id.eq(workspace))
+        .first(conn)
+        .optional()?;
+    if let Some(row) = queued {
+        return Ok(Some(AnyJob::Queued(row)));
+    }
+    let ended: Option<CompletedRow> = completed::table
+        .find(id)
+        .filter(completed::workspace_id.eq(workspace))
+        .first(conn)
+        .optional()?;
+    Ok(ended.map(AnyJob::Completed))
+}
+
+/// Everything a job printed so far; its size is capped where it is written.
+pub(crate) fn logs(conn: &mut Conn, id: JobId) -> Result<String, DbError> {
+    let pieces: Vec<String> = job_logs::table
+        .filter(job_logs::job_id.eq(id))
+        .order(job_logs::piece)
+        .select(job_logs::text)
+        .load(conn)?;
+    Ok(pieces.concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_bound_moments() {
+        let id = JobId::next();
+        let now = Timestamp::now();
+        assert!(id_at(now.minus(Duration::from_secs(2))) < id);
+        assert!(id_at(now.plus(Duration::from_secs(2))) > id);
+        assert!(id_at(Timestamp(-5)) < id);
+    }
+}

@@ -1,0 +1,384 @@
+//! Tables `queue`, `completed` and `job_logs`: the hot path, written by the queue's ledger alone.
+//!
+//! Batches differ by database: SQLite takes one prepared insert a row (cached, no network), PostgreSQL takes
+//! `COPY`, the fastest way in that was measured. Where a partial index must serve, its condition stands in
+//! the query as text: SQLite does not see through a bound value. Nothing here decides; see `crate::queue`.
+
+use diesel::{
+    dsl::sql,
+    prelude::*,
+    sql_query,
+    sql_types::{BigInt, Bool, Integer, Text},
+};
+
+use super::{
+    Conn, DbError,
+    schema::{completed, job_logs, queue, scripts},
+};
+use crate::types::{JobId, Timestamp};
+
+/// `queue.state`: waits for a worker.
+pub(crate) const QUEUED: i32 = 0;
+/// `queue.state`: a worker has it.
+pub(crate) const RUNNING: i32 = 1;
+/// `queue.state`: a suspended trigger holds it.
+pub(crate) const HELD: i32 = 2;
+
+/// A job that has not ended.
+#[derive(Debug, Clone, Queryable, Selectable, Insertable, QueryableByName)]
+#[diesel(table_name = queue)]
+#[diesel(treat_none_as_default_value = false)]
+#[expect(missing_docs, reason = "the columns, as the migration explains them")]
+pub struct QueueRow {
+    pub id: JobId,
+    pub workspace_id: String,
+    pub kind: String,
+    pub runnable_path: Option<String>,
+    pub runnable_hash: Option<i64>,
+    pub raw: Option<String>,
+    pub args: String,
+    pub preprocess: bool,
+    pub trigger_kind: Option<String>,
+    pub trigger_path: Option<String>,
+    pub created_by: String,
+    pub permissioned_as: String,
+    pub parent_job: Option<JobId>,
+    pub root_job: Option<JobId>,
+    pub flow_step_id: Option<String>,
+    pub tag: Option<String>,
+    pub priority: i32,
+    pub created_at: Timestamp,
+    pub scheduled_at: Timestamp,
+    pub timeout_secs: Option<i32>,
+    pub reply_to: Option<i64>,
+    pub options: Option<String>,
+    pub state: i32,
+    pub worker: Option<String>,
+    pub started_at: Option<Timestamp>,
+    pub lease_until: Option<Timestamp>,
+    pub lost: i32,
+    pub canceled_by: Option<String>,
+    pub cancel_reason: Option<String>,
+}
+
+/// A job that has ended.
+#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[diesel(table_name = completed)]
+#[diesel(treat_none_as_default_value = false)]
+#[expect(missing_docs, reason = "the columns, as the migration explains them")]
+pub struct CompletedRow {
+    pub id: JobId,
+    pub workspace_id: String,
+    pub kind: String,
+    pub runnable_path: Option<String>,
+    pub runnable_hash: Option<i64>,
+    pub raw: Option<String>,
+    pub args: String,
+    pub preprocessed: bool,
+    pub trigger_kind: Option<String>,
+    pub trigger_path: Option<String>,
+    pub created_by: String,
+    pub permissioned_as: String,
+    pub parent_job: Option<JobId>,
+    pub root_job: Option<JobId>,
+    pub flow_step_id: Option<String>,
+    pub tag: Option<String>,
+    pub created_at: Timestamp,
+    pub started_at: Timestamp,
+    pub completed_at: Timestamp,
+    pub success: bool,
+    pub canceled_by: Option<String>,
+    pub cancel_reason: Option<String>,
+    pub result: String,
+    pub worker: Option<String>,
+}
+
+/// The version of a script that a new job runs.
+#[derive(Debug, Clone, Queryable)]
+pub(crate) struct ScriptVersion {
+    /// Its hash.
+    pub(crate) hash: i64,
+    /// `v1`, `v2`, or none when it has no preprocessor.
+    pub(crate) preprocessor: Option<String>,
+}
+
+/// The newest version of the script at `path` that is neither archived nor deleted.
+pub(crate) fn newest_script(
+    conn: &mut Conn,
+    workspace: &str,
+    path: &str,
+) -> Result<Option<ScriptVersion>, DbError> {
+    Ok(scripts::table
+        .filter(scripts::workspace_id.eq(workspace))
+        .filter(scripts::path.eq(path))
+        .filter(scripts::archived.eq(false))
+        .filter(scripts::deleted.eq(false))
+        .order((scripts::created_at.desc(), scripts::hash))
+        .select((scripts::hash, scripts::preprocessor))
+        .first(conn)
+        .optional()?)
+}
+
+/// The preprocessor of one version of a script.
+pub(crate) fn script_version(
+    conn: &mut Conn,
+    workspace: &str,
+    hash: i64,
+) -> Result<Option<ScriptVersion>, DbError> {
+    Ok(scripts::table
+        .filter(scripts::workspace_id.eq(workspace))
+        .filter(scripts::hash.eq(hash))
+        .filter(scripts::deleted.eq(false))
+        .select((scripts::hash, scripts::preprocessor))
+        .first(conn)
+        .optional()?)
+}
+
+/// Adds new jobs.
+pub(crate) fn insert(conn: &mut Conn, rows: &[QueueRow]) -> Result<(), DbError> {
+    match conn {
+        Conn::Sqlite(conn) => {
+            for row in rows {
+                diesel::insert_into(queue::table)
+                    .values(row)
+                    .execute(conn)?;
+            }
+        }
+        Conn::Postgres(conn) => {
+            diesel::copy_from(queue::table)
+                .from_insertable(rows)
+                .execute(conn)?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives `worker` up to `max` jobs that are due, until `lease_until`: by priority, then by time, then by id.
+pub(crate) fn claim(
+    conn: &mut Conn,
+    worker: &str,
+    max: usize,
+    now: Timestamp,
+    lease_until: Timestamp,
+) -> Result<Vec<QueueRow>, DbError> {
+    // Two workers must not wait for each other's rows; SQLite has one writer anyway.
+    let locking = match conn {
+        Conn::Sqlite(_) => "",
+        Conn::Postgres(_) => "FOR UPDATE SKIP LOCKED",
+    };
+    let claim = sql_query(format!(
+        "UPDATE queue SET state = {RUNNING}, worker = $1, started_at = $2, lease_until = $3 \
+         WHERE id IN (SELECT id FROM queue WHERE state = {QUEUED} AND scheduled_at <= $4 \
+                      ORDER BY priority DESC, scheduled_at, id LIMIT $5 {locking}) \
+         RETURNING *"
+    ));
+    let mut rows: Vec<QueueRow> = claim
+        .bind::<Text, _>(worker)
+        .bind::<BigInt, _>(now)
+        .bind::<BigInt, _>(lease_until)
+        .bind::<BigInt, _>(now)
+        .bind::<BigInt, _>(i64::try_from(max).unwrap_or(i64::MAX))
+        .load(conn)?;
+    // RETURNING answers in any order.
+    rows.sort_by_key(|row| (std::cmp::Reverse(row.priority), row.scheduled_at, row.id));
+    Ok(rows)
+}
+
+/// Whether a job is due at `now`.
+pub(crate) fn any_due(conn: &mut Conn, now: Timestamp) -> Result<bool, DbError> {
+    let due = queue::table
+        .filter(sql::<Bool>("state = 0"))
+        .filter(queue::scheduled_at.le(now));
+    Ok(diesel::select(diesel::dsl::exists(due)).get_result(conn)?)
+}
+
+/// Ends jobs that `worker` still holds; answers which. The others were taken from it and end elsewhere.
+pub(crate) fn finish(
+    conn: &mut Conn,
+    worker: &str,
+    rows: &[CompletedRow],
+) -> Result<Vec<JobId>, DbError> {
+    let ids = rows.iter().map(|row| row.id);
+    let held: Vec<JobId> = diesel::delete(
+        queue::table
+            .filter(queue::id.eq_any(ids))
+            .filter(queue::worker.eq(worker))
+            .filter(queue::state.eq(RUNNING)),
+    )
+    .returning(queue::id)
+    .get_results(conn)?;
+    if held.len() == rows.len() {
+        insert_completed(conn, rows)?;
+    } else {
+        let mine: Vec<CompletedRow> = rows
+            .iter()
+            .filter(|row| held.contains(&row.id))
+            .cloned()
+            .collect();
+        insert_completed(conn, &mine)?;
+    }
+    Ok(held)
+}
+
+fn insert_completed(conn: &mut Conn, rows: &[CompletedRow]) -> Result<(), DbError> {
+    match conn {
+        Conn::Sqlite(conn) => {
+            for row in rows {
+                diesel::insert_into(completed::table)
+                    .values(row)
+                    .execute(conn)?;
+            }
+        }
+        Conn::Postgres(conn) => {
+            diesel::copy_from(completed::table)
+                .from_insertable(rows)
+                .execute(conn)?;
+        }
+    }
+    Ok(())
+}
+
+/// Adds a piece of a job's logs.
+pub(crate) fn insert_log(
+    conn: &mut Conn,
+    job: JobId,
+    piece: i32,
+    text: &str,
+) -> Result<(), DbError> {
+    diesel::insert_into(job_logs::table)
+        .values((
+            job_logs::job_id.eq(job),
+            job_logs::piece.eq(piece),
+            job_logs::text.eq(text),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Keeps everything that `worker` holds until `lease_until`; one write for all of it.
+pub(crate) fn renew(
+    conn: &mut Conn,
+    worker: &str,
+    lease_until: Timestamp,
+) -> Result<usize, DbError> {
+    Ok(diesel::update(
+        queue::table
+            .filter(queue::worker.eq(worker))
+            .filter(sql::<Bool>("state = 1")),
+    )
+    .set(queue::lease_until.eq(lease_until))
+    .execute(conn)?)
+}
+
+/// Makes running jobs wait again, uncounted: their worker has not begun them.
+pub(crate) fn give_back(conn: &mut Conn, worker: &str, ids: &[JobId]) -> Result<usize, DbError> {
+    Ok(diesel::update(
+        queue::table
+            .filter(queue::id.eq_any(ids.to_vec()))
+            .filter(queue::worker.eq(worker))
+            .filter(queue::state.eq(RUNNING)),
+    )
+    .set((
+        queue::state.eq(QUEUED),
+        queue::worker.eq(None::<String>),
+        queue::lease_until.eq(None::<Timestamp>),
+        queue::started_at.eq(None::<Timestamp>),
+    ))
+    .execute(conn)?)
+}
+
+/// Takes jobs from workers whose lease ended before `now` (or, with `everybody`, from all): they wait again,
+/// one lost worker more. At most `max` at once.
+pub(crate) fn requeue_lost(
+    conn: &mut Conn,
+    now: Timestamp,
+    everybody: bool,
+    max: i64,
+) -> Result<Vec<QueueRow>, DbError> {
+    let locking = match conn {
+        Conn::Sqlite(_) => "",
+        Conn::Postgres(_) => "FOR UPDATE SKIP LOCKED",
+    };
+    let requeue = sql_query(format!(
+        "UPDATE queue SET state = {QUEUED}, worker = NULL, lease_until = NULL, started_at = NULL, lost = lost + 1 \
+         WHERE id IN (SELECT id FROM queue WHERE state = {RUNNING} AND (lease_until < $1 OR 1 = $2) \
+                      LIMIT $3 {locking}) \
+         RETURNING *"
+    ));
+    Ok(requeue
+        .bind::<BigInt, _>(now)
+        .bind::<Integer, _>(i32::from(everybody))
+        .bind::<BigInt, _>(max)
+        .load(conn)?)
+}
+
+/// Ends a job that no worker holds, whatever it waits for. Answers whether it was still there.
+pub(crate) fn end_unheld(conn: &mut Conn, row: &CompletedRow) -> Result<bool, DbError> {
+    let gone = diesel::delete(
+        queue::table
+            .filter(queue::id.eq(row.id))
+            .filter(queue::state.ne(RUNNING)),
+    )
+    .execute(conn)?;
+    if gone == 1 {
+        insert_completed(conn, std::slice::from_ref(row))?;
+    }
+    Ok(gone == 1)
+}
+
+/// The job, while it has not ended.
+pub(crate) fn find(
+    conn: &mut Conn,
+    workspace: &str,
+    id: JobId,
+) -> Result<Option<QueueRow>, DbError> {
+    Ok(queue::table
+        .filter(queue::id.eq(id))
+        .filter(queue::workspace_id.eq(workspace))
+        .select(QueueRow::as_select())
+        .first(conn)
+        .optional()?)
+}
+
+/// The job, once it has ended.
+pub(crate) fn find_completed(conn: &mut Conn, id: JobId) -> Result<Option<CompletedRow>, DbError> {
+    Ok(completed::table
+        .filter(completed::id.eq(id))
+        .select(CompletedRow::as_select())
+        .first(conn)
+        .optional()?)
+}
+
+/// Notes on a running job that somebody wants it to stop. Answers whether it runs.
+pub(crate) fn flag_canceled(
+    conn: &mut Conn,
+    id: JobId,
+    by: &str,
+    reason: Option<&str>,
+) -> Result<bool, DbError> {
+    Ok(diesel::update(
+        queue::table
+            .filter(queue::id.eq(id))
+            .filter(queue::state.eq(RUNNING)),
+    )
+    .set((queue::canceled_by.eq(by), queue::cancel_reason.eq(reason)))
+    .execute(conn)?
+        == 1)
+}
+
+/// Which of the jobs that `worker` holds somebody wants to stop.
+pub(crate) fn flagged(
+    conn: &mut Conn,
+    worker: &str,
+) -> Result<Vec<(JobId, String, Option<String>)>, DbError> {
+    Ok(queue::table
+        .filter(queue::worker.eq(worker))
+        .filter(sql::<Bool>("state = 1"))
+        .filter(queue::canceled_by.is_not_null())
+        .select((
+            queue::id,
+            queue::canceled_by.assume_not_null(),
+            queue::cancel_reason,
+        ))
+        .load(conn)?)
+}

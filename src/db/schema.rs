@@ -1,0 +1,234 @@
+// @generated automatically by Diesel CLI.
+
+diesel::table! {
+    completed (id) {
+        id -> Bytea,
+        workspace_id -> Text,
+        kind -> Text,
+        runnable_path -> Nullable<Text>,
+        runnable_hash -> Nullable<Int8>,
+        raw -> Nullable<Text>,
+        args -> Text,
+        preprocessed -> Bool,
+        trigger_kind -> Nullable<Text>,
+        trigger_path -> Nullable<Text>,
+        created_by -> Text,
+        permissioned_as -> Text,
+        parent_job -> Nullable<Bytea>,
+        root_job -> Nullable<Bytea>,
+        flow_step_id -> Nullable<Text>,
+        tag -> Nullable<Text>,
+        created_at -> Int8,
+        started_at -> Int8,
+        completed_at -> Int8,
+        success -> Bool,
+        canceled_by -> Nullable<Text>,
+        cancel_reason -> Nullable<Text>,
+        result -> Text,
+        worker -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    folders (workspace_id, name) {
+        workspace_id -> Text,
+        name -> Text,
+        display_name -> Text,
+        owners -> Text,
+        extra_perms -> Text,
+        summary -> Nullable<Text>,
+        created_by -> Text,
+        edited_at -> Int8,
+    }
+}
+
+diesel::table! {
+    job_logs (job_id, piece) {
+        job_id -> Bytea,
+        piece -> Int4,
+        text -> Text,
+    }
+}
+
+diesel::table! {
+    queue (id) {
+        id -> Bytea,
+        workspace_id -> Text,
+        kind -> Text,
+        runnable_path -> Nullable<Text>,
+        runnable_hash -> Nullable<Int8>,
+        raw -> Nullable<Text>,
+        args -> Text,
+        preprocess -> Bool,
+        trigger_kind -> Nullable<Text>,
+        trigger_path -> Nullable<Text>,
+        created_by -> Text,
+        permissioned_as -> Text,
+        parent_job -> Nullable<Bytea>,
+        root_job -> Nullable<Bytea>,
+        flow_step_id -> Nullable<Text>,
+        tag -> Nullable<Text>,
+        priority -> Int4,
+        created_at -> Int8,
+        scheduled_at -> Int8,
+        timeout_secs -> Nullable<Int4>,
+        reply_to -> Nullable<Int8>,
+        options -> Nullable<Text>,
+        state -> Int4,
+        worker -> Nullable<Text>,
+        started_at -> Nullable<Int8>,
+        lease_until -> Nullable<Int8>,
+        lost -> Int4,
+        canceled_by -> Nullable<Text>,
+        cancel_reason -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    resources (workspace_id, path) {
+        workspace_id -> Text,
+        path -> Text,
+        value -> Text,
+        resource_type -> Text,
+        description -> Text,
+        extra_perms -> Text,
+        edited_by -> Text,
+        edited_at -> Int8,
+    }
+}
+
+diesel::table! {
+    scripts (workspace_id, hash) {
+        workspace_id -> Text,
+        hash -> Int8,
+        path -> Text,
+        parent_hash -> Nullable<Int8>,
+        summary -> Text,
+        description -> Text,
+        content -> Text,
+        language -> Text,
+        kind -> Text,
+        schema_json -> Nullable<Text>,
+        preprocessor -> Nullable<Text>,
+        lock -> Nullable<Text>,
+        tag -> Nullable<Text>,
+        timeout_secs -> Nullable<Int4>,
+        dedicated_worker -> Nullable<Bool>,
+        settings -> Text,
+        created_by -> Text,
+        created_at -> Int8,
+        archived -> Bool,
+        deleted -> Bool,
+    }
+}
+
+diesel::table! {
+    settings (name) {
+        name -> Text,
+        value -> Text,
+    }
+}
+
+diesel::table! {
+    tokens (hash) {
+        hash -> Bytea,
+        prefix -> Text,
+        kind -> Text,
+        username -> Text,
+        email -> Text,
+        super_admin -> Bool,
+        label -> Nullable<Text>,
+        workspace_id -> Nullable<Text>,
+        scopes -> Nullable<Text>,
+        read_only -> Bool,
+        created_at -> Int8,
+        expires_at -> Nullable<Int8>,
+        last_used_at -> Int8,
+    }
+}
+
+diesel::table! {
+    trigger_vars (workspace_id, trigger_path, name) {
+        workspace_id -> Text,
+        trigger_path -> Text,
+        name -> Text,
+        value -> Text,
+    }
+}
+
+diesel::table! {
+    triggers (workspace_id, path) {
+        workspace_id -> Text,
+        path -> Text,
+        script_path -> Text,
+        is_flow -> Bool,
+        url -> Text,
+        mode -> Text,
+        filters -> Text,
+        filter_logic -> Text,
+        initial_messages -> Nullable<Text>,
+        url_runnable_args -> Nullable<Text>,
+        can_return_message -> Bool,
+        can_return_error_result -> Bool,
+        heartbeat -> Nullable<Text>,
+        error_handler_path -> Nullable<Text>,
+        error_handler_args -> Nullable<Text>,
+        retry -> Nullable<Text>,
+        permissioned_as -> Text,
+        labels -> Text,
+        extra_perms -> Text,
+        options -> Text,
+        edited_by -> Text,
+        edited_at -> Int8,
+        version -> Int8,
+        server_id -> Nullable<Text>,
+        last_server_ping -> Nullable<Int8>,
+        error -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    users (workspace_id, username) {
+        workspace_id -> Text,
+        username -> Text,
+        email -> Text,
+        is_admin -> Bool,
+        operator -> Bool,
+        disabled -> Bool,
+        created_at -> Int8,
+    }
+}
+
+diesel::table! {
+    variables (workspace_id, path) {
+        workspace_id -> Text,
+        path -> Text,
+        value -> Text,
+        is_secret -> Bool,
+        description -> Text,
+        extra_perms -> Text,
+        edited_by -> Text,
+        edited_at -> Int8,
+    }
+}
+
+diesel::table! {
+    workspaces (id) {
+        id -> Text,
+        name -> Text,
+        owner -> Text,
+        created_at -> Int8,
+    }
+}
+
+diesel::joinable!(folders -> workspaces (workspace_id));
+diesel::joinable!(resources -> workspaces (workspace_id));
+diesel::joinable!(scripts -> workspaces (workspace_id));
+diesel::joinable!(triggers -> workspaces (workspace_id));
+diesel::joinable!(users -> workspaces (workspace_id));
+diesel::joinable!(variables -> workspaces (workspace_id));
+
+diesel::allow_tables_to_appear_in_same_query!(
+    completed, folders, job_logs, queue, resources, scripts, tokens, triggers, users, variables,
+    workspaces,
+);

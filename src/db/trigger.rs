@@ -1,0 +1,268 @@
+//! Table `triggers`: what is to be listened to, and what became of it.
+//!
+//! The API writes settings and lets `version` grow; the registry of the server that listens writes
+//! `server_id`, `last_server_ping` and `error` and leaves `version` alone.
+
+use diesel::prelude::*;
+use serde_json::{Map, Value};
+
+use super::{Conn, DbError, schema::triggers};
+use crate::types::Timestamp;
+
+/// A trigger.
+#[derive(Debug, Clone, Queryable, Insertable, AsChangeset)]
+#[diesel(table_name = triggers, primary_key(workspace_id, path), treat_none_as_null = true)]
+#[expect(missing_docs, reason = "the columns, as the migration explains them")]
+pub struct TriggerRow {
+    pub workspace_id: String,
+    pub path: String,
+    pub script_path: String,
+    pub is_flow: bool,
+    pub url: String,
+    pub mode: String,
+    pub filters: String,
+    pub filter_logic: String,
+    pub initial_messages: Option<String>,
+    pub url_runnable_args: Option<String>,
+    pub can_return_message: bool,
+    pub can_return_error_result: bool,
+    pub heartbeat: Option<String>,
+    pub error_handler_path: Option<String>,
+    pub error_handler_args: Option<String>,
+    pub retry: Option<String>,
+    pub permissioned_as: String,
+    pub labels: String,
+    pub extra_perms: String,
+    pub options: String,
+    pub edited_by: String,
+    pub edited_at: Timestamp,
+    pub version: i64,
+    pub server_id: Option<String>,
+    pub last_server_ping: Option<Timestamp>,
+    pub error: Option<String>,
+}
+
+impl TriggerRow {
+    /// Puts settings as `TriggerSpec` writes them into their columns; what has none goes into `options`.
+    pub(crate) fn set_settings(&mut self, mut fields: Map<String, Value>) {
+        let mut take = |name: &str| fields.remove(name);
+        let text = |value: Option<Value>| match value {
+            Some(Value::String(text)) => Some(text),
+            _ => None,
+        };
+        let flag = |value: Option<Value>| value.as_ref().and_then(Value::as_bool) == Some(true);
+        let json = |value: Option<Value>| value.map(|value| value.to_string());
+        self.script_path = text(take("script_path")).unwrap_or_default();
+        self.is_flow = flag(take("is_flow"));
+        self.url = text(take("url")).unwrap_or_default();
+        self.filters = json(take("filters")).unwrap_or_else(|| "[]".to_owned());
+        self.filter_logic = text(take("filter_logic")).unwrap_or_default();
+        self.initial_messages = json(take("initial_messages"));
+        self.url_runnable_args = json(take("url_runnable_args"));
+        self.can_return_message = flag(take("can_return_message"));
+        self.can_return_error_result = flag(take("can_return_error_result"));
+        self.heartbeat = json(take("heartbeat"));
+        self.error_handler_path = text(take("error_handler_path"));
+        self.error_handler_args = json(take("error_handler_args"));
+        self.retry = json(take("retry"));
+        self.options = Value::Object(fields).to_string();
+    }
+
+    /// The settings as `TriggerSpec::from_json` reads them.
+    #[must_use]
+    pub fn settings(&self) -> Map<String, Value> {
+        let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
+        let mut fields = match parsed(&self.options) {
+            Value::Object(options) => options,
+            _ => Map::new(),
+        };
+        let some = |text: &Option<String>| text.as_deref().map(parsed);
+        let texts = |text: &str| Some(Value::from(text));
+        for (name, value) in [
+            ("script_path", texts(&self.script_path)),
+            ("is_flow", Some(self.is_flow.into())),
+            ("url", texts(&self.url)),
+            ("filters", Some(parsed(&self.filters))),
+            ("filter_logic", texts(&self.filter_logic)),
+            ("initial_messages", some(&self.initial_messages)),
+            ("url_runnable_args", some(&self.url_runnable_args)),
+            ("can_return_message", Some(self.can_return_message.into())),
+            (
+                "can_return_error_result",
+                Some(self.can_return_error_result.into()),
+            ),
+            ("heartbeat", some(&self.heartbeat)),
+            (
+                "error_handler_path",
+                self.error_handler_path.as_deref().and_then(texts),
+            ),
+            ("error_handler_args", some(&self.error_handler_args)),
+            ("retry", some(&self.retry)),
+        ] {
+            if let Some(value) = value {
+                fields.insert(name.to_owned(), value);
+            }
+        }
+        fields
+    }
+}
+
+/// Which triggers a list shows.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TriggerFilter {
+    /// Only triggers of the runnable at this path.
+    pub(crate) script_path: Option<String>,
+    /// Only triggers of flows, or only of scripts.
+    pub(crate) is_flow: Option<bool>,
+    /// Trigger paths that begin so.
+    pub(crate) path_start: Option<String>,
+}
+
+/// What a server says of a trigger it listens to (or stopped listening to: no `server_id`).
+#[derive(Debug, Clone)]
+pub struct LiveState {
+    /// The trigger's workspace.
+    pub workspace: String,
+    /// The trigger's path.
+    pub path: String,
+    /// The server that listens.
+    pub server_id: Option<String>,
+    /// Why it is not connected; none while healthy.
+    pub error: Option<String>,
+}
+
+/// The trigger at that path.
+///
+/// # Errors
+/// The database gives no answer.
+pub fn by_path(
+    conn: &mut Conn,
+    workspace: &str,
+    path: &str,
+) -> Result<Option<TriggerRow>, DbError> {
+    Ok(triggers::table
+        .find((workspace, path))
+        .first(conn)
+        .optional()?)
+}
+
+/// Every trigger that is not disabled, in all workspaces.
+///
+/// # Errors
+/// The database gives no answer.
+pub fn list_wanted(conn: &mut Conn) -> Result<Vec<TriggerRow>, DbError> {
+    Ok(triggers::table
+        .filter(triggers::mode.ne("disabled"))
+        .order((triggers::workspace_id, triggers::path))
+        .load(conn)?)
+}
+
+/// The triggers of a workspace, the one edited last first.
+pub(crate) fn list(
+    conn: &mut Conn,
+    workspace: &str,
+    filter: &TriggerFilter,
+) -> Result<Vec<TriggerRow>, DbError> {
+    let mut query = triggers::table
+        .filter(triggers::workspace_id.eq(workspace))
+        .into_boxed();
+    if let Some(script_path) = &filter.script_path {
+        query = query.filter(triggers::script_path.eq(script_path));
+    }
+    if let Some(is_flow) = filter.is_flow {
+        query = query.filter(triggers::is_flow.eq(is_flow));
+    }
+    if let Some(start) = &filter.path_start {
+        query = query.filter(super::starts_with(triggers::path, start));
+    }
+    Ok(query
+        .order((triggers::edited_at.desc(), triggers::path))
+        .load(conn)?)
+}
+
+/// How many triggers run the runnable at a path.
+pub(crate) fn count_of_runnable(
+    conn: &mut Conn,
+    workspace: &str,
+    (script_path, is_flow): (&str, bool),
+) -> Result<i64, DbError> {
+    Ok(triggers::table
+        .filter(triggers::workspace_id.eq(workspace))
+        .filter(triggers::script_path.eq(script_path))
+        .filter(triggers::is_flow.eq(is_flow))
+        .count()
+        .get_result(conn)?)
+}
+
+/// Adds a trigger.
+pub(crate) fn insert(conn: &mut Conn, row: &TriggerRow) -> Result<(), DbError> {
+    diesel::insert_into(triggers::table)
+        .values(row)
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Replaces the trigger at `path` by `row`, which may have another path; answers whether it was there.
+pub(crate) fn update(conn: &mut Conn, path: &str, row: &TriggerRow) -> Result<bool, DbError> {
+    let one = triggers::table.find((&row.workspace_id, path));
+    let set = (triggers::path.eq(&row.path), row);
+    Ok(diesel::update(one).set(set).execute(conn)? > 0)
+}
+
+/// Changes a trigger's mode and nothing else; answers whether it was there. `error` stays or is replaced.
+///
+/// # Errors
+/// The database gives no answer.
+pub fn set_mode(
+    conn: &mut Conn,
+    (workspace, path): (&str, &str),
+    mode: crate::types::Mode,
+    error: Option<&str>,
+) -> Result<bool, DbError> {
+    let set = (
+        triggers::mode.eq(mode.as_str()),
+        triggers::error.eq(error),
+        triggers::version.eq(triggers::version + 1),
+    );
+    let one = triggers::table.find((workspace, path));
+    Ok(diesel::update(one).set(set).execute(conn)? > 0)
+}
+
+/// Removes the trigger at that path; answers whether it was there.
+pub(crate) fn delete(conn: &mut Conn, workspace: &str, path: &str) -> Result<bool, DbError> {
+    Ok(diesel::delete(triggers::table.find((workspace, path))).execute(conn)? > 0)
+}
+
+/// Writes what this server says of its triggers, in one transaction; triggers that are gone are skipped.
+///
+/// # Errors
+/// The database gives no answer; nothing is written then.
+pub fn set_live_state(
+    conn: &mut Conn,
+    states: &[LiveState],
+    now: Timestamp,
+) -> Result<(), DbError> {
+    super::transaction(conn, |conn| {
+        for state in states {
+            let set = (
+                triggers::server_id.eq(&state.server_id),
+                triggers::last_server_ping.eq(state.server_id.as_ref().map(|_| now)),
+                triggers::error.eq(&state.error),
+            );
+            let one = triggers::table.find((&state.workspace, &state.path));
+            diesel::update(one).set(set).execute(conn)?;
+        }
+        Ok(())
+    })
+}
+
+/// Workspace, path and version of every trigger that wants to listen.
+///
+/// # Errors
+/// The database gives no answer.
+pub(crate) fn wanted_versions(conn: &mut Conn) -> Result<Vec<(String, String, i64)>, DbError> {
+    Ok(triggers::table
+        .filter(triggers::mode.ne("disabled"))
+        .select((triggers::workspace_id, triggers::path, triggers::version))
+        .load(conn)?)
+}

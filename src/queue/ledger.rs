@@ -1,0 +1,222 @@
+//! Actor `Ledger`: the one writer of the jobs tables in this process. Everybody who pushes, claims, finishes
+//! or cancels sends it an [`Op`] through [`super::Queue`] and waits for the answer.
+//!
+//! Group commit without a timer: what came in while the last transaction ran goes into the next one, and
+//! a lone operation is committed at once. So one `fdatasync` serves many messages under load, and a quiet
+//! system adds no wait. How much can wait is bounded by those who wait for an answer: a trigger by its
+//! permits, a worker by its slots, a request by the server's connections.
+//!
+//! When the database is away, pushes and results stay here and are tried again; nobody is told that
+//! something is done before it is.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Supervised, WrapFuture,
+};
+use tokio::sync::oneshot;
+
+use super::{
+    Job, NewJob, Outcome, QueueError, Stored,
+    commit::{self, Done},
+    shared::Shared,
+};
+use crate::{
+    config::Limits,
+    db::{Conn, Pool},
+    types::JobId,
+};
+
+/// Rows in one transaction: more would not commit cheaper (stack: flat from 1,000 on) but make others wait.
+const ROWS_PER_COMMIT: usize = 2_000;
+/// First and longest wait before a failed commit is tried again.
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// Something to be written, and who waits for it.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Submit(
+    pub(super) Op,
+    pub(super) oneshot::Sender<Result<Done, QueueError>>,
+);
+
+/// What can be written.
+#[derive(Debug)]
+pub(super) enum Op {
+    /// Adds jobs, and the values that their messages stored.
+    Push(Vec<NewJob>, Option<Stored>),
+    /// Takes up to so many that are due.
+    Claim(usize),
+    /// Ends jobs this process holds.
+    Finish(Vec<(Arc<Job>, Arc<Outcome>)>),
+    /// Puts back jobs this process holds.
+    GiveBack(Vec<JobId>),
+    /// Adds a piece to a job's logs.
+    Log(JobId, i32, String),
+    /// Cancels a job.
+    Cancel {
+        workspace: String,
+        id: JobId,
+        by: String,
+        reason: Option<String>,
+    },
+    /// Keeps the leases of this process, takes those that lapsed, looks for wishes to cancel.
+    Upkeep { everybody: bool },
+}
+
+impl Op {
+    /// How many rows it writes, at least about.
+    fn rows(&self) -> usize {
+        match self {
+            Self::Push(jobs, _) => jobs.len(),
+            Self::Finish(jobs) => jobs.len(),
+            Self::GiveBack(ids) => ids.len(),
+            Self::Claim(max) => *max,
+            Self::Log(..) | Self::Cancel { .. } | Self::Upkeep { .. } => 1,
+        }
+    }
+
+    /// Whether it must not get lost when the database is away; the others are asked for again.
+    fn must_stay(&self) -> bool {
+        match self {
+            Self::Push(..) | Self::Finish(_) | Self::Log(..) => true,
+            Self::Claim(_) | Self::GiveBack(_) | Self::Cancel { .. } | Self::Upkeep { .. } => false,
+        }
+    }
+}
+
+/// An operation and who waits for it.
+pub(super) type Waiting = (Op, oneshot::Sender<Result<Done, QueueError>>);
+
+/// See the file's documentation.
+pub struct Ledger {
+    pool: Pool,
+    limits: Limits,
+    shared: Arc<Shared>,
+    waiting: VecDeque<Waiting>,
+    /// Its own connection; away while a transaction runs, or when there is none.
+    conn: Option<Conn>,
+    committing: bool,
+    retry: Duration,
+}
+
+impl Ledger {
+    /// A ledger on a connection of its own, opened with its first commit.
+    #[must_use]
+    pub(super) fn new(pool: Pool, limits: Limits, shared: Arc<Shared>) -> Self {
+        Self {
+            pool,
+            limits,
+            shared,
+            waiting: VecDeque::new(),
+            conn: None,
+            committing: false,
+            retry: RETRY.0,
+        }
+    }
+}
+
+impl Actor for Ledger {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        // With SQLite this is the only process: what runs according to the file belongs to a dead one.
+        let everybody = self.pool.is_sqlite();
+        self.upkeep(everybody, ctx);
+        ctx.run_interval(self.limits.job_lease_renewal, |ledger, ctx| {
+            ledger.upkeep(false, ctx);
+        });
+    }
+}
+
+impl Supervised for Ledger {
+    fn restarting(&mut self, _: &mut Self::Context) {
+        self.conn = None;
+        self.committing = false;
+    }
+}
+
+impl Handler<Submit> for Ledger {
+    type Result = ();
+
+    fn handle(&mut self, Submit(op, answer): Submit, ctx: &mut Self::Context) {
+        self.waiting.push_back((op, answer));
+        self.commit(ctx);
+    }
+}
+
+impl Ledger {
+    fn upkeep(&mut self, everybody: bool, ctx: &mut Context<Self>) {
+        let waits = |(op, _): &Waiting| matches!(op, Op::Upkeep { .. });
+        if everybody || !self.waiting.iter().any(waits) {
+            let (answer, _) = oneshot::channel();
+            self.waiting.push_back((Op::Upkeep { everybody }, answer));
+            self.commit(ctx);
+        }
+    }
+
+    /// Takes what waits into one transaction, unless one runs.
+    fn commit(&mut self, ctx: &mut Context<Self>) {
+        if self.committing || self.waiting.is_empty() {
+            return;
+        }
+        self.committing = true;
+        let mut batch = Vec::new();
+        let mut rows = 0;
+        while let Some(next) = self.waiting.front() {
+            if !batch.is_empty() && rows + next.0.rows() > ROWS_PER_COMMIT {
+                break;
+            }
+            rows += next.0.rows();
+            batch.extend(self.waiting.pop_front());
+        }
+        let (conn, pool, shared) = (
+            self.conn.take(),
+            self.pool.clone(),
+            Arc::clone(&self.shared),
+        );
+        let limits = self.limits.clone();
+        let work = actix_rt::task::spawn_blocking(move || {
+            commit::run(conn, &pool, &shared, &limits, batch)
+        });
+        ctx.spawn(
+            work.into_actor(self)
+                .map(|result, ledger, ctx| match result {
+                    Ok(result) => ledger.committed(result, ctx),
+                    Err(_) => {
+                        log::error!(
+                            "the thread that commits jobs died; its operations are dropped"
+                        );
+                        ledger.committing = false;
+                        ledger.commit(ctx);
+                    }
+                }),
+        );
+    }
+
+    fn committed(&mut self, result: commit::Committed, ctx: &mut Context<Self>) {
+        self.conn = result.conn;
+        let Some(error) = result.failure else {
+            self.retry = RETRY.0;
+            self.shared.database_is(None);
+            self.committing = false;
+            self.commit(ctx);
+            return;
+        };
+        self.shared.database_is(Some(error.to_string()));
+        for waiting in result.undone.into_iter().rev() {
+            if waiting.0.must_stay() {
+                self.waiting.push_front(waiting);
+            } else {
+                let away = crate::db::DbError::Unreachable(error.to_string());
+                // Whoever asked may have gone.
+                let _ = waiting.1.send(Err(QueueError::Database(away)));
+            }
+        }
+        ctx.run_later(self.retry, |ledger, ctx| {
+            ledger.committing = false;
+            ledger.commit(ctx);
+        });
+        self.retry = (self.retry * 2).min(RETRY.1);
+    }
+}

@@ -1,0 +1,317 @@
+//! THE SEAM between listening and running: jobs go in durably, come out leased, end once.
+//!
+//! [`Queue`] is the handle everybody holds. Every write to the jobs tables of this process goes through the
+//! `ledger`, which puts whatever waits into one transaction. Who moves which state:
+//! `push` → queued (or held) · `claim` → running, leased to a worker · `finish` → completed ·
+//! a lapsed lease → queued again, failed after three lost workers · `cancel` → completed, or a flag the
+//! worker sees. What a user may count on: contract section 4.
+
+mod commit;
+mod job;
+mod ledger;
+mod shared;
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use actix::{Addr, Message, Recipient, Supervisor};
+use tokio::sync::{Notify, broadcast, oneshot};
+
+use self::{
+    commit::Done,
+    ledger::{Op, Submit},
+    shared::Shared,
+};
+pub use self::{
+    job::{
+        Args, Finished, Job, JobEvent, JobState, NewJob, Outcome, PRIORITY_CONNECT, Runnable,
+        Stored, kind_of,
+    },
+    ledger::Ledger,
+    shared::Cancellation,
+};
+use crate::{
+    config::Limits,
+    db::{self, DbError, Pool},
+    types::JobId,
+};
+
+/// How often a job that another process may run is looked for by those who wait for its end.
+const POLL_ELSEWHERE: Duration = Duration::from_millis(200);
+/// How long a request waits for its own write: past it the caller is told, not kept.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Tells whoever holds the connections which jobs ended that owe an answer.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct JobFinished(pub Vec<Finished>);
+
+/// Why the queue did not take or give something.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// The job itself was refused; nothing of it was kept.
+    #[error("the job was refused: {0}")]
+    Refused(String),
+    /// The database gave no answer.
+    #[error(transparent)]
+    Database(#[from] DbError),
+    /// The process is stopping.
+    #[error("the queue is closed: windsock is stopping")]
+    Closed,
+    /// No answer within the time given.
+    #[error("no answer from the database within {0:?}")]
+    TooSlow(Duration),
+}
+
+/// What became of a wish to cancel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Canceled {
+    /// It had not started: it is completed as canceled.
+    BeforeItRan,
+    /// It runs: its worker has been told.
+    WhileRunning,
+    /// It had ended already.
+    TooLate,
+    /// There is no such job in the workspace.
+    NotFound,
+}
+
+/// The handle to the queue. Cheap to clone; every clone is the same queue.
+#[derive(Clone)]
+pub struct Queue {
+    ledger: Addr<Ledger>,
+    pool: Pool,
+    shared: Arc<Shared>,
+}
+
+impl Queue {
+    /// Starts the ledger on the thread of `arbiter`; `worker` is the name this process holds jobs under.
+    #[must_use]
+    pub fn start(
+        pool: Pool,
+        limits: Limits,
+        worker: String,
+        arbiter: &actix_rt::ArbiterHandle,
+    ) -> Self {
+        let shared = Arc::new(Shared::new(worker));
+        let (ledger_pool, ledger_shared) = (pool.clone(), Arc::clone(&shared));
+        let ledger = Supervisor::start_in_arbiter(arbiter, move |_| {
+            Ledger::new(ledger_pool, limits, ledger_shared)
+        });
+        Self {
+            ledger,
+            pool,
+            shared,
+        }
+    }
+
+    async fn submit(&self, op: Op) -> Result<Done, QueueError> {
+        let (answer, done) = oneshot::channel();
+        self.ledger
+            .send(Submit(op, answer))
+            .await
+            .map_err(|_| QueueError::Closed)?;
+        done.await.map_err(|_| QueueError::Closed)?
+    }
+
+    /// Adds jobs; they are committed when this returns. While the database is away it waits: whoever
+    /// must not, puts a timeout around it ([`Queue::push_soon`]).
+    ///
+    /// # Errors
+    /// The jobs themselves were refused (an id that stands already), or windsock is stopping.
+    pub async fn push(&self, jobs: Vec<NewJob>) -> Result<(), QueueError> {
+        self.submit(Op::Push(jobs, None)).await.map(|_| ())
+    }
+
+    /// Adds the jobs of a trigger's messages together with what those messages stored: both or neither.
+    ///
+    /// # Errors
+    /// As [`Queue::push`].
+    pub async fn push_storing(&self, jobs: Vec<NewJob>, stored: Stored) -> Result<(), QueueError> {
+        self.submit(Op::Push(jobs, Some(stored))).await.map(|_| ())
+    }
+
+    /// Adds jobs for a request, which is told when the database does not answer within 20 s.
+    ///
+    /// # Errors
+    /// As [`Queue::push`], and [`QueueError::TooSlow`]: the jobs may then still be committed later.
+    pub async fn push_soon(&self, jobs: Vec<NewJob>) -> Result<(), QueueError> {
+        tokio::time::timeout(REQUEST_TIMEOUT, self.push(jobs))
+            .await
+            .map_err(|_| QueueError::TooSlow(REQUEST_TIMEOUT))?
+    }
+
+    /// Takes up to `max` jobs that are due; this process holds them until it finishes them or dies.
+    ///
+    /// # Errors
+    /// The database gave no answer, or windsock is stopping.
+    pub async fn claim(&self, max: usize) -> Result<Vec<Job>, QueueError> {
+        match self.submit(Op::Claim(max)).await? {
+            Done::Claimed(jobs) => Ok(jobs),
+            Done::Pushed | Done::Written | Done::Canceled(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Ends jobs this process holds; their results are committed when this returns. A job that was taken
+    /// from this process meanwhile (its lease lapsed) is left to whoever has it now.
+    ///
+    /// # Errors
+    /// windsock is stopping.
+    pub async fn finish(&self, done: Vec<(Job, Outcome)>) -> Result<(), QueueError> {
+        let done = done
+            .into_iter()
+            .map(|(job, outcome)| (Arc::new(job), Arc::new(outcome)))
+            .collect();
+        self.submit(Op::Finish(done)).await.map(|_| ())
+    }
+
+    /// Puts back jobs this process holds and has not begun.
+    ///
+    /// # Errors
+    /// The database gave no answer; the jobs come back when their lease lapses.
+    pub async fn give_back(&self, ids: Vec<JobId>) -> Result<(), QueueError> {
+        self.submit(Op::GiveBack(ids)).await.map(|_| ())
+    }
+
+    /// Adds a piece to the logs of a running job; pieces count from [`Queue::first_piece`] upwards.
+    ///
+    /// # Errors
+    /// The piece stands already, or windsock is stopping.
+    pub async fn append_log(&self, id: JobId, piece: i32, text: String) -> Result<(), QueueError> {
+        self.submit(Op::Log(id, piece, text)).await.map(|_| ())
+    }
+
+    /// The number of the first log piece of this run of `job`; the last one belongs to [`Queue::finish`].
+    #[must_use]
+    pub fn first_piece(job: &Job) -> i32 {
+        job.lost.saturating_mul(commit::PIECES_PER_RUN)
+    }
+
+    /// Cancels a job: at once when it waits, through its worker when it runs.
+    ///
+    /// # Errors
+    /// The database gave no answer.
+    pub async fn cancel(
+        &self,
+        workspace: &str,
+        id: JobId,
+        by: &str,
+        reason: Option<String>,
+    ) -> Result<Canceled, QueueError> {
+        let cancel = Op::Cancel {
+            workspace: workspace.to_owned(),
+            id,
+            by: by.to_owned(),
+            reason,
+        };
+        match self.submit(cancel).await? {
+            Done::Canceled(canceled) => Ok(canceled),
+            Done::Pushed | Done::Written | Done::Claimed(_) => Ok(Canceled::NotFound),
+        }
+    }
+
+    /// Waits for the end of a job. Call it before the job is pushed and nothing is missed; the future
+    /// starts to watch when it is made, not when it is polled.
+    ///
+    /// # Errors
+    /// The database gave no answer (PostgreSQL), or windsock is stopping.
+    pub fn wait(&self, id: JobId) -> impl Future<Output = Result<Finished, QueueError>> + use<> {
+        let (sender, here) = oneshot::channel();
+        self.shared
+            .waiters
+            .lock()
+            .entry(id)
+            .or_default()
+            .push(sender);
+        let mut waiting = Waiter {
+            shared: Arc::clone(&self.shared),
+            id,
+            here,
+        };
+        let pool = self.pool.clone();
+        async move {
+            loop {
+                let ended = tokio::time::timeout(POLL_ELSEWHERE, &mut waiting.here);
+                if let Ok(ended) = ended.await {
+                    return ended.map_err(|_| QueueError::Closed);
+                }
+                if !pool.is_sqlite() {
+                    let found = pool
+                        .run(move |conn| db::queue::find_completed(conn, id))
+                        .await?;
+                    if let Some(row) = found {
+                        return Ok(commit::finished(row));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether a job is due.
+    ///
+    /// # Errors
+    /// The database gave no answer.
+    pub async fn any_due(&self) -> Result<bool, QueueError> {
+        let now = crate::types::Timestamp::now();
+        Ok(self
+            .pool
+            .run(move |conn| db::queue::any_due(conn, now))
+            .await?)
+    }
+
+    /// Rings after each commit that made jobs ready.
+    #[must_use]
+    pub fn ready(&self) -> Arc<Notify> {
+        Arc::clone(&self.shared.ready)
+    }
+
+    /// News of jobs in this process, for people who watch.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<JobEvent> {
+        self.shared.events.subscribe()
+    }
+
+    /// Running jobs of this process that somebody wants to stop; repeated until they have stopped.
+    #[must_use]
+    pub fn cancellations(&self) -> broadcast::Receiver<Cancellation> {
+        self.shared.cancellations.subscribe()
+    }
+
+    /// Sends the results that owe an answer on a connection to `recipient`, once they are committed.
+    pub fn send_replies_to(&self, recipient: Recipient<JobFinished>) {
+        *self.shared.replies.lock() = Some(recipient);
+    }
+
+    /// The name this process holds jobs under.
+    #[must_use]
+    pub fn worker(&self) -> &str {
+        &self.shared.worker
+    }
+
+    /// Why jobs cannot be committed at the moment, if so.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.shared.failure.lock().clone()
+    }
+}
+
+/// Takes its entry out of the waiters when nobody waits any more.
+struct Waiter {
+    shared: Arc<Shared>,
+    id: JobId,
+    here: oneshot::Receiver<Finished>,
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        self.here.close();
+        let mut waiters = self.shared.waiters.lock();
+        if let Some(senders) = waiters.get_mut(&self.id) {
+            senders.retain(|sender| !sender.is_closed());
+            if senders.is_empty() {
+                waiters.remove(&self.id);
+            }
+        }
+    }
+}
