@@ -6,3 +6,4 @@ pub mod db;
 pub mod identity;
 pub mod queue;
 pub mod types;
+pub mod wire;
