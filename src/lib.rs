@@ -5,5 +5,6 @@ pub mod config;
 pub mod db;
 pub mod identity;
 pub mod queue;
+pub mod trigger;
 pub mod types;
 pub mod wire;

@@ -1,0 +1,40 @@
+//! THE DATA PLANE, IN: from a trigger's row to committed jobs, and back to the socket with their results.
+//!
+//! [`spec`] holds what an owner configured and compiles it; [`filter`] and [`template`] are what it compiles to. These
+//! are pure. `setup` joins them with the row. [`Registry`] makes what runs equal to the rows and owns every `socket`;
+//! a socket dials through `handshake` (`connector`, `guard`, `proxy`, `tls`, `refusal`), decides with
+//! `filter_pool`, and hands on to the queue. `reply` finds the socket of a result, `status` shows it all.
+//!
+//! Others send [`Reconcile`] and [`StopAll`], and read the [`Board`]. What runs a job is not known here.
+
+mod attempt;
+mod connector;
+pub mod filter;
+mod filter_pool;
+mod guard;
+mod handshake;
+mod proxy;
+mod rate;
+mod refusal;
+mod registry;
+mod reply;
+mod save;
+mod setup;
+mod socket;
+pub mod spec;
+pub mod status;
+pub mod template;
+mod tls;
+
+pub use self::{
+    attempt::{ConnectError, Stage, Step},
+    connector::{AddressCheck, Dialer},
+    filter_pool::FilterPool,
+    rate::Rates,
+    registry::{Exhausted, Reconcile, Registry, StopAll, Threads, Trial},
+    reply::{Connections, Replies},
+    save::check_at_save,
+    setup::Setup,
+    socket::Common,
+    status::{Board, Dropped, Live, Sample, Tail, TriggerState, TriggerStatus, Verdict},
+};

@@ -1,0 +1,97 @@
+//! Actor `Replies`: takes finished jobs that owe an answer to the socket their message came from.
+//!
+//! The queue sends it [`JobFinished`] after the results are committed; sockets register their connections
+//! in [`Connections`]. A result whose connection is gone is counted, never sent on another one.
+
+use std::{collections::HashMap, sync::Arc};
+
+use actix::{Actor, Context, Handler, Message, Recipient, Supervised};
+use parking_lot::Mutex;
+use rand::RngExt;
+
+use super::status::Board;
+use crate::queue::{Finished, JobFinished};
+
+/// A result for the peer of a connection.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Reply {
+    /// The connection it belongs to.
+    pub connection: i64,
+    /// The job.
+    pub finished: Finished,
+}
+
+/// Open connections of this process by their number. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Connections(Arc<Mutex<HashMap<i64, Recipient<Reply>>>>);
+
+impl Connections {
+    /// Registers a new connection; its number is unique over all servers and restarts (63 random bits).
+    #[must_use]
+    pub fn open(&self, socket: Recipient<Reply>) -> i64 {
+        let number = rand::rng().random_range(1..i64::MAX);
+        self.0.lock().insert(number, socket);
+        number
+    }
+
+    /// Takes the connection out: its results are undeliverable from now on.
+    pub fn close(&self, number: i64) {
+        self.0.lock().remove(&number);
+    }
+
+    fn get(&self, number: i64) -> Option<Recipient<Reply>> {
+        self.0.lock().get(&number).cloned()
+    }
+}
+
+/// See the file's documentation.
+pub struct Replies {
+    connections: Connections,
+    board: Board,
+}
+
+impl Replies {
+    /// Passes results on to `connections`; counts on `board` what finds none.
+    #[must_use]
+    pub fn new(connections: Connections, board: Board) -> Self {
+        Self { connections, board }
+    }
+}
+
+impl Actor for Replies {
+    type Context = Context<Self>;
+}
+
+impl Supervised for Replies {}
+
+impl Handler<JobFinished> for Replies {
+    type Result = ();
+
+    fn handle(&mut self, JobFinished(jobs): JobFinished, _: &mut Self::Context) {
+        for finished in jobs {
+            let Some(connection) = finished.job.reply_to else {
+                continue;
+            };
+            let path = finished.job.trigger_path.clone().unwrap_or_default();
+            let workspace = finished.job.workspace_id.clone();
+            let reply = Reply {
+                connection,
+                finished,
+            };
+            let sent = match self.connections.get(connection) {
+                // As many as jobs have ended; the socket takes each in microseconds.
+                Some(socket) => {
+                    socket.connected() && {
+                        socket.do_send(reply);
+                        true
+                    }
+                }
+                None => false,
+            };
+            if !sent && let Some(live) = self.board.get(&workspace, &path) {
+                live.reply_undeliverable.add(1);
+            }
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! One attempt to connect: variables, URL, handshake. Also the runnables a connection waits for.
+//!
+//! Nothing here belongs to an actor: the attempt is a future that its socket may drop at any moment.
+
+use std::{sync::Arc, time::Duration};
+
+use actix_codec::Framed;
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::{
+    Common,
+    line::Io,
+    talk::{Variables, Vars},
+};
+use crate::{
+    access,
+    db::{DbError, vars},
+    trigger::{
+        handshake::{self, Request},
+        setup::Setup,
+        spec::{PemSource, RunnableRef, UrlSource, check_url, result_text},
+        template::Values,
+        tls::TlsSettings,
+    },
+    types::{ObjectPath, Timestamp},
+    wire::{self, Codec, Offer},
+};
+
+/// How long a runnable for a URL, a first message or an answer may take, waiting for a worker included
+/// (contract section 4).
+const RUNNABLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A connection that stands.
+pub(super) struct Opened {
+    pub(super) framed: Framed<Box<dyn Io>, Codec>,
+    /// What `$var:` references stand for on this connection.
+    pub(super) variables: Variables,
+    /// What conversation rules have stored.
+    pub(super) vars: Vars,
+}
+
+/// Why an attempt failed, and how long the server asked to be left alone.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) text: String,
+    pub(super) retry_after: Option<Duration>,
+    /// What the server said, in its own words: for who tries it out, not for a status or a log.
+    answer: Option<String>,
+}
+
+impl Failure {
+    fn new(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            retry_after: None,
+            answer: None,
+        }
+    }
+
+    /// The text with the server's own words.
+    pub(super) fn with_answer(self) -> String {
+        match self.answer {
+            Some(answer) => format!("{}; it said: {answer}", self.text),
+            None => self.text,
+        }
+    }
+}
+
+impl From<DbError> for Failure {
+    fn from(error: DbError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+/// Connects. `vars` are the stored values, when they are known already.
+pub(super) async fn open(
+    common: Common,
+    setup: Arc<Setup>,
+    vars: Option<Vars>,
+) -> Result<Opened, Failure> {
+    let variables = read_variables(&common, &setup).await?;
+    let vars = match vars {
+        Some(vars) => vars,
+        None => read_vars(&common, &setup).await?,
+    };
+    let values = Values {
+        vars: Some(&vars),
+        now_ms: Timestamp::now().0 / 1_000,
+        variables: Some(&variables),
+        ..Values::default()
+    };
+    let url = match &setup.plan.url {
+        UrlSource::Text(template) => template
+            .render(&values)
+            .map_err(|error| Failure::new(format!("url: {error}")))?,
+        UrlSource::Runnable(runnable) => {
+            let live = common.board.entry(&setup.workspace, &setup.path);
+            let what = format!("waits for {} to return the WebSocket URL", runnable.path);
+            live.waits_for(Some(&what));
+            run(&common, &setup, runnable, runnable.args.clone())
+                .await
+                .map_err(|failure| Failure::new(format!("url: {}", failure.text)))?
+        }
+    };
+    let url = check_url(&url).map_err(|error| Failure::new(format!("url: {error}")))?;
+    wait_for_turn(&common, &setup, &url).await;
+    let request = request(&setup, url, &values, &variables)?;
+    let connected = handshake::connect(&common.dialer, request, None)
+        .await
+        .map_err(|error| Failure {
+            retry_after: error.retry_after,
+            text: error.to_string(),
+            answer: error.body,
+        })?;
+    let answered = connected.extensions.iter().map(String::as_bytes);
+    let deflate = wire::negotiate(Some(&Offer::default()), answered)
+        .map_err(|error| Failure::new(format!("handshake: {error}")))?;
+    let codec = Codec::client(setup.plan.max_message_bytes, deflate);
+    let framed = connected
+        .framed
+        .into_map_io(|io| Box::new(io) as Box<dyn Io>);
+    Ok(Opened {
+        framed: wire::attach(framed, codec),
+        variables,
+        vars,
+    })
+}
+
+async fn read_variables(common: &Common, setup: &Setup) -> Result<Variables, Failure> {
+    let wanted: Vec<ObjectPath> = setup.plan.variables().into_iter().collect();
+    if wanted.is_empty() {
+        return Ok(Variables::new());
+    }
+    let (workspace, reader) = (
+        setup.workspace.to_string(),
+        setup.permissioned_as.to_string(),
+    );
+    let read = common
+        .pool
+        .run(move |conn| access::read_variables(conn, &workspace, &reader, &wanted))
+        .await?;
+    read.map_err(Failure::new)
+}
+
+async fn read_vars(common: &Common, setup: &Setup) -> Result<Vars, Failure> {
+    let (workspace, path) = (setup.workspace.to_string(), setup.path.to_string());
+    let stored = common
+        .pool
+        .run(move |conn| vars::of_trigger(conn, &workspace, &path))
+        .await?;
+    let parsed = stored.into_iter().filter_map(|(name, json)| {
+        // What was stored was JSON; a row that is not any more is as good as none.
+        let value = serde_json::value::RawValue::from_string(json).ok()?;
+        Some((name, value))
+    });
+    Ok(parsed.collect())
+}
+
+async fn wait_for_turn(common: &Common, setup: &Setup, url: &Url) {
+    if let (Some(rate), Some(host)) = (setup.plan.connect_rate, url.host_str()) {
+        let turn = common.rates.take_turn(host, rate);
+        if !turn.is_zero() {
+            let live = common.board.entry(&setup.workspace, &setup.path);
+            live.waits_for(Some("waits for its turn (connect_rate)"));
+            tokio::time::sleep(turn).await;
+        }
+    }
+}
+
+fn request(
+    setup: &Setup,
+    url: Url,
+    values: &Values<'_>,
+    variables: &Variables,
+) -> Result<Request, Failure> {
+    let plan = &setup.plan;
+    let mut headers = Vec::with_capacity(plan.headers.len());
+    for (name, template) in &plan.headers {
+        let value = template
+            .render(values)
+            .map_err(|error| Failure::new(format!("headers.{name}: {error}")))?;
+        headers.push((name.clone(), value));
+    }
+    let pem = |source: &Option<PemSource>| {
+        source.as_ref().and_then(|source| match source {
+            PemSource::Text(text) => Some(text.clone()),
+            PemSource::Variable(path) => variables.get(path).cloned(),
+        })
+    };
+    let tls = TlsSettings {
+        ca_pem: pem(&plan.tls.ca),
+        client_cert_pem: pem(&plan.tls.client_cert),
+        client_key_pem: pem(&plan.tls.client_key),
+    };
+    Ok(Request {
+        url,
+        headers,
+        subprotocols: plan.subprotocols.clone(),
+        extensions: Some(Offer::default().header()),
+        tls: (tls != TlsSettings::default()).then_some(tls),
+        proxy: plan.proxy.clone(),
+    })
+}
+
+/// Runs a runnable before all triggered jobs and answers the text its result stands for.
+pub(super) fn run(
+    common: &Common,
+    setup: &Setup,
+    runnable: &RunnableRef,
+    args: Map<String, Value>,
+) -> impl Future<Output = Result<String, Failure>> + use<> {
+    let path = runnable.path.clone();
+    let job = setup.connect_job(path.as_str(), runnable.is_flow, &args);
+    let (id, workspace) = (job.id, Arc::clone(&setup.workspace));
+    let queue = common.queue.clone();
+    async move {
+        let run = async {
+            let end = queue.wait(id);
+            queue.push(vec![job]).await?;
+            end.await
+        };
+        let Ok(ended) = tokio::time::timeout(RUNNABLE_TIMEOUT, run).await else {
+            let reason = Some("its connection has stopped waiting for it".to_owned());
+            // It may have ended just now; then there is nothing to cancel.
+            let _ = queue.cancel(&workspace, id, "windsock", reason).await;
+            let secs = RUNNABLE_TIMEOUT.as_secs();
+            return Err(Failure::new(format!(
+                "{path} gave no result within {secs} s: is a worker running?"
+            )));
+        };
+        let finished = ended.map_err(|error| Failure::new(error.to_string()))?;
+        let result = &finished.outcome.result;
+        if !finished.outcome.success {
+            let error: Value = serde_json::from_str(result).unwrap_or(Value::Null);
+            let message = error["error"]["message"].as_str().unwrap_or("no message");
+            return Err(Failure::new(format!("{path} failed: {message}")));
+        }
+        result_text(result).ok_or_else(|| Failure::new(format!("{path} returned null")))
+    }
+}

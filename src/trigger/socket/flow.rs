@@ -1,0 +1,258 @@
+//! A text message's way through the socket: rules, quick reject, filter, commit, and what follows a commit.
+
+use std::sync::Arc;
+
+use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+use super::{
+    Phase, Socket,
+    intake::{Accepted, After},
+};
+use crate::{
+    queue::{NewJob, QueueError, Stored},
+    trigger::{
+        filter_pool::{Candidate, Decide},
+        reply::Reply,
+        spec::result_text,
+        status::Verdict,
+    },
+    types::{Mode, Timestamp},
+    wire::Outgoing,
+};
+
+impl Socket {
+    /// A whole text message.
+    pub(super) fn text(&mut self, text: &str, ctx: &mut Context<Self>) {
+        let now = Timestamp::now();
+        self.live.message(text.len(), now);
+        let heard = self.hear(text, ctx);
+        if self.trial.is_some() {
+            return;
+        }
+        if self.common.echo {
+            self.echo(Outgoing::Text(text.into()), ctx);
+            return;
+        }
+        if heard.handled {
+            self.live.handled.add(1);
+            self.show(text, Verdict::Handled, now);
+        } else if self.setup.plan.filter.accepts_everything() {
+            self.live.matched.add(1);
+            self.show(text, Verdict::Matched, now);
+            self.intake.accept(candidate(text, now), heard.after);
+            self.pause_when_full();
+            self.commit(ctx);
+            return;
+        } else if !self.setup.plan.filter.rejects_quickly(text) {
+            self.intake.candidate(candidate(text, now), heard.after);
+            self.pause_when_full();
+            self.decide(ctx);
+            return;
+        } else {
+            self.live.unmatched.add(1);
+            self.show(text, Verdict::Unmatched, now);
+        }
+        if !heard.after.is_nothing() {
+            self.intake.only_after(heard.after);
+            self.commit(ctx);
+        }
+    }
+
+    /// A binary message as base64: no JSON, so filters want it only when there are none.
+    pub(super) fn accept_binary(&mut self, bytes: &[u8], now: Timestamp, ctx: &mut Context<Self>) {
+        let text = STANDARD.encode(bytes);
+        if self.setup.plan.filter.accepts_everything() {
+            self.live.matched.add(1);
+            self.show(&text, Verdict::Matched, now);
+            let candidate = Candidate {
+                text,
+                at: now,
+                is_base64: true,
+            };
+            self.intake.accept(candidate, After::default());
+            self.pause_when_full();
+            self.commit(ctx);
+        } else {
+            self.live.unmatched.add(1);
+            self.show(&text, Verdict::Unmatched, now);
+        }
+    }
+
+    fn show(&self, text: &str, verdict: Verdict, now: Timestamp) {
+        if self.live.is_tailed() {
+            self.common.board.sample(&self.live, text, verdict, now);
+        }
+    }
+
+    /// Stops reading while too much waits for its commit; TCP pushes back on the sender.
+    pub(super) fn pause_when_full(&mut self) {
+        if self.intake.is_full()
+            && let Phase::Open(open) = &self.phase
+        {
+            open.line.pause();
+        }
+    }
+
+    fn read_on(&mut self) {
+        if self.intake.has_room()
+            && !self.stopping
+            && let Phase::Open(open) = &mut self.phase
+            && open.line.is_paused()
+        {
+            // The clocks stood still meanwhile (contract section 4).
+            let now = tokio::time::Instant::now();
+            open.heard = now;
+            open.messaged = now;
+            self.talk.expected = self.talk.expected.map(|_| now);
+            open.line.resume();
+        }
+    }
+
+    /// Sends the next batch to the filter's thread, unless one is there.
+    fn decide(&mut self, ctx: &mut Context<Self>) {
+        let Some((messages, slots)) = self.intake.next_to_decide() else {
+            return;
+        };
+        let setup = Arc::clone(&self.setup);
+        let messages = Arc::new(messages);
+        let request = self.filter.send(Decide {
+            setup: Arc::clone(&setup),
+            messages: Arc::clone(&messages),
+        });
+        ctx.spawn(request.into_actor(self).map(move |answer, socket, ctx| {
+            // The filter's thread died: decide here, rather than lose the batch.
+            let verdicts = answer.unwrap_or_else(|_| {
+                let decide = |message: &Candidate| setup.plan.filter.matches(&message.text);
+                messages.iter().map(decide).collect()
+            });
+            let messages = Arc::try_unwrap(messages).unwrap_or_else(|shared| shared.to_vec());
+            for (message, wanted) in messages.iter().zip(&verdicts) {
+                let verdict = if *wanted {
+                    Verdict::Matched
+                } else {
+                    Verdict::Unmatched
+                };
+                socket.show(&message.text, verdict, message.at);
+            }
+            let count = verdicts.len();
+            let wanted = socket.intake.decided(messages, &verdicts, slots);
+            socket.live.matched.add(wanted as u64);
+            socket.live.unmatched.add((count - wanted) as u64);
+            socket.commit(ctx);
+            socket.decide(ctx);
+            socket.read_on();
+        }));
+    }
+
+    /// Sends the next batch to the queue, unless one is there.
+    pub(super) fn commit(&mut self, ctx: &mut Context<Self>) {
+        let Some(batch) = self.intake.next_to_commit() else {
+            return;
+        };
+        let reply_to = match &self.phase {
+            Phase::Open(open)
+                if self.setup.spec.can_return_message && self.setup.mode == Mode::Enabled =>
+            {
+                Some(open.number)
+            }
+            Phase::Open(_) | Phase::Idle | Phase::Attempting(_) | Phase::Waiting(_) => None,
+        };
+        let mut jobs: Vec<NewJob> = Vec::with_capacity(batch.len());
+        let (mut sets, mut afters, mut bytes) = (Vec::new(), Vec::new(), 0);
+        for Accepted { message, mut after } in batch {
+            if let Some(message) = message {
+                bytes += message.text.len();
+                jobs.push(self.setup.job(message, reply_to));
+            }
+            sets.append(&mut after.sets);
+            if !after.sends.is_empty() {
+                afters.push(after);
+            }
+        }
+        let count = jobs.len();
+        let stored = Stored {
+            workspace: Arc::clone(&self.setup.workspace),
+            path: Arc::clone(&self.setup.path),
+            values: sets,
+        };
+        let queue = self.common.queue.clone();
+        let push = async move {
+            match (count, stored.values.is_empty()) {
+                (0, true) => Ok(()),
+                (_, true) => queue.push(jobs).await,
+                (_, false) => queue.push_storing(jobs, stored).await,
+            }
+        };
+        ctx.spawn(push.into_actor(self).map(move |pushed, socket, ctx| {
+            socket.pushed(pushed, (count, bytes), afters, ctx);
+        }));
+    }
+
+    fn pushed(
+        &mut self,
+        pushed: Result<(), QueueError>,
+        (count, bytes): (usize, usize),
+        afters: Vec<After>,
+        ctx: &mut Context<Self>,
+    ) {
+        self.intake.committed(count, bytes);
+        match pushed {
+            Ok(()) => {
+                self.live.enqueued.add(count as u64);
+                for after in afters {
+                    self.send_on(after.connection, after.sends, ctx);
+                }
+            }
+            // They stay `pending` in the counters: nothing is called enqueued that is not committed.
+            Err(error) => log::error!(
+                trigger = &*self.setup.path, messages = count; "messages were not committed: {error}"
+            ),
+        }
+        self.commit(ctx);
+        self.read_on();
+    }
+
+    fn send_on(&mut self, connection: i64, texts: Vec<String>, ctx: &mut Context<Self>) {
+        for text in texts {
+            let is_same = matches!(&self.phase, Phase::Open(open) if open.number == connection);
+            if is_same {
+                self.send(Outgoing::Text(text.into()), ctx);
+            }
+        }
+    }
+
+    /// Sends a message back as if it were its own result.
+    pub(super) fn echo(&mut self, message: Outgoing, ctx: &mut Context<Self>) {
+        self.live.handled.add(1);
+        self.send(message, ctx);
+    }
+
+    /// Sends a job's result back, when the trigger says so and its connection still stands.
+    pub(super) fn reply(&mut self, reply: &Reply, ctx: &mut Context<Self>) {
+        let is_same = matches!(&self.phase, Phase::Open(open) if open.number == reply.connection);
+        let outcome = &reply.finished.outcome;
+        if !outcome.success && !self.setup.spec.can_return_error_result {
+            return;
+        }
+        let Some(text) = result_text(&outcome.result) else {
+            return;
+        };
+        if !is_same {
+            self.live.reply_undeliverable.add(1);
+        } else if self.send(Outgoing::Text(text.into()), ctx) {
+            self.live.replied.add(1);
+        } else {
+            self.live.reply_failed.add(1);
+        }
+    }
+}
+
+/// A copy of a text message: a slice would keep its whole read block alive while it waits.
+fn candidate(text: &str, at: Timestamp) -> Candidate {
+    Candidate {
+        text: text.to_owned(),
+        at,
+        is_base64: false,
+    }
+}

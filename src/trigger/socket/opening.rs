@@ -1,0 +1,146 @@
+//! [`Opening`]: the first messages of a connection, each after the one before was written (contract section 4).
+
+use std::sync::Arc;
+
+use actix::{ActorFutureExt, AsyncContext, Context, SpawnHandle, WrapFuture};
+
+use super::{End, HEALTHY, Phase, Socket, connect, talk::Variables};
+use crate::{trigger::spec::FirstStep, types::Mode, wire::close_code};
+
+/// Where the first messages are.
+pub(super) struct Opening {
+    variables: Variables,
+    /// The step that comes next or is under way.
+    step: usize,
+    under_way: UnderWay,
+}
+
+enum UnderWay {
+    /// Nothing: the next step may begin.
+    Nothing,
+    /// The step's text is being written.
+    Writing,
+    /// The step's runnable runs.
+    Running,
+    /// The step waits for a message, at most until this timer.
+    Awaiting(SpawnHandle),
+    /// All steps are done.
+    Done,
+}
+
+impl Opening {
+    pub(super) fn new(variables: Variables) -> Self {
+        Self {
+            variables,
+            step: 0,
+            under_way: UnderWay::Nothing,
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self.under_way, UnderWay::Done)
+    }
+
+    pub(super) fn variables(&self) -> &Variables {
+        &self.variables
+    }
+}
+
+impl Socket {
+    /// Begins the next step, or listens when there is none.
+    pub(super) fn next_step(&mut self, ctx: &mut Context<Self>) {
+        let setup = Arc::clone(&self.setup);
+        let Phase::Open(open) = &mut self.phase else {
+            return;
+        };
+        let number = open.number;
+        match setup.plan.first.get(open.opening.step) {
+            None => {
+                open.opening.under_way = UnderWay::Done;
+                if self.trial.is_some() {
+                    self.trial_over(Ok(()), ctx);
+                    return;
+                }
+                self.live.listening(setup.mode == Mode::Suspended);
+                let healthy = ctx.run_later(HEALTHY, |socket, _| {
+                    socket.attempt = 0;
+                    socket.live.healthy();
+                });
+                if let Phase::Open(open) = &mut self.phase {
+                    open.healthy = Some(healthy);
+                }
+            }
+            Some(FirstStep::Send(template)) => match self.render(template, None) {
+                Ok(text) => self.write_step(text, ctx),
+                Err(error) => self.step_failed(&error, ctx),
+            },
+            Some(FirstStep::SendResult(runnable)) => {
+                open.opening.under_way = UnderWay::Running;
+                let run = connect::run(&self.common, &setup, runnable, runnable.args.clone());
+                ctx.spawn(run.into_actor(self).map(move |result, socket, ctx| {
+                    if !socket.is_connection(number) {
+                        return;
+                    }
+                    match result {
+                        Ok(text) => socket.write_step(text, ctx),
+                        Err(failure) => socket.step_failed(&failure.text, ctx),
+                    }
+                }));
+            }
+            Some(FirstStep::Await { timeout, .. }) => {
+                let secs = timeout.as_secs();
+                let timer = ctx.run_later(*timeout, move |socket, ctx| {
+                    if socket.is_connection(number) {
+                        socket.step_failed(&format!("no such message within {secs} s"), ctx);
+                    }
+                });
+                open.opening.under_way = UnderWay::Awaiting(timer);
+            }
+        }
+    }
+
+    fn write_step(&mut self, text: String, ctx: &mut Context<Self>) {
+        if let Phase::Open(open) = &mut self.phase {
+            open.opening.under_way = UnderWay::Writing;
+        }
+        self.say(text, ctx);
+    }
+
+    /// Everything said so far has left: a step that was being written is done.
+    pub(super) fn written(&mut self, ctx: &mut Context<Self>) {
+        if let Phase::Open(open) = &mut self.phase
+            && matches!(open.opening.under_way, UnderWay::Writing)
+        {
+            open.opening.step += 1;
+            open.opening.under_way = UnderWay::Nothing;
+            self.next_step(ctx);
+        }
+    }
+
+    /// A message came: the step that waits for one like it is done.
+    pub(super) fn awaited(&mut self, text: &str, ctx: &mut Context<Self>) {
+        let setup = Arc::clone(&self.setup);
+        if let Phase::Open(open) = &mut self.phase
+            && let UnderWay::Awaiting(timer) = open.opening.under_way
+            && let Some(FirstStep::Await { on, .. }) = setup.plan.first.get(open.opening.step)
+            && on.matches(text)
+        {
+            ctx.cancel_future(timer);
+            open.opening.step += 1;
+            open.opening.under_way = UnderWay::Nothing;
+            self.next_step(ctx);
+        }
+    }
+
+    fn step_failed(&mut self, error: &str, ctx: &mut Context<Self>) {
+        let Phase::Open(open) = &self.phase else {
+            return;
+        };
+        let text = format!("initial_messages[{}]: {error}", open.opening.step);
+        self.closed(End::ours(close_code::NORMAL), &text, ctx);
+    }
+
+    fn is_connection(&self, number: i64) -> bool {
+        matches!(&self.phase, Phase::Open(open) if open.number == number)
+    }
+}

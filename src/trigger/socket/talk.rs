@@ -1,0 +1,336 @@
+//! [`Talk`]: what the socket says by itself on an open connection: heartbeats, pings, answers of conversation
+//! rules; and the values it keeps for that.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+use super::{End, Phase, Socket, connect, intake::After};
+use crate::{
+    trigger::{
+        setup::Setup,
+        spec::ReplyRule,
+        template::{Counter, Template, Values},
+    },
+    types::Timestamp,
+    wire::{Outgoing, close_code},
+};
+
+/// Answers of runnables that one connection may wait for: past it the rule's answer is counted as failed.
+const MAX_ANSWERS: usize = 256;
+/// Shortest heartbeat a server may ask for (`interval_field`): less would be a flood of our own making.
+const MIN_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What a peer without the expected sign of life is told (contract section 3, `expect`).
+const DEAD_PEER: u16 = 4000;
+
+/// Values that a connection is asked for and stored by (contract section 3).
+pub(super) type Vars = std::collections::BTreeMap<String, Box<RawValue>>;
+
+/// See the file's documentation.
+pub(super) struct Talk {
+    /// Stored by `set`; none until they were read from the database. They outlive connections.
+    pub(super) vars: Option<Vars>,
+    /// Counts the messages of this connection that ask for a number.
+    counter: Counter,
+    /// The heartbeat's last state value; it outlives connections, so that a session can be resumed.
+    state: Option<Box<RawValue>>,
+    /// The interval the server asked for.
+    interval: Option<Duration>,
+    /// When something was last sent.
+    spoke: Instant,
+    /// Since when the expected message is awaited.
+    pub(super) expected: Option<Instant>,
+    /// Which rules have fired on this connection.
+    fired: Vec<bool>,
+    /// Answers of runnables in the order they are owed; none while the runnable runs, an empty one when it
+    /// failed.
+    answers: VecDeque<(u64, Option<Option<String>>)>,
+    next_answer: u64,
+}
+
+/// What a message meant to the conversation.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    /// It is kept away from the filters.
+    pub(super) handled: bool,
+    /// What is to be done with its commit.
+    pub(super) after: After,
+}
+
+impl Talk {
+    pub(super) fn new(setup: &Setup) -> Self {
+        Self {
+            vars: None,
+            counter: Counter::default(),
+            state: None,
+            interval: None,
+            spoke: Instant::now(),
+            expected: None,
+            fired: vec![false; setup.plan.conversation.len()],
+            answers: VecDeque::new(),
+            next_answer: 0,
+        }
+    }
+
+    /// A new connection: what belongs to one connection begins again.
+    pub(super) fn connected(&mut self, setup: &Setup, vars: Vars) {
+        self.vars = Some(vars);
+        self.counter = Counter::default();
+        self.interval = None;
+        self.spoke = Instant::now();
+        self.expected = None;
+        self.fired = vec![false; setup.plan.conversation.len()];
+        self.answers.clear();
+    }
+
+    /// Forgets what was stored (`on_close: reset`).
+    pub(super) fn reset(&mut self) {
+        self.vars = Some(Vars::new());
+        self.state = None;
+    }
+
+    /// What templates of this connection may use; `msg` in an answer to it.
+    pub(super) fn values<'a>(&'a self, setup: &'a Variables, msg: Option<&'a str>) -> Values<'a> {
+        Values {
+            state: self.state.as_deref(),
+            vars: self.vars.as_ref(),
+            counter: Some(&self.counter),
+            now_ms: Timestamp::now().0 / 1_000,
+            msg,
+            variables: Some(setup),
+        }
+    }
+}
+
+/// The values of `$var:` references, read at each connect.
+pub(super) type Variables = std::collections::BTreeMap<crate::types::ObjectPath, String>;
+
+impl Socket {
+    /// What a message means besides being one: state, interval, the expected sign of life, the step that
+    /// waits for it, the rules of the conversation.
+    pub(super) fn hear(&mut self, text: &str, ctx: &mut Context<Self>) -> Heard {
+        let setup = Arc::clone(&self.setup);
+        if let Some(heartbeat) = &setup.plan.heartbeat {
+            if let Some(value) = heartbeat.state.as_ref().and_then(|field| field.pick(text)) {
+                self.talk.state = Some(value.to_owned());
+            }
+            let interval = heartbeat
+                .interval_field
+                .as_ref()
+                .and_then(|field| field.pick(text));
+            if let Some(interval) = interval.and_then(|value| value.get().parse::<f64>().ok()) {
+                self.interval_is(interval, ctx);
+            }
+            if let Some((expect, _)) = &heartbeat.expect
+                && expect.matches(text)
+            {
+                self.talk.expected = Some(Instant::now());
+            }
+        }
+        self.awaited(text, ctx);
+        let mut heard = Heard::default();
+        for (index, rule) in setup.plan.conversation.iter().enumerate() {
+            let fired = self.talk.fired.get(index).copied().unwrap_or(false);
+            if (rule.once && fired) || !rule.on.matches(text) {
+                continue;
+            }
+            if let Some(fired) = self.talk.fired.get_mut(index) {
+                *fired = true;
+            }
+            heard.handled |= !rule.trigger;
+            self.apply(rule, text, &mut heard, ctx);
+        }
+        // An answer waits for its message's commit only when there is one.
+        if heard.handled {
+            for text in std::mem::take(&mut heard.after.sends) {
+                self.say(text, ctx);
+            }
+        }
+        heard
+    }
+
+    fn apply(&mut self, rule: &ReplyRule, text: &str, heard: &mut Heard, ctx: &mut Context<Self>) {
+        for (name, field) in &rule.set {
+            if let Some(value) = field.pick(text) {
+                let value = value.to_owned();
+                heard
+                    .after
+                    .sets
+                    .push((name.clone(), value.get().to_owned()));
+                self.talk
+                    .vars
+                    .get_or_insert_default()
+                    .insert(name.clone(), value);
+            }
+        }
+        if let Phase::Open(open) = &self.phase {
+            heard.after.connection = open.number;
+        }
+        if let Some(send) = &rule.send {
+            match self.render(send, Some(text)) {
+                Ok(answer) => heard.after.sends.push(answer),
+                Err(error) => self.answer_failed(&error),
+            }
+        }
+        if let Some(runnable) = &rule.send_runnable {
+            if self.talk.answers.len() >= MAX_ANSWERS {
+                self.answer_failed("too many answers are under way");
+                return;
+            }
+            let number = self.talk.next_answer;
+            self.talk.next_answer += 1;
+            self.talk.answers.push_back((number, None));
+            let mut args = runnable.args.clone();
+            args.insert("msg".to_owned(), text.into());
+            let run = connect::run(&self.common, &self.setup, runnable, args);
+            ctx.spawn(run.into_actor(self).map(move |result, socket, ctx| {
+                socket.answered(number, result.map_err(|failure| failure.text), ctx);
+            }));
+        }
+    }
+
+    /// The answer of a runnable is there: sends it, and those behind it that waited for it.
+    fn answered(&mut self, number: u64, result: Result<String, String>, ctx: &mut Context<Self>) {
+        // A new connection owes nothing to the messages of the one before.
+        let Some(slot) = self.talk.answers.iter_mut().find(|(n, _)| *n == number) else {
+            return;
+        };
+        slot.1 = Some(match result {
+            Ok(text) => Some(text),
+            Err(error) => {
+                log::warn!(trigger = &*self.setup.path; "an answer was not sent: {error}");
+                None
+            }
+        });
+        while let Some((_, Some(_))) = self.talk.answers.front() {
+            match self.talk.answers.pop_front() {
+                Some((_, Some(Some(text)))) => self.say(text, ctx),
+                Some((_, Some(None))) => self.live.reply_failed.add(1),
+                Some((_, None)) | None => {}
+            }
+        }
+    }
+
+    fn answer_failed(&self, error: &str) {
+        self.live.reply_failed.add(1);
+        log::warn!(trigger = &*self.setup.path; "an answer was not sent: {error}");
+    }
+
+    /// Sends a text of our own.
+    pub(super) fn say(&mut self, text: String, ctx: &mut Context<Self>) {
+        self.talk.spoke = Instant::now();
+        if !self.send(Outgoing::Text(text.into()), ctx) {
+            self.live.reply_failed.add(1);
+        }
+    }
+
+    /// Fills in a template with what this connection knows.
+    pub(super) fn render(&self, template: &Template, msg: Option<&str>) -> Result<String, String> {
+        let Phase::Open(open) = &self.phase else {
+            return Err("the connection is gone".to_owned());
+        };
+        let values = self.talk.values(open.opening.variables(), msg);
+        template.render(&values).map_err(|error| error.to_string())
+    }
+
+    /// Sets the timers of an open connection anew, after connecting or after an edit.
+    pub(super) fn arm_timers(&mut self, ctx: &mut Context<Self>) {
+        let setup = Arc::clone(&self.setup);
+        let interval = self.talk.interval;
+        let Phase::Open(open) = &mut self.phase else {
+            return;
+        };
+        for timer in open.timers.drain(..) {
+            ctx.cancel_future(timer);
+        }
+        if let Some(every) = setup.plan.ping_interval {
+            let ping = ctx.run_interval(every, move |socket, ctx| socket.ping(every, ctx));
+            open.timers.push(ping);
+        }
+        if let Some(idle) = setup.plan.idle_timeout {
+            // Looked at in quarters, so that it is noticed at most a quarter late.
+            let look = (idle / 4).max(Duration::from_millis(50));
+            let watch = ctx.run_interval(look, move |socket, ctx| socket.idle(idle, ctx));
+            open.timers.push(watch);
+        }
+        if let Some(heartbeat) = &setup.plan.heartbeat {
+            let every = interval.unwrap_or(heartbeat.interval);
+            open.timers
+                .push(ctx.run_interval(every, move |socket, ctx| socket.beat(every, ctx)));
+            if let Some((_, timeout)) = &heartbeat.expect {
+                let timeout = *timeout;
+                self.talk.expected = Some(Instant::now());
+                let look = (timeout / 4).max(Duration::from_millis(50));
+                let watch = ctx.run_interval(look, move |socket, ctx| socket.expect(timeout, ctx));
+                open.timers.push(watch);
+            }
+        }
+    }
+
+    fn interval_is(&mut self, millis: f64, ctx: &mut Context<Self>) {
+        let asked = Duration::try_from_secs_f64(millis / 1_000.0).ok();
+        let Some(interval) = asked.map(|interval| interval.max(MIN_INTERVAL)) else {
+            return;
+        };
+        if self.talk.interval != Some(interval) {
+            self.talk.interval = Some(interval);
+            self.arm_timers(ctx);
+        }
+    }
+
+    /// A protocol ping, unless two of them went without any frame in return (contract section 3).
+    fn ping(&mut self, every: Duration, ctx: &mut Context<Self>) {
+        let Phase::Open(open) = &self.phase else {
+            return;
+        };
+        if !open.line.is_paused() && open.heard.elapsed() >= every * 2 {
+            let text = format!("no answer to pings for {} s", (every * 2).as_secs());
+            self.closed(End::ours(close_code::AWAY), &text, ctx);
+        } else {
+            self.send(Outgoing::Ping(bytes::Bytes::new()), ctx);
+        }
+    }
+
+    fn idle(&mut self, idle: Duration, ctx: &mut Context<Self>) {
+        if let Phase::Open(open) = &self.phase
+            && !open.line.is_paused()
+            && open.messaged.elapsed() >= idle
+        {
+            let text = format!("no message for {} s", idle.as_secs());
+            self.closed(End::ours(close_code::AWAY), &text, ctx);
+        }
+    }
+
+    fn expect(&mut self, timeout: Duration, ctx: &mut Context<Self>) {
+        if let Phase::Open(open) = &self.phase
+            && !open.line.is_paused()
+            && self
+                .talk
+                .expected
+                .is_some_and(|since| since.elapsed() >= timeout)
+        {
+            let text = format!("no expected message for {} s", timeout.as_secs());
+            self.closed(End::ours(DEAD_PEER), &text, ctx);
+        }
+    }
+
+    fn beat(&mut self, every: Duration, ctx: &mut Context<Self>) {
+        let setup = Arc::clone(&self.setup);
+        let Some(heartbeat) = &setup.plan.heartbeat else {
+            return;
+        };
+        if heartbeat.idle_only && self.talk.spoke.elapsed() < every {
+            return;
+        }
+        match self.render(&heartbeat.message, None) {
+            Ok(text) => self.say(text, ctx),
+            Err(error) => {
+                let text = format!("heartbeat: {error}");
+                self.closed(End::ours(close_code::NORMAL), &text, ctx);
+            }
+        }
+    }
+}

@@ -1,0 +1,561 @@
+//! What people see of a trigger while it runs: its state, its counters, a sample of its messages.
+//!
+//! A `Socket` writes its [`Live`]; the API reads it through the [`Board`] without
+//! asking anybody, so a busy socket cannot make the page wait. Counters have one writer and are relaxed
+//! atomics: a few reads may be a message apart from each other, the sums of contract section 5 hold at rest.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use parking_lot::{Mutex, RwLock};
+use serde::Serialize;
+use tokio::sync::broadcast;
+
+use crate::types::Timestamp;
+
+/// Samples that a slow watcher may be behind by; older ones are dropped for it alone.
+const SAMPLES: usize = 256;
+/// How much of a message a sample shows.
+const SAMPLE_BYTES: usize = 4 * 1024;
+/// Samples a second of one trigger: as many as eyes can follow.
+const SAMPLES_PER_SECOND: u32 = 20;
+
+/// Where a trigger is (contract section 5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TriggerState {
+    /// Its mode is `disabled`: it does not listen.
+    Disabled,
+    /// Works out the URL, resolves, connects.
+    Connecting,
+    /// Connected; the upgrade and the first messages are under way.
+    Handshaking,
+    /// Messages become jobs.
+    Listening,
+    /// Waits for the next attempt.
+    Backoff,
+    /// Listens, and holds its jobs.
+    Suspended,
+}
+
+/// The answer of `GET …/websocket_triggers/status/{path}` (contract section 5).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct TriggerStatus {
+    /// Where it is.
+    pub state: TriggerState,
+    /// Since when.
+    #[schema(value_type = String)]
+    pub since: Timestamp,
+    /// Why it does not listen; null while healthy.
+    pub error: Option<String>,
+    /// Attempts since it last listened well.
+    pub attempts: u32,
+    /// When the next attempt begins.
+    #[schema(value_type = Option<String>)]
+    pub next_attempt_at: Option<Timestamp>,
+    /// The server that listens.
+    pub server_id: Option<String>,
+    /// When the present connection was made.
+    #[schema(value_type = Option<String>)]
+    pub connected_at: Option<Timestamp>,
+    /// When the newest message came.
+    #[schema(value_type = Option<String>)]
+    pub last_message_at: Option<Timestamp>,
+    /// Whole messages received: unmatched + handled + matched + dropped.
+    pub received: u64,
+    /// Messages the filters did not want.
+    pub unmatched: u64,
+    /// Messages a conversation rule kept away from the filters.
+    pub handled: u64,
+    /// Messages the filters wanted: pending + enqueued.
+    pub matched: u64,
+    /// Of them, not yet committed.
+    pub pending: u64,
+    /// Of them, committed as jobs.
+    pub enqueued: u64,
+    /// Results sent back.
+    pub replied: u64,
+    /// Results whose connection was gone.
+    pub reply_undeliverable: u64,
+    /// Results that could not be sent.
+    pub reply_failed: u64,
+    /// Messages dropped by a rule.
+    pub dropped: Dropped,
+    /// Bytes of whole messages received.
+    pub bytes_received: u64,
+}
+
+/// Messages dropped by a rule.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Dropped {
+    /// Binary ones (`binary: ignore`).
+    pub binary: u64,
+    /// Larger than `max_message_bytes`.
+    pub too_large: u64,
+}
+
+/// A counter with one writer.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`. One thread only: not an atomic addition, which would cost ten times as much.
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    /// The present value.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Where a trigger is, and what goes with it.
+#[derive(Debug, Clone)]
+struct Standing {
+    state: TriggerState,
+    since: Timestamp,
+    error: Option<String>,
+    attempts: u32,
+    next_attempt_at: Option<Timestamp>,
+    connected_at: Option<Timestamp>,
+}
+
+/// One trigger's board entry: written by its socket, read by everybody.
+#[derive(Debug)]
+pub struct Live {
+    /// The trigger's workspace.
+    pub workspace: Arc<str>,
+    /// The trigger's path.
+    pub path: Arc<str>,
+    standing: Mutex<Standing>,
+    /// Grows with each change of the standing.
+    changes: AtomicU64,
+    last_message_at: AtomicU64,
+    /// Whole messages received.
+    pub received: Counter,
+    /// Not wanted by the filters.
+    pub unmatched: Counter,
+    /// Kept by a conversation rule.
+    pub handled: Counter,
+    /// Wanted by the filters.
+    pub matched: Counter,
+    /// Committed as jobs.
+    pub enqueued: Counter,
+    /// Results sent back.
+    pub replied: Counter,
+    /// Results whose connection was gone; counted by the one actor that passes results on.
+    pub reply_undeliverable: Counter,
+    /// Results that could not be sent.
+    pub reply_failed: Counter,
+    /// Binary messages ignored.
+    pub binary: Counter,
+    /// Messages beyond the size limit.
+    pub too_large: Counter,
+    /// Bytes of whole messages.
+    pub bytes_received: Counter,
+    tails: AtomicU32,
+    sampled: Mutex<Sampled>,
+}
+
+/// How many samples this second has had.
+#[derive(Debug, Default)]
+struct Sampled {
+    second: i64,
+    count: u32,
+    skipped: u64,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// It becomes a job.
+    Matched,
+    /// The filters did not want it.
+    Unmatched,
+    /// A conversation rule kept it.
+    Handled,
+    /// A rule dropped it.
+    Dropped,
+}
+
+/// A message as people who follow a trigger see it.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// The trigger's workspace.
+    pub workspace: Arc<str>,
+    /// The trigger's path.
+    pub path: Arc<str>,
+    /// When it came.
+    pub at: Timestamp,
+    /// Its first 4 KiB.
+    pub text: Arc<str>,
+    /// Its whole length.
+    pub bytes: usize,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// Messages not shown since the one before.
+    pub skipped: u64,
+}
+
+impl Live {
+    fn new(workspace: Arc<str>, path: Arc<str>) -> Self {
+        Self {
+            workspace,
+            path,
+            standing: Mutex::new(Standing {
+                state: TriggerState::Connecting,
+                since: Timestamp::now(),
+                error: None,
+                attempts: 0,
+                next_attempt_at: None,
+                connected_at: None,
+            }),
+            changes: AtomicU64::new(0),
+            last_message_at: AtomicU64::new(0),
+            received: Counter::default(),
+            unmatched: Counter::default(),
+            handled: Counter::default(),
+            matched: Counter::default(),
+            enqueued: Counter::default(),
+            replied: Counter::default(),
+            reply_undeliverable: Counter::default(),
+            reply_failed: Counter::default(),
+            binary: Counter::default(),
+            too_large: Counter::default(),
+            bytes_received: Counter::default(),
+            tails: AtomicU32::new(0),
+            sampled: Mutex::default(),
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Standing)) {
+        let mut standing = self.standing.lock();
+        let before = standing.state;
+        change(&mut standing);
+        if standing.state != before {
+            standing.since = Timestamp::now();
+        }
+        self.changes.fetch_add(1, Relaxed);
+    }
+
+    /// A new attempt begins; the last failure stays visible until one succeeds.
+    pub fn connecting(&self) {
+        self.change(|standing| {
+            standing.state = TriggerState::Connecting;
+            standing.next_attempt_at = None;
+            standing.connected_at = None;
+        });
+    }
+
+    /// Why the attempt has to wait, while it does.
+    pub fn waits_for(&self, what: Option<&str>) {
+        self.change(|standing| standing.error = what.map(str::to_owned));
+    }
+
+    /// Connected; first messages are under way.
+    pub fn handshaking(&self) {
+        self.change(|standing| {
+            standing.state = TriggerState::Handshaking;
+            standing.connected_at = Some(Timestamp::now());
+        });
+    }
+
+    /// Messages become jobs (held ones when `suspended`).
+    pub fn listening(&self, suspended: bool) {
+        self.change(|standing| {
+            standing.state = if suspended {
+                TriggerState::Suspended
+            } else {
+                TriggerState::Listening
+            };
+            standing.error = None;
+            standing.next_attempt_at = None;
+        });
+    }
+
+    /// The attempt or the connection failed; the next one begins at `next`.
+    pub fn backoff(&self, error: &str, attempts: u32, next: Timestamp) {
+        self.change(|standing| {
+            standing.state = TriggerState::Backoff;
+            standing.error = Some(error.to_owned());
+            standing.attempts = attempts;
+            standing.next_attempt_at = Some(next);
+            standing.connected_at = None;
+        });
+    }
+
+    /// The connection has been healthy long enough to forget the failures before it.
+    pub fn healthy(&self) {
+        self.change(|standing| standing.attempts = 0);
+    }
+
+    /// It does not listen any more, for good or because of `error`.
+    pub fn disabled(&self, error: Option<&str>) {
+        self.change(|standing| {
+            standing.state = TriggerState::Disabled;
+            standing.error = error.map(str::to_owned);
+            standing.next_attempt_at = None;
+            standing.connected_at = None;
+        });
+    }
+
+    /// Counts a whole message.
+    pub fn message(&self, bytes: usize, now: Timestamp) {
+        self.received.add(1);
+        self.bytes_received.add(bytes as u64);
+        self.last_message_at.store(now.0.unsigned_abs(), Relaxed);
+    }
+
+    /// Whether somebody follows the messages.
+    #[must_use]
+    pub fn is_tailed(&self) -> bool {
+        self.tails.load(Relaxed) > 0
+    }
+
+    /// Why it does not listen; none while healthy.
+    #[must_use]
+    pub fn error(&self) -> Option<String> {
+        self.standing.lock().error.clone()
+    }
+
+    /// A number that differs when anything of the status does.
+    fn fingerprint(&self) -> u64 {
+        self.changes
+            .load(Relaxed)
+            .wrapping_add(self.received.get())
+            .wrapping_add(self.enqueued.get())
+            .wrapping_add(self.replied.get())
+            .wrapping_add(self.reply_undeliverable.get())
+            .wrapping_add(self.reply_failed.get())
+    }
+
+    /// The status as the API shows it.
+    #[must_use]
+    pub fn status(&self, server_id: &str) -> TriggerStatus {
+        let standing = self.standing.lock().clone();
+        // In this order the sums never show more than was counted.
+        let enqueued = self.enqueued.get();
+        let matched = self.matched.get().max(enqueued);
+        let last = i64::try_from(self.last_message_at.load(Relaxed)).unwrap_or(0);
+        TriggerStatus {
+            state: standing.state,
+            since: standing.since,
+            error: standing.error,
+            attempts: standing.attempts,
+            next_attempt_at: standing.next_attempt_at,
+            server_id: Some(server_id.to_owned()),
+            connected_at: standing.connected_at,
+            last_message_at: (last > 0).then_some(Timestamp(last)),
+            received: self.received.get(),
+            unmatched: self.unmatched.get(),
+            handled: self.handled.get(),
+            matched,
+            pending: matched - enqueued,
+            enqueued,
+            replied: self.replied.get(),
+            reply_undeliverable: self.reply_undeliverable.get(),
+            reply_failed: self.reply_failed.get(),
+            dropped: Dropped {
+                binary: self.binary.get(),
+                too_large: self.too_large.get(),
+            },
+            bytes_received: self.bytes_received.get(),
+        }
+    }
+}
+
+impl Live {
+    /// An entry that no board shows: of a connection that is tried out.
+    #[must_use]
+    pub fn detached(workspace: &str, path: &str) -> Self {
+        Self::new(workspace.into(), path.into())
+    }
+}
+
+type Entries = HashMap<(Arc<str>, Arc<str>), Arc<Live>>;
+
+/// Every trigger that this server listens for. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Board {
+    server_id: Arc<str>,
+    entries: Arc<RwLock<Entries>>,
+    samples: broadcast::Sender<Arc<Sample>>,
+}
+
+impl Board {
+    /// An empty board of the server `server_id`.
+    #[must_use]
+    pub fn new(server_id: &str) -> Self {
+        Self {
+            server_id: server_id.into(),
+            entries: Arc::default(),
+            samples: broadcast::channel(SAMPLES).0,
+        }
+    }
+
+    /// This server's name.
+    #[must_use]
+    pub fn server_id(&self) -> &str {
+        &self.server_id
+    }
+
+    /// The entry of a trigger; counters survive until [`Board::remove`] (contract section 5).
+    #[must_use]
+    pub fn entry(&self, workspace: &str, path: &str) -> Arc<Live> {
+        let key: (Arc<str>, Arc<str>) = (workspace.into(), path.into());
+        let mut entries = self.entries.write();
+        let live = entries
+            .entry(key.clone())
+            .or_insert_with(|| Arc::new(Live::new(key.0, key.1)));
+        Arc::clone(live)
+    }
+
+    /// Forgets a trigger that is no more.
+    pub fn remove(&self, workspace: &str, path: &str) {
+        self.entries
+            .write()
+            .remove(&(workspace.into(), path.into()));
+    }
+
+    /// The entry of a trigger, if this server has one.
+    #[must_use]
+    pub fn get(&self, workspace: &str, path: &str) -> Option<Arc<Live>> {
+        let key: (Arc<str>, Arc<str>) = (workspace.into(), path.into());
+        self.entries.read().get(&key).cloned()
+    }
+
+    /// A trigger's status, if this server has one.
+    #[must_use]
+    pub fn status(&self, workspace: &str, path: &str) -> Option<TriggerStatus> {
+        Some(self.get(workspace, path)?.status(&self.server_id))
+    }
+
+    /// Every entry.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Live>> {
+        self.entries.read().values().cloned().collect()
+    }
+
+    /// The statuses in `workspace` that changed since `seen` (which is brought up to date).
+    #[must_use]
+    pub fn changes(
+        &self,
+        workspace: &str,
+        seen: &mut HashMap<Arc<str>, u64>,
+    ) -> Vec<(Arc<str>, TriggerStatus)> {
+        let entries = self.entries.read();
+        let here = entries
+            .values()
+            .filter(|live| &*live.workspace == workspace);
+        let mut changed = Vec::new();
+        for live in here {
+            let fingerprint = live.fingerprint();
+            if seen.insert(Arc::clone(&live.path), fingerprint) != Some(fingerprint) {
+                changed.push((Arc::clone(&live.path), live.status(&self.server_id)));
+            }
+        }
+        changed
+    }
+
+    /// Follows the messages of a trigger, as long as the answer lives. They come through
+    /// [`Board::samples`].
+    #[must_use]
+    pub fn tail(&self, workspace: &str, path: &str) -> Option<Tail> {
+        let live = self.get(workspace, path)?;
+        live.tails.fetch_add(1, Relaxed);
+        Some(Tail(live))
+    }
+
+    /// The samples of every tailed trigger.
+    #[must_use]
+    pub fn samples(&self) -> broadcast::Receiver<Arc<Sample>> {
+        self.samples.subscribe()
+    }
+
+    /// Shows a message to those who follow the trigger, not more often than eyes can follow.
+    pub fn sample(&self, live: &Live, text: &str, verdict: Verdict, now: Timestamp) {
+        let skipped = {
+            let mut sampled = live.sampled.lock();
+            let second = now.0 / 1_000_000;
+            if sampled.second != second {
+                sampled.second = second;
+                sampled.count = 0;
+            }
+            if sampled.count >= SAMPLES_PER_SECOND {
+                sampled.skipped += 1;
+                return;
+            }
+            sampled.count += 1;
+            std::mem::take(&mut sampled.skipped)
+        };
+        let end = text.floor_char_boundary(SAMPLE_BYTES);
+        // An error only says that nobody follows any more.
+        let _ = self.samples.send(Arc::new(Sample {
+            workspace: Arc::clone(&live.workspace),
+            path: Arc::clone(&live.path),
+            at: now,
+            text: text[..end].into(),
+            bytes: text.len(),
+            verdict,
+            skipped,
+        }));
+    }
+}
+
+/// Somebody follows a trigger's messages.
+#[derive(Debug)]
+pub struct Tail(Arc<Live>);
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        self.0.tails.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_adds_up_and_changes_are_told_once() {
+        let board = Board::new("s1");
+        let live = board.entry("main", "u/a/t");
+        live.message(10, Timestamp(5));
+        live.matched.add(1);
+        let mut seen = HashMap::new();
+        let changed = board.changes("main", &mut seen);
+        assert_eq!(changed[0].1.pending, 1);
+        assert!(board.changes("main", &mut seen).is_empty());
+        live.enqueued.add(1);
+        assert_eq!(board.changes("main", &mut seen)[0].1.pending, 0);
+        assert!(board.changes("other", &mut HashMap::new()).is_empty());
+    }
+
+    #[test]
+    fn samples_are_bounded_in_rate_and_size() {
+        let board = Board::new("s1");
+        let live = board.entry("main", "u/a/t");
+        let tail = board.tail("main", "u/a/t").unwrap();
+        let mut samples = board.samples();
+        for _ in 0..SAMPLES_PER_SECOND + 5 {
+            board.sample(&live, &"é".repeat(4_000), Verdict::Matched, Timestamp(1));
+        }
+        board.sample(&live, "x", Verdict::Unmatched, Timestamp(1_000_001));
+        let first = samples.try_recv().unwrap();
+        assert_eq!((first.text.len(), first.bytes), (SAMPLE_BYTES, 8_000));
+        let last = std::iter::from_fn(|| samples.try_recv().ok())
+            .last()
+            .unwrap();
+        assert_eq!((&*last.text, last.skipped), ("x", 5));
+        drop(tail);
+        assert!(!live.is_tailed());
+    }
+}

@@ -1,0 +1,185 @@
+//! The engine behind `{{ }}`: minijinja, with a budget, without anything that reaches outside.
+
+use std::io::{self, Write};
+
+use minijinja::{Environment, ErrorKind, Output, UndefinedBehavior, Value, syntax::SyntaxConfig};
+use serde_json::value::RawValue;
+
+use super::{MAX_OUTPUT_BYTES, Place, RenderError, Values, escaped};
+use crate::types::Invalid;
+
+/// Steps of one rendering; a byte of output is 1/64 step. Enough for 1 MiB of text and a loop over a thousand
+/// values, and a template that never ends is stopped after a few milliseconds.
+const FUEL: u64 = 50_000;
+
+/// Name of the one template in an environment; without an extension nothing is escaped as HTML.
+const NAME: &str = "text";
+
+/// A template ready to render.
+#[derive(Debug, Clone)]
+pub(super) struct Engine {
+    environment: Environment<'static>,
+    place: Place,
+    /// Building the message's value is the dearest part: only for a template that mentions it.
+    uses_msg: bool,
+}
+
+impl Engine {
+    /// Parses `source`, whose references are already names, and tries it without values so that a misspelt filter or
+    /// function is found when it is saved.
+    pub(super) fn new(source: String, place: Place) -> Result<Self, Invalid> {
+        let invalid = |error: &minijinja::Error| Invalid(format!("template: {}", message(error)));
+        let uses_msg = source.contains("msg");
+        let mut environment = Environment::new();
+        if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
+            environment.set_syntax(syntax);
+        }
+        environment.set_undefined_behavior(UndefinedBehavior::Chainable);
+        environment.set_fuel(Some(FUEL));
+        environment.set_formatter(move |out, _, value| write_value(out, value, place));
+        environment.add_filter("raw", raw);
+        // With it a loop could nest a value without end; see the bound on tags in `reference`.
+        environment.remove_global("namespace");
+        environment
+            .add_template_owned(NAME, source)
+            .map_err(|error| invalid(&error))?;
+        let engine = Self {
+            environment,
+            place,
+            uses_msg,
+        };
+        match engine.run(&Values::default(), &[]) {
+            Err(error) if is_misspelt(&error) => Err(invalid(&error)),
+            _ => Ok(engine),
+        }
+    }
+
+    /// Renders with `values`; `variables` are the references' values in order.
+    pub(super) fn render(
+        &self,
+        values: &Values<'_>,
+        variables: &[&str],
+    ) -> Result<String, RenderError> {
+        self.run(values, variables)
+            .map_err(|error| match error.kind() {
+                ErrorKind::WriteFailure => RenderError::TooLong,
+                _ => RenderError::Template(message(&error)),
+            })
+    }
+
+    fn run(&self, values: &Values<'_>, variables: &[&str]) -> Result<String, minijinja::Error> {
+        let mut output = Limited(Vec::new());
+        self.environment
+            .get_template(NAME)?
+            .render_captured_to(self.context(values, variables), &mut output)?;
+        String::from_utf8(output.0)
+            .map_err(|_| minijinja::Error::new(ErrorKind::BadSerialization, "not UTF-8"))
+    }
+
+    fn context(&self, values: &Values<'_>, variables: &[&str]) -> Value {
+        let mut pairs: Vec<(String, Value)> = Vec::with_capacity(6 + 2 * variables.len());
+        let mut name = |name: &str, value: Value| pairs.push((name.to_owned(), value));
+        let counter = values.counter.cloned().unwrap_or_default();
+        let now_ms = values.now_ms;
+        name("counter", Value::from_function(move || counter.next()));
+        name("now_ms", Value::from_function(move || now_ms));
+        name("__open", Value::from_safe_string("{".to_owned()));
+        if let Some(state) = values.state {
+            name("state", json(state));
+        }
+        if let Some(vars) = values.vars {
+            let vars = vars.iter().map(|(name, value)| (name.clone(), json(value)));
+            name("vars", Value::from_pairs(vars));
+        }
+        if let Some(msg) = values.msg.filter(|_| self.uses_msg) {
+            let value = serde_json::from_str(msg).unwrap_or_else(|_| Value::from(msg));
+            name("msg", value);
+        }
+        for (index, value) in variables.iter().enumerate() {
+            let safe = Value::from_safe_string(escaped(value, self.place));
+            name(&format!("__var_{index}"), safe);
+            name(&format!("__plain_{index}"), Value::from(*value));
+        }
+        Value::from_pairs(pairs)
+    }
+}
+
+/// A JSON value for the engine; an integer keeps every digit up to 128 bits.
+fn json(value: &RawValue) -> Value {
+    let text = value.get();
+    match text.parse::<i128>() {
+        Ok(integer) => Value::from(integer),
+        Err(_) => serde_json::from_str(text).unwrap_or(Value::UNDEFINED),
+    }
+}
+
+/// `|raw`: a string without its quotes, in a message too.
+fn raw(value: &Value) -> Value {
+    match value.as_str() {
+        Some(text) => Value::from_safe_string(text.to_owned()),
+        None => value.clone(),
+    }
+}
+
+/// Writes what `{{ }}` gives.
+fn write_value(out: &mut Output, value: &Value, place: Place) -> Result<(), minijinja::Error> {
+    let text = match place {
+        Place::Message if value.is_undefined() => return Ok(out.write_str("null")?),
+        Place::Message => value.as_str().filter(|_| value.is_safe()),
+        Place::Url | Place::Header if value.is_undefined() || value.is_none() => return Ok(()),
+        Place::Url | Place::Header => value.as_str(),
+    };
+    match text {
+        Some(text) => out.write_str(text)?,
+        None => {
+            let mut json = Limited(Vec::new());
+            serde_json::to_writer(&mut json, value).map_err(|error| {
+                let kind = if error.is_io() {
+                    ErrorKind::WriteFailure
+                } else {
+                    ErrorKind::BadSerialization
+                };
+                minijinja::Error::new(kind, "value has no JSON form")
+            })?;
+            out.write_str(&String::from_utf8_lossy(&json.0))?;
+        }
+    }
+    Ok(())
+}
+
+/// A filter, function or test that does not exist: wrong whatever the values are.
+fn is_misspelt(error: &minijinja::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::UnknownFilter | ErrorKind::UnknownFunction | ErrorKind::UnknownTest
+    )
+}
+
+/// The engine's complaint without its place in our own names; it quotes no value.
+fn message(error: &minijinja::Error) -> String {
+    let line = error.line().map(|line| format!(" (line {line})"));
+    let detail = error.detail().map(|detail| format!(": {detail}"));
+    format!(
+        "{}{}{}",
+        error.kind(),
+        detail.unwrap_or_default(),
+        line.unwrap_or_default()
+    )
+}
+
+/// Output that ends with an error past the limit.
+struct Limited(Vec<u8>);
+
+impl Write for Limited {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > MAX_OUTPUT_BYTES {
+            return Err(io::Error::other("too long"));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
