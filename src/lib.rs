@@ -5,6 +5,7 @@ pub mod config;
 pub mod db;
 pub mod identity;
 pub mod queue;
+pub mod runner;
 pub mod trigger;
 pub mod types;
 pub mod wire;

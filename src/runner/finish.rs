@@ -1,0 +1,95 @@
+//! The way of results to the queue: workers send ends here, [`commit_ends`] hands them to the queue in groups.
+//! What came in while the last group was committed is the next one; a lone result goes at once.
+//!
+//! Bounded by count and by bytes: past that workers wait, so results cannot pile up while the database is away.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use super::source::JobSource;
+use crate::queue::{Job, Outcome};
+
+/// Ends that may wait for their commit: half of what one commit takes.
+const WAITING_ENDS: usize = 1024;
+/// Kilobytes of results that may wait for their commit: 64 MiB, some dozens of the largest.
+const WAITING_KB: usize = 64 * 1024;
+
+/// Something for the finisher.
+pub(crate) enum End {
+    /// A job has ended. The permit stands for its bytes.
+    Job(Box<(Job, Outcome)>, OwnedSemaphorePermit),
+    /// Answer when everything before this is committed.
+    Flush(oneshot::Sender<()>),
+}
+
+/// Where workers send ends.
+#[derive(Clone)]
+pub(crate) struct FinishSender {
+    ends: mpsc::Sender<End>,
+    room: Arc<Semaphore>,
+}
+
+impl FinishSender {
+    /// The sender, and what [`commit_ends`] takes.
+    pub(crate) fn channel() -> (Self, mpsc::Receiver<End>) {
+        let (ends, receiver) = mpsc::channel(WAITING_ENDS);
+        let room = Arc::new(Semaphore::new(WAITING_KB));
+        (Self { ends, room }, receiver)
+    }
+
+    /// Passes the end of a job on; waits while too much waits.
+    pub(crate) async fn send(&self, job: Arc<Job>, outcome: Outcome) {
+        let bytes = outcome.result.len() + outcome.logs.len() + job.args.len();
+        let kilobytes = (bytes / 1024 + 1).min(WAITING_KB);
+        let permits = u32::try_from(kilobytes).unwrap_or(u32::MAX);
+        let Ok(permit) = Arc::clone(&self.room).acquire_many_owned(permits).await else {
+            return;
+        };
+        // The board still has the other handle for a moment when somebody cancels just now.
+        let job = Arc::unwrap_or_clone(job);
+        // The receiver lives as long as the process runs jobs; a lost end is run again after its lease.
+        let _ = self
+            .ends
+            .send(End::Job(Box::new((job, outcome)), permit))
+            .await;
+    }
+
+    /// Waits until everything sent before is committed.
+    pub(crate) async fn flush(&self) {
+        let (done, waiting) = oneshot::channel();
+        if self.ends.send(End::Flush(done)).await.is_ok() {
+            // The other end going away means the same: nothing is left to wait for.
+            let _ = waiting.await;
+        }
+    }
+}
+
+/// Hands ends to the queue until all senders are gone.
+pub(crate) async fn commit_ends(mut ends: mpsc::Receiver<End>, source: Arc<dyn JobSource>) {
+    let mut batch = Vec::with_capacity(WAITING_ENDS);
+    while ends.recv_many(&mut batch, WAITING_ENDS).await > 0 {
+        let mut done = Vec::with_capacity(batch.len());
+        let mut permits = Vec::with_capacity(batch.len());
+        let mut flushed = Vec::new();
+        for end in batch.drain(..) {
+            match end {
+                End::Job(ended, permit) => {
+                    done.push(*ended);
+                    permits.push(permit);
+                }
+                End::Flush(answer) => flushed.push(answer),
+            }
+        }
+        if !done.is_empty()
+            && let Err(error) = source.finish(done).await
+        {
+            log::warn!(error:% = error; "results could not be committed, their jobs will run again");
+        }
+        drop(permits);
+        for answer in flushed {
+            // Whoever asked may have stopped waiting.
+            let _ = answer.send(());
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! [`JobLog`]: what one job printed, up to a bound, and the last line of it (the result of `bash`).
+//!
+//! [`LogSink`] hands pieces of it on while the job runs. Who reads the pipe is in `warm`.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+use memchr::{memchr, memrchr};
+
+use super::source::JobSource;
+use crate::{queue::Job, types::JobId};
+
+/// The output of one run.
+#[derive(Debug)]
+pub(crate) struct JobLog {
+    /// Not handed on yet.
+    pending: Vec<u8>,
+    /// Bytes that may still be kept.
+    room: usize,
+    cap: usize,
+    truncated: bool,
+    last_line: Option<LastLine>,
+}
+
+impl JobLog {
+    /// Keeps at most `cap` bytes.
+    pub(crate) fn new(cap: usize) -> Self {
+        Self {
+            pending: Vec::new(),
+            room: cap,
+            cap,
+            truncated: false,
+            last_line: None,
+        }
+    }
+
+    /// Also remembers the last line, up to `max` bytes of it.
+    pub(crate) fn remember_last_line(&mut self, max: usize) {
+        self.last_line = Some(LastLine {
+            max,
+            ..LastLine::default()
+        });
+    }
+
+    /// Takes what was printed; past the bound it is dropped and one line says so.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        if let Some(last_line) = &mut self.last_line {
+            last_line.push(bytes);
+        }
+        if bytes.len() <= self.room {
+            self.pending.extend_from_slice(bytes);
+            self.room -= bytes.len();
+            return;
+        }
+        if !self.truncated {
+            self.pending.extend_from_slice(&bytes[..self.room]);
+            self.room = 0;
+            self.truncated = true;
+            let line = format!(
+                "\n[windsock: the log ends here, it may have {} bytes]\n",
+                self.cap
+            );
+            self.pending.extend_from_slice(line.as_bytes());
+        }
+    }
+
+    /// Whether something waits to be handed on.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// What was printed since the last call, for storing while the job runs; keeps back half a character.
+    pub(crate) fn take_whole(&mut self) -> String {
+        let whole = match std::str::from_utf8(&self.pending) {
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            _ => self.pending.len(),
+        };
+        let rest = self.pending.split_off(whole);
+        text(&std::mem::replace(&mut self.pending, rest))
+    }
+
+    /// What is left at the end of the job.
+    pub(crate) fn take_rest(&mut self) -> String {
+        text(&std::mem::take(&mut self.pending))
+    }
+
+    /// The last few lines that are still here, for an error text; at most `max` bytes.
+    pub(crate) fn last_lines(&self, lines: usize, max: usize) -> String {
+        let end = self.pending.trim_ascii_end();
+        let mut start = end.len();
+        for _ in 0..lines {
+            match memrchr(b'\n', &end[..start]) {
+                Some(newline) => start = newline,
+                None => {
+                    start = 0;
+                    break;
+                }
+            }
+        }
+        let start = start.max(end.len().saturating_sub(max));
+        text(end[start..].trim_ascii())
+    }
+
+    /// The last line, trimmed, when something was printed; `Err` when it is longer than was to be remembered.
+    pub(crate) fn last_line(&self) -> Option<Result<String, ()>> {
+        let last_line = self.last_line.as_ref()?;
+        let line = match (&last_line.open, &last_line.whole) {
+            (line, _) if !line.is_empty() => line,
+            (_, Some(line)) => line,
+            (_, None) => return None,
+        };
+        if line.len() > last_line.max {
+            return Some(Err(()));
+        }
+        Some(Ok(text(line.trim_ascii())))
+    }
+}
+
+/// Stores what a running job prints, one piece at a time, so that people can follow it.
+pub(crate) struct LogSink {
+    target: Option<(Arc<dyn JobSource>, JobId)>,
+    next_piece: i32,
+    interval: Duration,
+    storing: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl LogSink {
+    /// Hands the output of `job` on every `interval`.
+    pub(crate) fn new(source: Arc<dyn JobSource>, job: &Job, interval: Duration) -> Self {
+        Self {
+            target: Some((source, job.id)),
+            next_piece: crate::queue::Queue::first_piece(job),
+            interval,
+            storing: None,
+        }
+    }
+
+    /// Keeps everything for the end.
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        Self {
+            target: None,
+            next_piece: 0,
+            interval: Duration::from_secs(3600),
+            storing: None,
+        }
+    }
+
+    /// How often [`LogSink::hand_on`] is to be called.
+    pub(crate) fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// Stores what has been printed, unless the piece before is still on its way: then it waits in `log`,
+    /// which is bounded.
+    pub(crate) fn hand_on(&mut self, log: &mut JobLog) {
+        let busy = self
+            .storing
+            .as_mut()
+            .is_some_and(|task| task.now_or_never().is_none());
+        let Some((source, job)) = self.target.as_ref().filter(|_| !busy && !log.is_empty()) else {
+            return;
+        };
+        let text = log.take_whole();
+        let (job, piece) = (*job, self.next_piece);
+        self.next_piece += 1;
+        let stored = source.append_log(job, piece, text);
+        self.storing = Some(tokio::spawn(async move {
+            if let Err(error) = stored.await {
+                log::warn!(job:% = job, error:% = error; "a piece of a log could not be stored");
+            }
+        }));
+    }
+
+    /// Waits for the last piece, so that the end of the log is not stored before it.
+    pub(crate) async fn settled(&mut self) {
+        if let Some(task) = self.storing.take() {
+            // A panic in it was reported by the runtime.
+            let _ = task.await;
+        }
+    }
+}
+
+/// The text that was meant; what is no text, and what PostgreSQL cannot store, becomes a replacement mark.
+fn text(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    if memchr(0, text.as_bytes()).is_some() {
+        return text.replace('\0', "\u{fffd}");
+    }
+    text.into_owned()
+}
+
+#[derive(Debug, Default)]
+struct LastLine {
+    max: usize,
+    /// The last line that has ended.
+    whole: Option<Vec<u8>>,
+    /// What stands behind it.
+    open: Vec<u8>,
+}
+
+impl LastLine {
+    fn push(&mut self, bytes: &[u8]) {
+        let Some(end) = memrchr(b'\n', bytes) else {
+            return Self::extend(&mut self.open, bytes, self.max);
+        };
+        let mut line = match memrchr(b'\n', &bytes[..end]) {
+            Some(begin) => {
+                self.open.clear();
+                (begin + 1, std::mem::take(&mut self.open))
+            }
+            None => (0, std::mem::take(&mut self.open)),
+        };
+        Self::extend(&mut line.1, &bytes[line.0..end], self.max);
+        self.whole = Some(line.1);
+        Self::extend(&mut self.open, &bytes[end + 1..], self.max);
+    }
+
+    /// One byte more than `max` is kept, to know that it was too long.
+    fn extend(line: &mut Vec<u8>, bytes: &[u8], max: usize) {
+        let room = (max + 1).saturating_sub(line.len());
+        line.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_cut_once_and_says_so() {
+        let mut log = JobLog::new(8);
+        for _ in 0..1000 {
+            log.push(b"12345");
+        }
+        assert_eq!(
+            log.take_rest(),
+            "12345123\n[windsock: the log ends here, it may have 8 bytes]\n"
+        );
+        log.push(b"more");
+        assert!(log.is_empty());
+    }
+
+    #[test]
+    fn half_a_character_waits_for_its_other_half() {
+        let mut log = JobLog::new(100);
+        log.push(&"aé".as_bytes()[..2]);
+        assert_eq!(log.take_whole(), "a");
+        log.push(&"é".as_bytes()[1..]);
+        log.push(b"\xff\0");
+        assert_eq!(log.take_whole(), "é\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn the_last_line_is_found_across_pieces() {
+        for (pieces, expected) in [
+            (&[][..], None),
+            (&["a"], Some("a")),
+            (&["a\n"], Some("a")),
+            (&["a\nb", "c\n"], Some("bc")),
+            (&["a\nb", "c\nd\n", " e "], Some("e")),
+            (&["a\n\n"], Some("")),
+            (&["ab", "c\n"], Some("abc")),
+            (&["x\ny\nz\n"], Some("z")),
+            (&["x", "\ny\nz"], Some("z")),
+        ] {
+            let mut log = JobLog::new(1);
+            log.remember_last_line(4);
+            for piece in pieces {
+                log.push(piece.as_bytes());
+            }
+            let found = log.last_line().map(Result::unwrap);
+            assert_eq!(found.as_deref(), expected, "{pieces:?}");
+        }
+        let mut log = JobLog::new(1);
+        log.remember_last_line(4);
+        log.push(b"12345");
+        assert_eq!(log.last_line(), Some(Err(())));
+    }
+
+    #[test]
+    fn the_last_lines_are_cut_to_size() {
+        let mut log = JobLog::new(100);
+        log.push(b"one\ntwo\nthree\n\n");
+        assert_eq!(log.last_lines(2, 100), "two\nthree");
+        assert_eq!(log.last_lines(9, 100), "one\ntwo\nthree");
+        assert_eq!(log.last_lines(2, 3), "ree");
+    }
+}

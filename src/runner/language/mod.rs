@@ -1,0 +1,141 @@
+//! The languages: how a program is started for a script, what is said to its wrapper, what its answers mean.
+//!
+//! One file a language. Processes and channels are in `super::warm`; nothing here waits for an answer.
+
+pub(crate) mod bash;
+pub mod nativets;
+pub(crate) mod python3;
+pub mod typescript;
+
+use std::{
+    ffi::OsStr,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Map, Value, json};
+
+/// The environment of a job: windmill-facts §8. The order is always the same.
+pub(crate) type JobEnv = Vec<(&'static str, String)>;
+
+/// One job as a language sees it.
+pub(crate) struct Call<'a> {
+    /// A JSON object.
+    pub(crate) args: &'a str,
+    /// The whole environment of the job.
+    pub(crate) env: JobEnv,
+    /// Whether `preprocessor` makes the arguments of `main` first.
+    pub(crate) preprocess: bool,
+}
+
+/// How a job ended in its process.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The result as JSON, or the error as JSON `{message, name, stack?}`.
+    pub(crate) result: Result<String, String>,
+    /// What the preprocessor made, a JSON object.
+    pub(crate) preprocessed_args: Option<String>,
+    /// Whether the process can take another job.
+    pub(crate) reusable: bool,
+}
+
+/// Why a script in `bun` or `deno` is refused.
+pub(crate) const NOT_RUN: &str = "this version of windsock does not run bun and deno: choose nativets, which runs TypeScript without them";
+
+/// The error of a job: `{"message", "name"}`.
+pub(crate) fn error_json(name: &str, message: &str) -> String {
+    json!({"message": message, "name": name}).to_string()
+}
+
+/// The error of a job whose result is larger than `max` bytes.
+pub(crate) fn too_large(max: usize) -> String {
+    let message =
+        format!("the result is larger than {max} bytes: return less, or store it elsewhere");
+    error_json("ResultTooLarge", &message)
+}
+
+/// What of `wanted` the process does not have yet; `now` becomes `wanted`.
+fn environment_changes(now: &mut JobEnv, wanted: JobEnv) -> JobEnv {
+    if now.len() != wanted.len() {
+        now.clone_from(&wanted);
+        return wanted;
+    }
+    let mut changes = JobEnv::new();
+    for (has, wants) in now.iter_mut().zip(wanted) {
+        if has.1 != wants.1 {
+            has.1.clone_from(&wants.1);
+            changes.push(wants);
+        }
+    }
+    changes
+}
+
+/// JSON on one line: outside of its strings a line break is as good as a space, inside there is none.
+fn one_line(json: &str) -> std::borrow::Cow<'_, str> {
+    if memchr::memchr2(b'\n', b'\r', json.as_bytes()).is_none() {
+        return json.into();
+    }
+    json.replace(['\n', '\r'], " ").into()
+}
+
+/// ` at line 3, column 5`, as far as it is known.
+fn place(line: Option<u64>, column: Option<u64>) -> String {
+    match (line, column) {
+        (Some(line), Some(column)) => format!(" at line {line}, column {column}"),
+        (Some(line), None) => format!(" at line {line}"),
+        (None, _) => String::new(),
+    }
+}
+
+/// A JSON Schema of parameters, as windmill-facts §2.2 shows it.
+fn schema(properties: Map<String, Value>, required: Vec<Value>) -> Value {
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "properties": properties,
+        "required": required,
+    })
+}
+
+/// The file of `program` in the folders of `path`.
+fn resolve(program: &str, path: Option<&OsStr>) -> Result<PathBuf, String> {
+    let runs = |file: &Path| {
+        file.metadata()
+            .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+    };
+    path.into_iter()
+        .flat_map(std::env::split_paths)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(program))
+        .find(|file| runs(file))
+        .ok_or_else(|| {
+            format!("this machine has no {program}: install it, or add its folder to the PATH of windsock")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_program_says_what_to_do() {
+        let error = resolve("python3", Some(OsStr::new("/nowhere:relative"))).unwrap_err();
+        assert!(
+            error.contains("no python3") && error.contains("PATH"),
+            "{error}"
+        );
+        assert!(resolve("sh", Some(OsStr::new("/nowhere:/bin"))).is_ok());
+    }
+
+    #[test]
+    fn only_changes_of_the_environment_travel() {
+        let env = |id: &str| vec![("A", "1".to_owned()), ("B", id.to_owned())];
+        let mut now = Vec::new();
+        assert_eq!(environment_changes(&mut now, env("x")), env("x"));
+        assert_eq!(
+            environment_changes(&mut now, env("y")),
+            [("B", "y".to_owned())]
+        );
+        assert_eq!(environment_changes(&mut now, env("y")), []);
+    }
+}

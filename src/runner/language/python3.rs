@@ -1,0 +1,154 @@
+//! `python3`: CPython, warm. The wrapper imports the script once and calls `main` for each job.
+//!
+//! Conventions: windmill-facts §8. The wrapper's half is `python3_wrapper.py`. Environments with packages
+//! come in between [`interpreter`] and [`launch`]; there are none yet.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use super::{Answer, Call, environment_changes, one_line, resolve};
+use crate::{
+    runner::{
+        limits::RunLimits,
+        process::run_once,
+        script::Script,
+        warm::{Launch, WarmProcess},
+    },
+    types::Invalid,
+};
+
+const WRAPPER: &str = include_str!("python3_wrapper.py");
+const CHECK: &str = include_str!("python3_check.py");
+
+/// The interpreter itself: what `PATH` names may be the shim of a version manager, which costs 60 ms a start.
+static INTERPRETER: OnceCell<PathBuf> = OnceCell::const_new();
+
+/// The real path of `python3`; looked for once it is needed, until it is found.
+///
+/// # Errors
+/// There is none, or it does not run.
+pub(crate) async fn interpreter(limits: &RunLimits) -> Result<PathBuf, String> {
+    let find = async || {
+        let program = resolve("python3", std::env::var_os("PATH").as_deref())?;
+        let args = ["-I", "-S", "-c", "import sys; print(sys.executable)"];
+        let said = run_once(
+            program.clone(),
+            args.map(OsString::from).to_vec(),
+            "",
+            limits,
+        )
+        .await
+        .map_err(|error| format!("python3 does not run: {error}"))?;
+        let real = PathBuf::from(said.stdout.trim());
+        if !said.success {
+            return Err(format!("python3 does not run: {}", said.stderr.trim()));
+        }
+        Ok(if real.is_file() { real } else { program })
+    };
+    INTERPRETER.get_or_try_init(find).await.cloned()
+}
+
+/// How a process for `script` is started.
+///
+/// # Errors
+/// There is no `python3`.
+pub(crate) async fn launch(limits: &RunLimits) -> Result<Launch, String> {
+    let args = ["-I", "-X", "utf8", "-c", WRAPPER];
+    Ok(Launch {
+        program: interpreter(limits).await?,
+        args: args.map(OsString::from).to_vec(),
+        script_file: None,
+        env: Vec::new(),
+    })
+}
+
+/// The lines that make `process` run the job; the first call brings the script.
+pub(crate) fn request(
+    process: &mut WarmProcess,
+    script: &Script,
+    call: Call<'_>,
+    limits: &RunLimits,
+) -> Vec<u8> {
+    let mut lines = String::with_capacity(call.args.len() + 256);
+    if process.calls == 0 {
+        let setup = json!({
+            "path": script.path,
+            "content": script.content,
+            "scratch": process.scratch(),
+            "max_bytes": limits.result_bytes,
+        });
+        lines.push_str(&setup.to_string());
+        lines.push('\n');
+    }
+    let changes = environment_changes(&mut process.env, call.env);
+    let changes: serde_json::Map<String, Value> = changes
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), Value::String(value)))
+        .collect();
+    lines.push_str("{\"env\":");
+    lines.push_str(&Value::Object(changes).to_string());
+    lines.push_str(",\"args\":");
+    lines.push_str(&one_line(call.args));
+    lines.push_str(if call.preprocess {
+        ",\"preprocess\":true}\n"
+    } else {
+        ",\"preprocess\":false}\n"
+    });
+    lines.into_bytes()
+}
+
+/// What an answer line says.
+pub(crate) fn answer(line: Vec<u8>) -> Option<Answer> {
+    let line = String::from_utf8(line).ok()?;
+    let mut parts = line.split('\t');
+    let (kind, first) = (parts.next()?, parts.next()?.to_owned());
+    let preprocessed_args = parts.next().map(str::to_owned);
+    let (result, reusable) = match kind {
+        "s" => (Ok(first), true),
+        "e" => (Err(first), true),
+        "x" => (Err(first), false),
+        _ => return None,
+    };
+    Some(Answer {
+        result,
+        preprocessed_args,
+        reusable,
+    })
+}
+
+/// What the script's text says: the schema of `main`, the version of `preprocessor` (`v1`, `v2`).
+///
+/// # Errors
+/// A syntax error with its place, no `main`, or no `python3`.
+pub(crate) async fn check(
+    content: &str,
+    limits: &RunLimits,
+) -> Result<(Option<Value>, Option<String>), Invalid> {
+    let program = interpreter(limits)
+        .await
+        .map_err(|error| Invalid(format!("language: {error}")))?;
+    let args = ["-I", "-S", "-c", CHECK].map(OsString::from).to_vec();
+    let said = run_once(program, args, content, limits)
+        .await
+        .map_err(|error| Invalid(format!("content: python3 could not check it: {error}")))?;
+    let found: Value = serde_json::from_str(&said.stdout).map_err(|_| {
+        let why = said.stderr.lines().last().unwrap_or("no answer");
+        Invalid(format!("content: python3 could not check it: {why}"))
+    })?;
+    if let Some(error) = found.get("error") {
+        let message = error["message"].as_str().unwrap_or("invalid syntax");
+        let place = super::place(error["line"].as_u64(), error["column"].as_u64());
+        return Err(Invalid(format!("content: syntax error{place}: {message}")));
+    }
+    if found.get("missing").is_some() {
+        return Err(Invalid(
+            "content: a python3 script needs a function 'main', for example: def main(msg: str):"
+                .to_owned(),
+        ));
+    }
+    let schema = found.get("schema").filter(|schema| !schema.is_null());
+    let preprocessor = found["preprocessor"].as_str().map(str::to_owned);
+    Ok((schema.cloned(), preprocessor))
+}

@@ -1,0 +1,378 @@
+//! THE DATA PLANE, OUT: claimed jobs are run by workers, their ends go back to the queue.
+//!
+//! ```text
+//! Queue ──claim──▶ Runner ──▶ board (look-ahead) ──▶ Worker × K, a thread each ──▶ finisher ──finish──▶ Queue
+//!                    │ cancel, drain, re-create            │ Executor: process or context per script version
+//! ```
+//!
+//! `Runner` (one per process) claims in batches when workers are free or the look-ahead runs low, passes on
+//! cancellations, replaces a worker that is lost, and hands everything back when the process stops. `worker`
+//! runs one job at a time; `executor` turns a job into an outcome; `process` and `warm` own child processes,
+//! `native` the embedded engine's contexts; `language` knows what each language expects. `check` reads a
+//! script's text for the API when it is saved. Everybody may send [`Stop`]; nobody else is talked to but the queue.
+
+mod board;
+mod channel;
+mod check;
+mod environment;
+mod executor;
+mod fetch;
+mod finish;
+mod job_log;
+pub mod language;
+mod limits;
+mod native;
+mod process;
+mod script;
+mod source;
+mod stop;
+#[cfg(test)]
+mod tests;
+mod warm;
+mod worker;
+
+use std::{
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message,
+    MessageResult, ResponseActFuture, WrapFuture,
+};
+use actix_rt::Arbiter;
+use tokio::{
+    sync::{broadcast::error::RecvError, mpsc},
+    task::JoinHandle,
+};
+
+use self::{
+    board::Board,
+    environment::Environment,
+    fetch::Fetcher,
+    finish::{End, FinishSender, commit_ends},
+    script::ScriptCache,
+    source::{JobSource, Live},
+    stop::StopReason,
+    worker::{Shared, Worker},
+};
+pub use self::{
+    check::{Preprocessor, ScriptFacts, check},
+    fetch::{AddressCheck, FetchSettings},
+    limits::RunLimits,
+    source::{Identify, JobIdentity},
+};
+use crate::{
+    config::{Config, ProxyEnvironment},
+    db::Pool,
+    queue::{Outcome, Queue},
+    types::{JobId, Timestamp},
+};
+
+/// How often jobs are looked for without being called: those that were scheduled, those of other processes.
+const POLL: Duration = Duration::from_millis(250);
+/// How often lost workers are looked for.
+const WATCH: Duration = Duration::from_millis(500);
+/// What stays of the time to stop for killing what still runs and for committing the last results.
+const LAST_STEPS: Duration = Duration::from_secs(2);
+
+/// What the runner is told by the system.
+#[derive(Debug, Clone)]
+pub struct RunnerSettings {
+    /// Jobs that run at once.
+    pub workers: usize,
+    /// Bounds of a run.
+    pub limits: RunLimits,
+    /// Where people reach the page: `WM_BASE_URL`.
+    pub base_url: String,
+    /// Where jobs reach the API: `BASE_INTERNAL_URL`.
+    pub base_internal_url: String,
+    /// The proxies jobs are told of.
+    pub proxies: ProxyEnvironment,
+    /// What `fetch` in `nativets` may reach.
+    pub fetch: FetchSettings,
+}
+
+impl RunnerSettings {
+    /// From the settings of the process; `listening` is the address the API is served at (`http://host:port`),
+    /// `check` decides which addresses scripts in `nativets` may connect to.
+    #[must_use]
+    pub fn new(config: &Config, listening: &str, check: AddressCheck) -> Self {
+        let base_url = config
+            .base_url
+            .clone()
+            .unwrap_or_else(|| listening.to_owned());
+        let internal = config
+            .base_internal_url
+            .clone()
+            .unwrap_or_else(|| base_url.clone());
+        Self {
+            workers: config.num_workers,
+            limits: RunLimits {
+                job_timeout: config.limits.job_timeout,
+                ..RunLimits::default()
+            },
+            fetch: FetchSettings {
+                check,
+                own_api: internal.parse().ok(),
+            },
+            base_internal_url: internal,
+            base_url,
+            proxies: config.proxies.clone(),
+        }
+    }
+}
+
+/// Ends the runner: running jobs may go on for nearly `within`, then they are stopped and handed back.
+/// Answered when every end is committed, or the time is over.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Stop {
+    /// How long it may take altogether.
+    pub within: Duration,
+}
+
+/// What runs, for people who watch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct RunnerStatus {
+    /// Workers there are.
+    pub workers: usize,
+    /// Workers that run a job.
+    pub running: usize,
+    /// Jobs claimed ahead.
+    pub waiting: usize,
+    /// Workers that were lost and replaced since the start.
+    pub replaced: u64,
+}
+
+/// Asks for what runs.
+#[derive(Debug, Message)]
+#[rtype(result = "RunnerStatus")]
+pub struct Observe;
+
+/// See the file's documentation.
+pub struct Runner {
+    shared: Arc<Shared>,
+    finish: FinishSender,
+    ends: Option<mpsc::Receiver<End>>,
+    workers: Vec<(Addr<Worker>, Arbiter)>,
+    tasks: Vec<JoinHandle<()>>,
+    replaced: u64,
+}
+
+impl Runner {
+    /// A runner of the jobs of `queue`; `identify` mints what jobs call back with. Start it on a thread
+    /// where nothing blocks: every job passes it twice.
+    #[must_use]
+    pub fn new(settings: RunnerSettings, queue: Queue, pool: Pool, identify: Identify) -> Self {
+        let source = Live {
+            queue,
+            pool,
+            identify,
+        };
+        Self::with_source(settings, Arc::new(source))
+    }
+
+    fn with_source(settings: RunnerSettings, source: Arc<dyn JobSource>) -> Self {
+        let (finish, ends) = FinishSender::channel();
+        let host_settings = settings.fetch.clone();
+        let shared = Shared {
+            board: Board::new(settings.workers),
+            scripts: ScriptCache::new(Arc::clone(&source)),
+            environment: Arc::new(Environment::new(&settings)),
+            limits: Arc::new(settings.limits),
+            host: Box::new(move || Rc::new(Fetcher::new(host_settings.clone()))),
+            source,
+        };
+        Self {
+            shared: Arc::new(shared),
+            finish,
+            ends: Some(ends),
+            workers: Vec::with_capacity(settings.workers),
+            tasks: Vec::new(),
+            replaced: 0,
+        }
+    }
+
+    fn start_worker(&self, number: usize) -> (Addr<Worker>, Arbiter) {
+        let arbiter = Arbiter::new();
+        let (shared, finish) = (Arc::clone(&self.shared), self.finish.clone());
+        let addr = Worker::start_in_arbiter(&arbiter.handle(), move |_| {
+            Worker::new(shared, number, finish)
+        });
+        (addr, arbiter)
+    }
+
+    /// Replaces workers that are gone; the job one of them ran has failed, for good: it might do it again.
+    fn watch(&mut self) {
+        if self.shared.board.is_closed() {
+            return;
+        }
+        for number in 0..self.workers.len() {
+            if self.workers[number].0.connected() {
+                continue;
+            }
+            log::error!(worker:% = number; "a worker was lost and is replaced");
+            self.replaced += 1;
+            if let Some(job) = self.shared.board.lost(number, Instant::now()) {
+                let message = "the worker was lost while it ran this job: please report it";
+                let outcome = Outcome::failed("InternalError", message, Timestamp::now());
+                let finish = self.finish.clone();
+                actix_rt::spawn(async move { finish.send(job, outcome).await });
+            }
+            let fresh = self.start_worker(number);
+            let (_, old) = std::mem::replace(&mut self.workers[number], fresh);
+            old.stop();
+        }
+    }
+}
+
+impl Actor for Runner {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let source = Arc::clone(&self.shared.source);
+        if let Some(ends) = self.ends.take() {
+            actix_rt::spawn(commit_ends(ends, source));
+        }
+        if self.shared.board.workers() == 0 {
+            return;
+        }
+        self.workers = (0..self.shared.board.workers())
+            .map(|number| self.start_worker(number))
+            .collect();
+        self.tasks = vec![
+            actix_rt::spawn(claim_jobs(Arc::clone(&self.shared))),
+            actix_rt::spawn(pass_cancellations(
+                Arc::clone(&self.shared),
+                self.finish.clone(),
+            )),
+        ];
+        ctx.run_interval(WATCH, |runner, _| runner.watch());
+    }
+}
+
+impl Handler<Stop> for Runner {
+    type Result = ResponseActFuture<Self, ()>;
+
+    fn handle(&mut self, Stop { within }: Stop, _: &mut Self::Context) -> Self::Result {
+        let end = Instant::now() + within;
+        let drained = drain(Arc::clone(&self.shared), self.finish.clone(), end);
+        let drained = async move {
+            if tokio::time::timeout_at(end.into(), drained).await.is_err() {
+                log::warn!("stopping took too long: what was not committed runs again");
+            }
+        };
+        Box::pin(drained.into_actor(self).map(|(), runner, ctx| {
+            for task in runner.tasks.drain(..) {
+                task.abort();
+            }
+            for (_, arbiter) in runner.workers.drain(..) {
+                arbiter.stop();
+            }
+            ctx.stop();
+        }))
+    }
+}
+
+impl Handler<Observe> for Runner {
+    type Result = MessageResult<Observe>;
+
+    fn handle(&mut self, _: Observe, _: &mut Self::Context) -> Self::Result {
+        let (running, waiting) = self.shared.board.counts();
+        MessageResult(RunnerStatus {
+            workers: self.workers.len(),
+            running,
+            waiting,
+            replaced: self.replaced,
+        })
+    }
+}
+
+/// Claims jobs whenever workers are free or the look-ahead runs low.
+async fn claim_jobs(shared: Arc<Shared>) {
+    let ready = shared.source.ready();
+    let mut warned = false;
+    while !shared.board.is_closed() {
+        give_back(&shared, shared.board.stale(Instant::now())).await;
+        let wanted = shared.board.wanted();
+        let mut more = false;
+        if wanted > 0 {
+            match shared.source.claim(wanted).await {
+                Ok(jobs) => {
+                    warned = false;
+                    more = jobs.len() == wanted;
+                    give_back(&shared, shared.board.offer(jobs, Instant::now())).await;
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut warned, true) {
+                        log::warn!(error:% = error; "no jobs can be claimed, they wait");
+                    }
+                    tokio::time::sleep(POLL).await;
+                }
+            }
+        }
+        // When the queue had less than was asked for, only new jobs are a reason to ask again.
+        if more && shared.board.wanted() > 0 {
+            continue;
+        }
+        let may_have_more = more || wanted == 0;
+        tokio::select! {
+            () = shared.board.low(), if may_have_more => {}
+            () = ready.notified() => {}
+            () = tokio::time::sleep(POLL) => {}
+        }
+    }
+}
+
+/// Has jobs stop that somebody wants to stop.
+async fn pass_cancellations(shared: Arc<Shared>, finish: FinishSender) {
+    let mut cancellations = shared.source.cancellations();
+    loop {
+        match cancellations.recv().await {
+            Ok((id, by, reason)) => {
+                let wish = StopReason::Canceled {
+                    by: by.clone(),
+                    reason: reason.clone(),
+                };
+                if let Some(job) = shared.board.cancel(id, wish) {
+                    let now = Timestamp::now();
+                    let outcome = Outcome::canceled(&by, reason.as_deref(), now);
+                    finish.send(Arc::new(job), outcome).await;
+                }
+            }
+            // They are repeated until the jobs have stopped.
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Lets running jobs end until shortly before `end`, then has them stop; commits what they came to.
+async fn drain(shared: Arc<Shared>, finish: FinishSender, end: Instant) {
+    give_back(&shared, shared.board.close()).await;
+    let patience = end.checked_sub(LAST_STEPS).unwrap_or(end);
+    if tokio::time::timeout_at(patience.into(), shared.board.quiet())
+        .await
+        .is_err()
+    {
+        let stopped = shared.board.stop_all();
+        log::info!(jobs:% = stopped.len(); "jobs still run and are handed back");
+        let killed = tokio::time::timeout(LAST_STEPS / 2, shared.board.quiet()).await;
+        if killed.is_err() {
+            // A script that computes inside one native call; its thread ends with the process.
+            give_back(&shared, shared.board.running()).await;
+        }
+    }
+    finish.flush().await;
+}
+
+async fn give_back(shared: &Shared, jobs: Vec<JobId>) {
+    if jobs.is_empty() {
+        return;
+    }
+    if let Err(error) = shared.source.give_back(jobs).await {
+        log::warn!(error:% = error; "jobs could not be given back, their leases will lapse");
+    }
+}

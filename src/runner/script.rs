@@ -1,0 +1,184 @@
+//! [`Script`]: one version of a script, ready to be run; [`ScriptCache`]: those this process ran lately.
+//!
+//! Shared by all workers. Which version a job runs was fixed when the job was committed.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use serde::Deserialize;
+
+use super::{
+    language::{bash, typescript},
+    source::JobSource,
+    warm::ScriptKey,
+};
+use crate::{
+    db::{DbError, script_content::ScriptContent},
+    queue::Job,
+    types::{JobKind, Language},
+};
+
+/// Script versions that are kept: a busy server runs some dozens; the one used longest ago goes first.
+const KEPT_SCRIPTS: usize = 512;
+
+/// One version of a script.
+#[derive(Debug)]
+pub(crate) struct Script {
+    /// What its process or context is kept under; none for a preview, which is run once.
+    pub(crate) key: Option<ScriptKey>,
+    /// Where it is saved, or what a preview calls itself.
+    pub(crate) path: String,
+    /// Its text.
+    pub(crate) content: String,
+    /// Its language.
+    pub(crate) language: Language,
+    /// Longest run, if it names one.
+    pub(crate) timeout: Option<Duration>,
+    /// Whether its process stays up between jobs.
+    pub(crate) warm: bool,
+    /// The parameters its text declares, for `bash`.
+    pub(crate) bash_params: Vec<bash::Param>,
+    /// Its JavaScript, once it was needed.
+    pub(crate) compiled: OnceLock<Result<Arc<typescript::Compiled>, typescript::SyntaxError>>,
+}
+
+impl Script {
+    /// A saved script.
+    ///
+    /// # Errors
+    /// The row names no language that is known: the text to fail the job with.
+    fn saved(key: ScriptKey, row: ScriptContent) -> Result<Self, String> {
+        let language = row.language.parse().map_err(|error| format!("{error}"))?;
+        let timeout = row.timeout_secs.and_then(|secs| u64::try_from(secs).ok());
+        Ok(Self {
+            timeout: timeout.filter(|secs| *secs > 0).map(Duration::from_secs),
+            warm: row.dedicated_worker != Some(false),
+            key: Some(key),
+            ..Self::new(row.path, row.content, language)
+        })
+    }
+
+    /// A script that is run once.
+    pub(crate) fn new(path: String, content: String, language: Language) -> Self {
+        let bash_params = match language {
+            Language::Bash => bash::params(&content),
+            Language::Python3 | Language::Nativets | Language::Bun | Language::Deno => Vec::new(),
+        };
+        Self {
+            key: None,
+            path,
+            content,
+            language,
+            timeout: None,
+            warm: false,
+            bash_params,
+            compiled: OnceLock::new(),
+        }
+    }
+}
+
+/// Why there is no script to run.
+#[derive(Debug)]
+pub(crate) enum NoScript {
+    /// The job fails with this text.
+    Fails(String),
+    /// The database gave no answer: later.
+    Later(DbError),
+}
+
+/// Column `raw` of a preview.
+#[derive(Deserialize)]
+struct Preview {
+    language: Language,
+    content: String,
+}
+
+/// The scripts this process ran lately.
+pub(crate) struct ScriptCache {
+    source: Arc<dyn JobSource>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    scripts: HashMap<ScriptKey, (Arc<Script>, u64)>,
+    clock: u64,
+}
+
+impl ScriptCache {
+    /// An empty one that loads from `source`.
+    pub(crate) fn new(source: Arc<dyn JobSource>) -> Self {
+        Self {
+            source,
+            kept: Mutex::default(),
+        }
+    }
+
+    /// What `job` runs. Flows are not run yet: this is the one place that says so.
+    ///
+    /// # Errors
+    /// The job cannot be run, or not now.
+    pub(crate) async fn of(&self, job: &Job) -> Result<Arc<Script>, NoScript> {
+        let fails = |text: String| Err(NoScript::Fails(text));
+        match job.kind.parse() {
+            Ok(JobKind::Script) => self.saved(job).await,
+            Ok(JobKind::Preview) => match serde_json::from_str(job.raw.as_deref().unwrap_or("")) {
+                Ok(Preview { language, content }) => {
+                    let path = job
+                        .runnable_path
+                        .clone()
+                        .unwrap_or_else(|| "preview".to_owned());
+                    Ok(Arc::new(Script::new(path, content, language)))
+                }
+                Err(error) => fails(format!("the preview cannot be read: {error}")),
+            },
+            Ok(JobKind::Flow | JobKind::FlowPreview | JobKind::SingleStepFlow) => fails(
+                "this version of windsock does not run flows: use a script as the runnable"
+                    .to_owned(),
+            ),
+            Ok(kind) => fails(format!("a job of kind '{kind}' is not run by a worker")),
+            Err(error) => fails(error.0),
+        }
+    }
+
+    async fn saved(&self, job: &Job) -> Result<Arc<Script>, NoScript> {
+        let path = job.runnable_path.as_deref().unwrap_or("");
+        let missing = || NoScript::Fails(format!("script not found at path {path}"));
+        let hash = job.runnable_hash.ok_or_else(missing)?;
+        let key: ScriptKey = (job.workspace_id.as_str().into(), hash);
+        if let Some(script) = self.kept.lock().get(&key) {
+            return Ok(script);
+        }
+        let row = self.source.script(job.workspace_id.clone(), hash).await;
+        let row = row.map_err(NoScript::Later)?.ok_or_else(missing)?;
+        let script = Arc::new(Script::saved(key.clone(), row).map_err(NoScript::Fails)?);
+        self.kept.lock().put(key, Arc::clone(&script));
+        Ok(script)
+    }
+}
+
+impl Kept {
+    fn get(&mut self, key: &ScriptKey) -> Option<Arc<Script>> {
+        self.clock += 1;
+        let clock = self.clock;
+        self.scripts.get_mut(key).map(|(script, used)| {
+            *used = clock;
+            Arc::clone(script)
+        })
+    }
+
+    fn put(&mut self, key: ScriptKey, script: Arc<Script>) {
+        if self.scripts.len() >= KEPT_SCRIPTS {
+            let oldest = self.scripts.iter().min_by_key(|(_, (_, used))| *used);
+            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
+                self.scripts.remove(&oldest);
+            }
+        }
+        self.clock += 1;
+        self.scripts.insert(key, (script, self.clock));
+    }
+}

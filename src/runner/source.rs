@@ -1,0 +1,119 @@
+//! [`JobSource`]: what the runner needs of the rest of windsock. [`Live`] is the real one (queue, database,
+//! tokens); tests put their own in its place.
+//!
+//! Nothing here decides; it passes on.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::{Notify, broadcast};
+
+use crate::{
+    db::{DbError, Pool, script_content::ScriptContent},
+    queue::{Cancellation, Job, Outcome, Queue, QueueError},
+    types::JobId,
+};
+
+/// Who a job acts as when it calls back: facts §8, `WM_TOKEN`, `WM_USERNAME`, `WM_EMAIL`.
+#[derive(Debug, Clone, Default)]
+pub struct JobIdentity {
+    /// A short-lived token with the run's rights.
+    pub token: String,
+    /// The user's name.
+    pub username: String,
+    /// The user's address.
+    pub email: String,
+}
+
+/// Mints the identity of a job. Called once a run on a worker's thread: it must not block.
+pub type Identify = Arc<dyn Fn(&Job) -> JobIdentity + Send + Sync>;
+
+/// Where jobs come from and where their results go.
+pub(crate) trait JobSource: Send + Sync + 'static {
+    /// See [`Queue::claim`].
+    fn claim(&self, max: usize) -> BoxFuture<'static, Result<Vec<Job>, QueueError>>;
+    /// See [`Queue::finish`].
+    fn finish(&self, done: Vec<(Job, Outcome)>) -> BoxFuture<'static, Result<(), QueueError>>;
+    /// See [`Queue::give_back`].
+    fn give_back(&self, ids: Vec<JobId>) -> BoxFuture<'static, Result<(), QueueError>>;
+    /// See [`Queue::append_log`].
+    fn append_log(
+        &self,
+        id: JobId,
+        piece: i32,
+        text: String,
+    ) -> BoxFuture<'static, Result<(), QueueError>>;
+    /// See [`Queue::ready`].
+    fn ready(&self) -> Arc<Notify>;
+    /// See [`Queue::cancellations`].
+    fn cancellations(&self) -> broadcast::Receiver<Cancellation>;
+    /// One version of a script.
+    fn script(
+        &self,
+        workspace: String,
+        hash: i64,
+    ) -> BoxFuture<'static, Result<Option<ScriptContent>, DbError>>;
+    /// Who the job acts as.
+    fn identify(&self, job: &Job) -> JobIdentity;
+}
+
+/// The queue, the database and the tokens of this process.
+pub(crate) struct Live {
+    /// The queue.
+    pub(crate) queue: Queue,
+    /// The connections that requests share.
+    pub(crate) pool: Pool,
+    /// Mints tokens.
+    pub(crate) identify: Identify,
+}
+
+impl JobSource for Live {
+    fn claim(&self, max: usize) -> BoxFuture<'static, Result<Vec<Job>, QueueError>> {
+        let queue = self.queue.clone();
+        Box::pin(async move { queue.claim(max).await })
+    }
+
+    fn finish(&self, done: Vec<(Job, Outcome)>) -> BoxFuture<'static, Result<(), QueueError>> {
+        let queue = self.queue.clone();
+        Box::pin(async move { queue.finish(done).await })
+    }
+
+    fn give_back(&self, ids: Vec<JobId>) -> BoxFuture<'static, Result<(), QueueError>> {
+        let queue = self.queue.clone();
+        Box::pin(async move { queue.give_back(ids).await })
+    }
+
+    fn append_log(
+        &self,
+        id: JobId,
+        piece: i32,
+        text: String,
+    ) -> BoxFuture<'static, Result<(), QueueError>> {
+        let queue = self.queue.clone();
+        Box::pin(async move { queue.append_log(id, piece, text).await })
+    }
+
+    fn ready(&self) -> Arc<Notify> {
+        self.queue.ready()
+    }
+
+    fn cancellations(&self) -> broadcast::Receiver<Cancellation> {
+        self.queue.cancellations()
+    }
+
+    fn script(
+        &self,
+        workspace: String,
+        hash: i64,
+    ) -> BoxFuture<'static, Result<Option<ScriptContent>, DbError>> {
+        let pool = self.pool.clone();
+        Box::pin(async move {
+            pool.run(move |conn| crate::db::script_content::load(conn, &workspace, hash))
+                .await
+        })
+    }
+
+    fn identify(&self, job: &Job) -> JobIdentity {
+        (self.identify)(job)
+    }
+}

@@ -1,0 +1,380 @@
+//! The rules of a run, each with a job that breaks it; the runner's life, against a queue that is not ours.
+
+mod life;
+mod python3;
+mod shells;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio::sync::{Notify, broadcast};
+
+use super::{
+    RunLimits, RunnerSettings,
+    environment::Environment,
+    executor::{Executor, Run},
+    fetch::{FetchSettings, Fetcher},
+    job_log::LogSink,
+    native::NativeContexts,
+    script::{Script, ScriptCache},
+    source::{JobIdentity, JobSource},
+    stop::Stop,
+};
+use crate::{
+    config::ProxyEnvironment,
+    db::{DbError, script_content::ScriptContent},
+    queue::{Cancellation, Job, Outcome, QueueError},
+    types::{JobId, JobKind, Language, Timestamp},
+};
+
+/// Longer than anything here takes on a machine that is busy with other things.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(super) fn limits() -> RunLimits {
+    RunLimits {
+        job_timeout: PATIENCE,
+        log_bytes: 10_000,
+        result_bytes: 10_000,
+        ..RunLimits::default()
+    }
+}
+
+pub(super) fn settings(limits: RunLimits, workers: usize) -> RunnerSettings {
+    RunnerSettings {
+        workers,
+        limits,
+        base_url: "http://windsock.test".to_owned(),
+        base_internal_url: "http://127.0.0.1:9".to_owned(),
+        proxies: ProxyEnvironment::default(),
+        fetch: fetch_settings(),
+    }
+}
+
+fn fetch_settings() -> FetchSettings {
+    FetchSettings {
+        check: Arc::new(|_, _| Err("no network in tests".to_owned())),
+        own_api: None,
+    }
+}
+
+pub(super) fn identity() -> JobIdentity {
+    JobIdentity {
+        token: "t0ken".to_owned(),
+        username: "admin".to_owned(),
+        email: "admin@windsock.test".to_owned(),
+    }
+}
+
+/// A job of the script with the hash `hash`.
+pub(super) fn job(hash: i64, args: &Value) -> Job {
+    let now = Timestamp::now();
+    Job {
+        id: JobId::next(),
+        workspace_id: "main".to_owned(),
+        kind: JobKind::Script.to_string(),
+        runnable_path: Some("f/test/script".to_owned()),
+        runnable_hash: Some(hash),
+        raw: None,
+        args: args.to_string(),
+        preprocess: false,
+        trigger_kind: None,
+        trigger_path: None,
+        created_by: "admin".to_owned(),
+        permissioned_as: "u/admin".to_owned(),
+        parent_job: None,
+        root_job: None,
+        flow_step_id: None,
+        tag: None,
+        priority: 0,
+        created_at: now,
+        scheduled_at: now,
+        timeout_secs: None,
+        reply_to: None,
+        options: None,
+        state: 1,
+        worker: Some("test".to_owned()),
+        started_at: Some(now),
+        lease_until: None,
+        lost: 0,
+        canceled_by: None,
+        cancel_reason: None,
+    }
+}
+
+/// A worker's inside without the worker: runs one job after another.
+pub(super) struct Bench {
+    pub(super) executor: Executor,
+}
+
+impl Bench {
+    pub(super) fn new() -> Self {
+        Self::with(limits())
+    }
+
+    pub(super) fn with(limits: RunLimits) -> Self {
+        let environment = Arc::new(Environment::new(&settings(limits.clone(), 1)));
+        let contexts = NativeContexts::new(&limits, Rc::new(Fetcher::new(fetch_settings())));
+        let limits = Arc::new(limits);
+        Self {
+            executor: Executor::new(limits, environment, contexts),
+        }
+    }
+
+    /// Runs `job` with `script`.
+    pub(super) async fn run(&mut self, script: &Script, job: &Job) -> Outcome {
+        match self.run_until(script, job, &Stop::default()).await {
+            Run::Done(outcome) => *outcome,
+            Run::GiveBack => panic!("the job was given back"),
+        }
+    }
+
+    pub(super) async fn run_until(&mut self, script: &Script, job: &Job, stop: &Stop) -> Run {
+        let mut sink = LogSink::none();
+        let run = self.executor.run(job, script, identity(), stop, &mut sink);
+        tokio::time::timeout(PATIENCE, run)
+            .await
+            .expect("the run takes for ever")
+    }
+
+    /// Calls `main` with `args`; the outcome as `(success, result, logs)`.
+    pub(super) async fn call(&mut self, script: &Script, args: Value) -> (bool, Value, String) {
+        let hash = script.key.as_ref().map_or(0, |key| key.1);
+        parts(self.run(script, &job(hash, &args)).await)
+    }
+
+    /// The result of a call that succeeds.
+    pub(super) async fn result(&mut self, script: &Script, args: Value) -> Value {
+        let (success, result, logs) = self.call(script, args).await;
+        assert!(success, "{result}\n{logs}");
+        result
+    }
+
+    /// The error of a call that fails.
+    pub(super) async fn error(&mut self, script: &Script, args: Value) -> Value {
+        let (success, result, logs) = self.call(script, args).await;
+        assert!(!success, "{result}\n{logs}");
+        result["error"].clone()
+    }
+}
+
+pub(super) fn parts(outcome: Outcome) -> (bool, Value, String) {
+    let result = serde_json::from_str(&outcome.result).expect("a result is JSON");
+    (outcome.success, result, outcome.logs)
+}
+
+/// A saved script that stays warm; its hash is made of its text.
+pub(super) fn script(language: Language, content: &str) -> Script {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    content.hash(&mut hasher);
+    let mut script = Script::new("f/test/script".to_owned(), content.to_owned(), language);
+    script.key = Some(("main".into(), hasher.finish().cast_signed()));
+    script.warm = true;
+    script
+}
+
+/// A queue that remembers.
+#[derive(Default)]
+pub(super) struct FakeSource {
+    pub(super) state: Mutex<FakeState>,
+    ready: Arc<Notify>,
+    pub(super) changed: Notify,
+    cancellations: Option<broadcast::Sender<Cancellation>>,
+}
+
+#[derive(Default)]
+pub(super) struct FakeState {
+    pub(super) queued: VecDeque<Job>,
+    pub(super) finished: HashMap<JobId, Outcome>,
+    pub(super) given_back: Vec<JobId>,
+    pub(super) pieces: Vec<(JobId, i32, String)>,
+    pub(super) scripts: HashMap<i64, ScriptContent>,
+    pub(super) claims: Vec<usize>,
+    pub(super) database_away: bool,
+}
+
+impl FakeSource {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            cancellations: Some(broadcast::channel(16).0),
+            ..Self::default()
+        })
+    }
+
+    pub(super) fn save(&self, hash: i64, language: Language, content: &str) {
+        let row = ScriptContent {
+            path: "f/test/script".to_owned(),
+            content: content.to_owned(),
+            language: language.to_string(),
+            timeout_secs: None,
+            dedicated_worker: None,
+        };
+        self.state.lock().scripts.insert(hash, row);
+    }
+
+    pub(super) fn push(&self, jobs: Vec<Job>) {
+        self.state.lock().queued.extend(jobs);
+        self.ready.notify_one();
+    }
+
+    pub(super) fn cancel(&self, id: JobId) {
+        let sender = self.cancellations.as_ref().unwrap();
+        let _ = sender.send((id, "ruben".to_owned(), Some("changed my mind".to_owned())));
+    }
+
+    /// Waits until `condition` holds.
+    pub(super) async fn until(&self, what: &str, condition: impl Fn(&FakeState) -> bool) {
+        let waited = async {
+            loop {
+                let changed = self.changed.notified();
+                if condition(&self.state.lock()) {
+                    return;
+                }
+                let _ = tokio::time::timeout(Duration::from_millis(20), changed).await;
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, waited).await;
+        waited.unwrap_or_else(|_| panic!("never: {what}"));
+    }
+
+    /// Waits for the end of a job.
+    pub(super) async fn end_of(&self, id: JobId) -> (bool, Value, String) {
+        self.until("the job ends", |state| state.finished.contains_key(&id))
+            .await;
+        parts(self.state.lock().finished[&id].clone())
+    }
+}
+
+impl JobSource for FakeSource {
+    fn claim(&self, max: usize) -> BoxFuture<'static, Result<Vec<Job>, QueueError>> {
+        let mut state = self.state.lock();
+        state.claims.push(max);
+        let count = max.min(state.queued.len());
+        let jobs = state.queued.drain(..count).collect();
+        Box::pin(std::future::ready(Ok(jobs)))
+    }
+
+    fn finish(&self, done: Vec<(Job, Outcome)>) -> BoxFuture<'static, Result<(), QueueError>> {
+        let ends = done.into_iter().map(|(job, outcome)| (job.id, outcome));
+        self.state.lock().finished.extend(ends);
+        self.changed.notify_one();
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn give_back(&self, ids: Vec<JobId>) -> BoxFuture<'static, Result<(), QueueError>> {
+        self.state.lock().given_back.extend(ids);
+        self.changed.notify_one();
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn append_log(
+        &self,
+        id: JobId,
+        piece: i32,
+        text: String,
+    ) -> BoxFuture<'static, Result<(), QueueError>> {
+        self.state.lock().pieces.push((id, piece, text));
+        self.changed.notify_one();
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn ready(&self) -> Arc<Notify> {
+        Arc::clone(&self.ready)
+    }
+
+    fn cancellations(&self) -> broadcast::Receiver<Cancellation> {
+        self.cancellations.as_ref().unwrap().subscribe()
+    }
+
+    fn script(
+        &self,
+        _: String,
+        hash: i64,
+    ) -> BoxFuture<'static, Result<Option<ScriptContent>, DbError>> {
+        let state = self.state.lock();
+        let found = if state.database_away {
+            Err(DbError::Lost)
+        } else {
+            Ok(state.scripts.get(&hash).cloned())
+        };
+        Box::pin(std::future::ready(found))
+    }
+
+    fn identify(&self, _: &Job) -> JobIdentity {
+        identity()
+    }
+}
+
+#[actix_rt::test]
+async fn a_job_that_cannot_be_run_fails_and_says_why() {
+    let source = FakeSource::new();
+    source.save(7, Language::Python3, "def main(): pass");
+    let scripts = ScriptCache::new(source);
+    let with = |change: &dyn Fn(&mut Job)| {
+        let mut job = job(7, &json!({}));
+        change(&mut job);
+        job
+    };
+    for (job, text) in [
+        (
+            with(&|job| job.runnable_hash = None),
+            "script not found at path f/test/script",
+        ),
+        (
+            with(&|job| job.runnable_hash = Some(8)),
+            "script not found at path f/test/script",
+        ),
+        (
+            with(&|job| job.kind = "flow".to_owned()),
+            "does not run flows",
+        ),
+        (
+            with(&|job| job.kind = "preview".to_owned()),
+            "the preview cannot be read",
+        ),
+        (
+            with(&|job| job.kind = "identity".to_owned()),
+            "kind 'identity'",
+        ),
+    ] {
+        match scripts.of(&job).await {
+            Err(super::script::NoScript::Fails(error)) => assert!(error.contains(text), "{error}"),
+            other => panic!("{text}: {:?}", other.map(|script| script.path.clone())),
+        }
+    }
+    let preview = with(&|job| {
+        job.kind = "preview".to_owned();
+        job.raw = Some(json!({"language": "bash", "content": "echo hi"}).to_string());
+    });
+    let script = scripts.of(&preview).await.unwrap();
+    assert_eq!((script.language, script.warm), (Language::Bash, false));
+    assert_eq!(Bench::new().result(&script, json!({})).await, json!("hi"));
+}
+
+#[actix_rt::test]
+async fn bun_is_refused_with_a_way_out() {
+    let error = Bench::new()
+        .error(
+            &script(Language::Bun, "export function main() {}"),
+            json!({}),
+        )
+        .await;
+    assert!(
+        error["message"]
+            .as_str()
+            .unwrap()
+            .contains("choose nativets"),
+        "{error}"
+    );
+    let error = super::check(Language::Deno, "export function main() {}")
+        .await
+        .unwrap_err();
+    assert!(error.0.starts_with("language: "), "{error}");
+}

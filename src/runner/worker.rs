@@ -1,0 +1,168 @@
+//! Actor `Worker`: takes a job from the board, runs it, passes its end on; one at a time. Lives alone on a
+//! thread of its own, because scripts of the embedded engine occupy it while they compute.
+//!
+//! Started, watched and replaced by `Runner`. It never talks to the queue itself: ends go to the `Runner`'s
+//! finisher, which commits them in groups.
+
+use std::{
+    panic::AssertUnwindSafe,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
+use futures_util::FutureExt;
+
+use super::{
+    board::{Assignment, Board, Next},
+    environment::Environment,
+    executor::{Executor, Run},
+    finish::FinishSender,
+    job_log::LogSink,
+    language::nativets::Host,
+    limits::RunLimits,
+    native::NativeContexts,
+    process,
+    script::{NoScript, ScriptCache},
+    source::JobSource,
+};
+use crate::{queue::Outcome, types::Timestamp};
+
+/// Pause after the database had no script to give: it is asked for each job anew.
+const DATABASE_PAUSE: Duration = Duration::from_millis(500);
+
+/// What all workers share.
+pub(crate) struct Shared {
+    /// Jobs.
+    pub(crate) board: Board,
+    /// Scripts.
+    pub(crate) scripts: ScriptCache,
+    /// The rest of windsock.
+    pub(crate) source: Arc<dyn JobSource>,
+    /// Bounds.
+    pub(crate) limits: Arc<RunLimits>,
+    /// What jobs find in their environment.
+    pub(crate) environment: Arc<Environment>,
+    /// Makes, on a worker's thread, what its scripts fetch through.
+    pub(crate) host: Box<dyn Fn() -> Rc<dyn Host> + Send + Sync>,
+}
+
+/// See the file's documentation.
+pub(crate) struct Worker {
+    shared: Arc<Shared>,
+    number: usize,
+    finish: FinishSender,
+}
+
+impl Worker {
+    /// The worker with the number `number` of the board.
+    pub(crate) fn new(shared: Arc<Shared>, number: usize, finish: FinishSender) -> Self {
+        Self {
+            shared,
+            number,
+            finish,
+        }
+    }
+}
+
+impl Actor for Worker {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        process::lower_priority_of_this_thread();
+        let work = work(Arc::clone(&self.shared), self.number, self.finish.clone());
+        ctx.spawn(work.into_actor(self).map(|(), _, ctx| ctx.stop()));
+    }
+}
+
+/// Job after job until the board is closed.
+async fn work(shared: Arc<Shared>, number: usize, finish: FinishSender) {
+    let contexts = NativeContexts::new(&shared.limits, (shared.host)());
+    let limits = Arc::clone(&shared.limits);
+    let mut executor = Executor::new(limits, Arc::clone(&shared.environment), contexts);
+    let mut swept = Instant::now();
+    loop {
+        let assignment = match shared.board.next(number, Instant::now()) {
+            Next::Run(assignment) => assignment,
+            Next::End => return,
+            Next::Wait => {
+                rest(&shared, number, &mut executor).await;
+                continue;
+            }
+        };
+        let ended = run(&shared, &mut executor, &assignment).await;
+        let job = assignment.job.id;
+        if let Some(outcome) = ended {
+            finish.send(assignment.job, outcome).await;
+        } else {
+            give_back(&shared, job).await;
+        }
+        shared.board.ended(number, Instant::now());
+        if swept.elapsed() >= shared.limits.idle {
+            swept = Instant::now();
+            executor.end_idle();
+        }
+        tell_changes(&shared, number, &mut executor);
+        // The child's output, timers and cancellations of this thread get their turn.
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Waits for the next job, ends processes that wait for too long meanwhile.
+async fn rest(shared: &Shared, number: usize, executor: &mut Executor) {
+    let woken = shared.board.woken(number);
+    match executor.next_end() {
+        None => woken.await,
+        Some(end) => tokio::select! {
+            biased;
+            () = woken => {}
+            () = tokio::time::sleep_until(end.into()) => {
+                executor.end_idle();
+                tell_changes(shared, number, executor);
+            }
+        },
+    }
+}
+
+fn tell_changes(shared: &Shared, number: usize, executor: &mut Executor) {
+    for (hash, warm) in executor.changes() {
+        shared.board.warmed(number, hash, warm);
+    }
+}
+
+/// Runs one job; `None` = it goes back to the queue. A panic on the way is that job's failure.
+async fn run(shared: &Shared, executor: &mut Executor, assignment: &Assignment) -> Option<Outcome> {
+    let started_at = Timestamp::now();
+    let job = &assignment.job;
+    let script = match shared.scripts.of(job).await {
+        Ok(script) => script,
+        Err(NoScript::Fails(message)) => {
+            return Some(Outcome::failed("ExecutionErr", &message, started_at));
+        }
+        Err(NoScript::Later(error)) => {
+            log::warn!(job:% = job.id, error:% = error; "the script of a job cannot be read, it waits");
+            tokio::time::sleep(DATABASE_PAUSE).await;
+            return None;
+        }
+    };
+    let identity = shared.source.identify(job);
+    let interval = shared.limits.log_interval;
+    let mut sink = LogSink::new(Arc::clone(&shared.source), job, interval);
+    let run = executor.run(job, &script, identity, &assignment.stop, &mut sink);
+    match AssertUnwindSafe(run).catch_unwind().await {
+        Ok(Run::Done(outcome)) => Some(*outcome),
+        Ok(Run::GiveBack) => None,
+        Err(_) => {
+            log::error!(job:% = job.id; "the runner panicked over a job");
+            let message = "windsock itself failed over this job: please report it";
+            Some(Outcome::failed("InternalError", message, started_at))
+        }
+    }
+}
+
+async fn give_back(shared: &Shared, job: crate::types::JobId) {
+    if let Err(error) = shared.source.give_back(vec![job]).await {
+        log::warn!(job:% = job, error:% = error; "a job could not be given back, its lease will lapse");
+    }
+}
