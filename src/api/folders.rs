@@ -1,0 +1,232 @@
+//! Folders: who owns what lies under `f/<name>/` (windmill-facts §2.1).
+
+use std::collections::BTreeMap;
+
+use actix_web::web;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::{
+    State,
+    answer::{Json, Text},
+    error::Error,
+    extract::{At, Body, Page, Query},
+    raw,
+};
+use crate::{
+    access::{Caller, Denied},
+    db::{Conn, folder, folder::FolderRow},
+    types::Timestamp,
+};
+
+/// A folder.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Folder {
+    workspace_id: String,
+    name: String,
+    display_name: String,
+    #[schema(value_type = Vec<String>)]
+    owners: Box<RawValue>,
+    #[schema(value_type = Object)]
+    extra_perms: Box<RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    summary: Option<String>,
+    created_by: String,
+    #[schema(value_type = String)]
+    edited_at: Timestamp,
+}
+
+/// A folder to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct NewFolder {
+    name: String,
+    #[serde(flatten)]
+    edit: EditFolder,
+}
+
+/// Changes to a folder; what is left out stays.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub(crate) struct EditFolder {
+    /// `u/<user>` or `g/<group>`, who may do everything in it.
+    owners: Option<Vec<String>>,
+    /// Owner → may write.
+    extra_perms: Option<BTreeMap<String, bool>>,
+    display_name: Option<String>,
+    summary: Option<String>,
+}
+
+fn not_found(name: &str) -> Error {
+    Error::NotFound(format!("folder not found at name: {name}"))
+}
+
+fn shown(row: FolderRow) -> Folder {
+    Folder {
+        workspace_id: row.workspace_id,
+        name: row.name,
+        display_name: row.display_name,
+        owners: raw(row.owners),
+        extra_perms: raw(row.extra_perms),
+        summary: row.summary,
+        created_by: row.created_by,
+        edited_at: row.edited_at,
+    }
+}
+
+fn visible(caller: &Caller, name: &str) -> bool {
+    let known = caller.folders.iter().any(|folder| folder.name == name);
+    (caller.is_admin || known) && caller.scoped("read", None)
+}
+
+fn readable(conn: &mut Conn, caller: &Caller, at: &At) -> Result<FolderRow, Error> {
+    folder::by_name(conn, &at.workspace, &at.path)?
+        .filter(|row| visible(caller, &row.name))
+        .ok_or_else(|| not_found(&at.path))
+}
+
+impl EditFolder {
+    fn validate(&self) -> Result<(), Error> {
+        let is_owner = |owner: &String| {
+            let name = owner
+                .strip_prefix("u/")
+                .or_else(|| owner.strip_prefix("g/"));
+            name.is_some_and(|name| !name.is_empty() && !name.contains('/'))
+        };
+        let owners = self.owners.iter().flatten();
+        if let Some(bad) = owners.clone().find(|owner| !is_owner(owner)) {
+            return Err(Error::field(
+                "owners",
+                format!("'{bad}' is not u/<user> or g/<group>"),
+            ));
+        }
+        let perms = self.extra_perms.iter().flat_map(BTreeMap::keys);
+        if let Some(bad) = perms.clone().find(|owner| !is_owner(owner)) {
+            return Err(Error::field(
+                "extra_perms",
+                format!("'{bad}' is not u/<user> or g/<group>"),
+            ));
+        }
+        Ok(())
+    }
+
+    fn apply(self, row: &mut FolderRow) {
+        if let Some(owners) = self.owners {
+            row.owners = serde_json::Value::from(owners).to_string();
+        }
+        if let Some(perms) = self.extra_perms {
+            row.extra_perms = serde_json::json!(perms).to_string();
+        }
+        if let Some(name) = self.display_name {
+            row.display_name = name;
+        }
+        row.summary = self.summary.or(row.summary.take());
+        row.edited_at = Timestamp::now();
+    }
+}
+
+/// Makes a folder that one owns.
+pub(crate) async fn create(
+    caller: Caller,
+    at: At,
+    body: Body<NewFolder>,
+    state: web::Data<State>,
+) -> Result<Text, Error> {
+    let NewFolder { name, edit } = body.0;
+    caller.may_change()?;
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if name.is_empty() || name.len() > 100 || !name.chars().all(word) {
+        return Err(Error::field(
+            "name",
+            "must be letters, digits, _ and -, at most 100 bytes",
+        ));
+    }
+    edit.validate()?;
+    let created = format!("Created folder {name}");
+    state
+        .transaction(move |conn| {
+            if folder::by_name(conn, &at.workspace, &name)?.is_some() {
+                return Err(Error::Conflict(format!(
+                    "name: folder '{name}' exists already"
+                )));
+            }
+            let me = format!("u/{}", caller.username);
+            let mut row = FolderRow {
+                workspace_id: at.workspace,
+                display_name: name.clone(),
+                name,
+                owners: serde_json::Value::from(vec![me]).to_string(),
+                extra_perms: "{}".to_owned(),
+                summary: None,
+                created_by: caller.username,
+                edited_at: Timestamp::now(),
+            };
+            edit.apply(&mut row);
+            Ok(folder::insert(conn, &row)?)
+        })
+        .await?;
+    Ok(Text(created))
+}
+
+/// Changes a folder one owns; what the body leaves out stays.
+pub(crate) async fn update(
+    caller: Caller,
+    at: At,
+    body: Body<EditFolder>,
+    state: web::Data<State>,
+) -> Result<Text, Error> {
+    body.0.validate()?;
+    caller.may_change()?;
+    let updated = format!("Updated folder {}", at.path);
+    state
+        .transaction(move |conn| {
+            let mut row = readable(conn, &caller, &at)?;
+            let owner = caller
+                .folders
+                .iter()
+                .any(|folder| folder.name == row.name && folder.owner);
+            if !caller.is_admin && !owner {
+                let text = format!("you do not own folder '{}'", row.name);
+                return Err(Denied::Forbidden(text).into());
+            }
+            body.0.apply(&mut row);
+            Ok(folder::update(conn, &row)?)
+        })
+        .await?;
+    Ok(Text(updated))
+}
+
+/// One folder.
+pub(crate) async fn get(
+    caller: Caller,
+    at: At,
+    state: web::Data<State>,
+) -> Result<Json<Folder>, Error> {
+    let row = state.run(move |conn| readable(conn, &caller, &at)).await?;
+    Ok(Json(shown(row)))
+}
+
+/// Whether there is a folder of that name.
+pub(crate) async fn exists(
+    caller: Caller,
+    at: At,
+    state: web::Data<State>,
+) -> Result<Json<bool>, Error> {
+    let row = state
+        .run(move |conn| Ok(folder::by_name(conn, &at.workspace, &at.path)?))
+        .await?;
+    Ok(Json(row.is_some_and(|row| visible(&caller, &row.name))))
+}
+
+/// The folders one may read, by name.
+pub(crate) async fn list(
+    caller: Caller,
+    at: At,
+    page: Query<Page>,
+    state: web::Data<State>,
+) -> Result<Json<Vec<Folder>>, Error> {
+    let mut rows = state
+        .run(move |conn| Ok(folder::all(conn, &at.workspace)?))
+        .await?;
+    rows.retain(|row| visible(&caller, &row.name));
+    Ok(Json(page.0.cut(rows).into_iter().map(shown).collect()))
+}

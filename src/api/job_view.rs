@@ -1,0 +1,282 @@
+//! [`JobView`]: a job as the API shows it (windmill-facts §2.2), ended or not, and who may see it.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::{raw, scripts::hex};
+use crate::{
+    access::Caller,
+    db::{
+        Conn, DbError,
+        job_list::{AnyJob, Visible},
+        queue::{CompletedRow, QueueRow, RUNNING},
+        user,
+    },
+    types::{JobId, Timestamp},
+};
+
+/// A job; `type` says whether it has ended.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct JobView {
+    /// `QueuedJob` or `CompletedJob`.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    workspace_id: String,
+    #[schema(value_type = String)]
+    id: JobId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    parent_job: Option<JobId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    root_job: Option<JobId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flow_step_id: Option<String>,
+    created_by: String,
+    #[schema(value_type = String)]
+    created_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    started_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    completed_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    scheduled_for: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    running: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    success: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    script_path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    script_hash: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    args: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<serde_json::Value>)]
+    result: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logs: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw_code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    language: Option<String>,
+    canceled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    canceled_by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    canceled_reason: Option<String>,
+    job_kind: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trigger_kind: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trigger: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trigger_path: Option<String>,
+    permissioned_as: String,
+    is_flow_step: bool,
+    is_skipped: bool,
+    preprocessed: bool,
+    email: String,
+    visible_to_owner: bool,
+    tag: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    worker: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suspend: Option<i32>,
+}
+
+/// What of a job's large parts is shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Parts {
+    /// Arguments and the text of a preview.
+    pub(crate) args: bool,
+    /// The result.
+    pub(crate) result: bool,
+}
+
+impl Parts {
+    /// Everything.
+    pub(crate) const ALL: Self = Self {
+        args: true,
+        result: true,
+    };
+}
+
+/// The text and the language of a preview.
+fn preview(raw: Option<String>) -> (Option<String>, Option<String>) {
+    #[derive(serde::Deserialize)]
+    struct Preview {
+        content: String,
+        language: String,
+    }
+    match raw.and_then(|raw| serde_json::from_str::<Preview>(&raw).ok()) {
+        Some(preview) => (Some(preview.content), Some(preview.language)),
+        None => (None, None),
+    }
+}
+
+impl JobView {
+    fn queued(row: QueueRow, parts: Parts) -> Self {
+        let (code, language) = preview(row.raw);
+        Self {
+            kind: "QueuedJob",
+            workspace_id: row.workspace_id,
+            id: row.id,
+            parent_job: row.parent_job,
+            root_job: row.root_job,
+            is_flow_step: row.flow_step_id.is_some(),
+            flow_step_id: row.flow_step_id,
+            created_by: row.created_by,
+            created_at: row.created_at,
+            started_at: row.started_at,
+            completed_at: None,
+            duration_ms: None,
+            scheduled_for: Some(row.scheduled_at),
+            running: Some(row.state == RUNNING),
+            success: None,
+            script_path: row.runnable_path,
+            script_hash: row.runnable_hash.map(hex),
+            args: parts.args.then(|| raw(row.args)),
+            result: None,
+            logs: None,
+            raw_code: code.filter(|_| parts.args),
+            language,
+            canceled: row.canceled_by.is_some(),
+            canceled_by: row.canceled_by,
+            canceled_reason: row.cancel_reason,
+            job_kind: row.kind,
+            trigger_kind: row.trigger_kind,
+            trigger: row.trigger_path.clone(),
+            trigger_path: row.trigger_path,
+            email: row.permissioned_as.clone(),
+            permissioned_as: row.permissioned_as,
+            is_skipped: false,
+            preprocessed: false,
+            visible_to_owner: true,
+            tag: row.tag.unwrap_or_default(),
+            priority: (row.priority != 0).then_some(row.priority),
+            worker: row.worker,
+            suspend: Some(0),
+        }
+    }
+
+    fn completed(row: CompletedRow, parts: Parts) -> Self {
+        let (code, language) = preview(row.raw);
+        Self {
+            kind: "CompletedJob",
+            workspace_id: row.workspace_id,
+            id: row.id,
+            parent_job: row.parent_job,
+            root_job: row.root_job,
+            is_flow_step: row.flow_step_id.is_some(),
+            flow_step_id: row.flow_step_id,
+            created_by: row.created_by,
+            created_at: row.created_at,
+            started_at: Some(row.started_at),
+            completed_at: Some(row.completed_at),
+            duration_ms: Some((row.completed_at.0 - row.started_at.0).max(0) / 1000),
+            scheduled_for: None,
+            running: None,
+            success: Some(row.success),
+            script_path: row.runnable_path,
+            script_hash: row.runnable_hash.map(hex),
+            args: parts.args.then(|| raw(row.args)),
+            result: parts.result.then(|| raw(row.result)),
+            logs: None,
+            raw_code: code.filter(|_| parts.args),
+            language,
+            canceled: row.canceled_by.is_some(),
+            canceled_by: row.canceled_by,
+            canceled_reason: row.cancel_reason,
+            job_kind: row.kind,
+            trigger_kind: row.trigger_kind,
+            trigger: row.trigger_path.clone(),
+            trigger_path: row.trigger_path,
+            email: row.permissioned_as.clone(),
+            permissioned_as: row.permissioned_as,
+            is_skipped: false,
+            preprocessed: row.preprocessed,
+            visible_to_owner: true,
+            tag: row.tag.unwrap_or_default(),
+            priority: None,
+            worker: row.worker,
+            suspend: None,
+        }
+    }
+
+    /// Adds what the job printed.
+    pub(crate) fn with_logs(mut self, logs: String) -> Self {
+        self.logs = Some(logs);
+        self
+    }
+}
+
+/// Jobs as they are shown, with the addresses of those they run as.
+pub(crate) fn views(
+    conn: &mut Conn,
+    workspace: &str,
+    jobs: Vec<AnyJob>,
+    parts: Parts,
+) -> Result<Vec<JobView>, DbError> {
+    let mut views: Vec<JobView> = jobs
+        .into_iter()
+        .map(|job| match job {
+            AnyJob::Queued(row) => JobView::queued(row, parts),
+            AnyJob::Completed(row) => JobView::completed(row, parts),
+        })
+        .collect();
+    let names = views
+        .iter()
+        .filter_map(|view| view.permissioned_as.strip_prefix("u/"));
+    let mut names: Vec<String> = names.map(str::to_owned).collect();
+    names.sort_unstable();
+    names.dedup();
+    let emails: HashMap<String, String> = user::emails(conn, workspace, &names)?;
+    for view in &mut views {
+        let name = view.permissioned_as.strip_prefix("u/");
+        if let Some(email) = name.and_then(|name| emails.get(name)) {
+            view.email.clone_from(email);
+        }
+    }
+    Ok(views)
+}
+
+/// What a list of jobs may show a caller; none = everything.
+pub(crate) fn visible_to(caller: &Caller) -> Option<Visible> {
+    (!caller.is_admin).then(|| Visible {
+        username: caller.username.clone(),
+        folders: caller
+            .folders
+            .iter()
+            .map(|folder| folder.name.clone())
+            .collect(),
+    })
+}
+
+/// Whether a caller may see a job: an own one, or one of a runnable that may be read.
+pub(crate) fn may_see(caller: &Caller, job: &AnyJob) -> bool {
+    let (path, created_by, run_as) = match job {
+        AnyJob::Queued(row) => (&row.runnable_path, &row.created_by, &row.permissioned_as),
+        AnyJob::Completed(row) => (&row.runnable_path, &row.created_by, &row.permissioned_as),
+    };
+    let own = *created_by == caller.username
+        || run_as.strip_prefix("u/") == Some(caller.username.as_str());
+    if !caller.scoped("read", path.as_deref()) && !caller.scoped("run", path.as_deref()) {
+        return false;
+    }
+    own || caller.is_admin
+        || path
+            .as_deref()
+            .is_some_and(|path| caller.may_read(path, "{}"))
+}

@@ -1,0 +1,498 @@
+//! Reading and canceling one job (windmill-facts §2.1).
+
+use std::{convert::Infallible, time::Duration};
+
+use actix_web::{HttpResponse, web};
+use bytes::Bytes;
+use futures_util::stream;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    State,
+    answer::{Json, Raw, Text},
+    error::Error,
+    extract::{At, Body, JobAt, Query},
+    job_view::{JobView, Parts, may_see, views},
+    raw,
+};
+use crate::{
+    access::{Caller, Denied},
+    db::{
+        Conn, job_list,
+        job_list::AnyJob,
+        queue::{CompletedRow, RUNNING},
+    },
+    queue::Canceled,
+    types::{JobId, Timestamp},
+};
+
+/// How often a stream of updates looks for news.
+const STREAM_STEP: Duration = Duration::from_millis(250);
+/// A stream ends after this many looks (30 s), and the client asks again: a proxy must not have to.
+const STREAM_LOOKS: u32 = 120;
+/// A quiet stream says every so many looks (5 s) that it is alive.
+const STREAM_PING: u32 = 20;
+/// Jobs canceled by one request.
+const MOST_CANCELED: usize = 10_000;
+
+/// Answer of `get_result_maybe`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Maybe {
+    completed: bool,
+    #[schema(value_type = Option<serde_json::Value>)]
+    result: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    success: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started: Option<bool>,
+}
+
+/// When a job was made, started and how long it ran.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Timing {
+    #[schema(value_type = String)]
+    created_at: Timestamp,
+    #[schema(value_type = String)]
+    started_at: Timestamp,
+    duration_ms: i64,
+}
+
+/// What happened to a job since the client looked last.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct Update {
+    running: bool,
+    completed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new_logs: Option<String>,
+    log_offset: usize,
+}
+
+/// What a client knows already.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Known {
+    /// Bytes of the logs.
+    log_offset: Option<usize>,
+    /// Without logs.
+    no_logs: Option<bool>,
+}
+
+/// What a stream of updates carries.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct StreamHow {
+    /// Bytes of the logs that are known.
+    log_offset: Option<usize>,
+    /// Without logs.
+    no_logs: Option<bool>,
+    /// Only the result, without logs.
+    only_result: Option<bool>,
+}
+
+/// Whether `get_result_maybe` says that the job has started.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct GetStarted {
+    /// Adds `started`.
+    get_started: Option<bool>,
+}
+
+/// Why a job is canceled.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub(crate) struct Why {
+    /// Shown with the job.
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+fn not_found(id: JobId) -> Error {
+    Error::NotFound(format!("job {id} not found"))
+}
+
+/// The job, if there is one and the caller may see it.
+fn visible(conn: &mut Conn, caller: &Caller, at: &JobAt) -> Result<AnyJob, Error> {
+    job_list::by_id(conn, &at.workspace, at.id)?
+        .filter(|job| may_see(caller, job))
+        .ok_or_else(|| not_found(at.id))
+}
+
+async fn job(caller: Caller, at: JobAt, state: &State) -> Result<AnyJob, Error> {
+    state.run(move |conn| visible(conn, &caller, &at)).await
+}
+
+async fn ended(caller: Caller, at: JobAt, state: &State) -> Result<CompletedRow, Error> {
+    let id = at.id;
+    match job(caller, at, state).await? {
+        AnyJob::Completed(row) => Ok(row),
+        AnyJob::Queued(_) => Err(Error::NotFound(format!("job {id} has not ended"))),
+    }
+}
+
+/// One job, ended or not, with arguments, result and logs.
+pub(crate) async fn get(
+    caller: Caller,
+    at: JobAt,
+    state: web::Data<State>,
+) -> Result<Json<JobView>, Error> {
+    let view = state
+        .run(move |conn| {
+            let job = visible(conn, &caller, &at)?;
+            let logs = job_list::logs(conn, at.id)?;
+            let view = views(conn, &at.workspace, vec![job], Parts::ALL)?.pop();
+            Ok(view
+                .ok_or(Error::Internal("a job has no view"))?
+                .with_logs(logs))
+        })
+        .await?;
+    Ok(Json(view))
+}
+
+/// One job that has ended, with arguments, result and logs.
+pub(crate) async fn get_completed(
+    caller: Caller,
+    at: JobAt,
+    state: web::Data<State>,
+) -> Result<Json<JobView>, Error> {
+    ended(caller.clone(), at.clone(), &state).await?;
+    get(caller, at, state).await
+}
+
+/// The result alone, as JSON.
+pub(crate) async fn get_result(
+    caller: Caller,
+    at: JobAt,
+    state: web::Data<State>,
+) -> Result<Raw, Error> {
+    Ok(Raw(ended(caller, at, &state).await?.result))
+}
+
+/// The result, if there is one yet.
+pub(crate) async fn get_result_maybe(
+    caller: Caller,
+    at: JobAt,
+    how: Query<GetStarted>,
+    state: web::Data<State>,
+) -> Result<Json<Maybe>, Error> {
+    let asked = how.0.get_started.unwrap_or(false);
+    let maybe = match job(caller, at, &state).await? {
+        AnyJob::Completed(row) => Maybe {
+            completed: true,
+            result: Some(raw(row.result)),
+            success: Some(row.success),
+            started: asked.then_some(true),
+        },
+        AnyJob::Queued(row) => Maybe {
+            completed: false,
+            result: None,
+            success: None,
+            started: asked.then_some(row.state == RUNNING),
+        },
+    };
+    Ok(Json(maybe))
+}
+
+/// When the job was made, started and how long it ran.
+pub(crate) async fn get_timing(
+    caller: Caller,
+    at: JobAt,
+    state: web::Data<State>,
+) -> Result<Json<Timing>, Error> {
+    let row = ended(caller, at, &state).await?;
+    Ok(Json(Timing {
+        created_at: row.created_at,
+        started_at: row.started_at,
+        duration_ms: (row.completed_at.0 - row.started_at.0).max(0) / 1000,
+    }))
+}
+
+/// Everything the job printed so far, as text.
+pub(crate) async fn get_logs(
+    caller: Caller,
+    at: JobAt,
+    state: web::Data<State>,
+) -> Result<Text, Error> {
+    let logs = state
+        .run(move |conn| {
+            visible(conn, &caller, &at)?;
+            Ok(job_list::logs(conn, at.id)?)
+        })
+        .await?;
+    Ok(Text(logs))
+}
+
+/// The arguments, as JSON.
+pub(crate) async fn get_args(
+    caller: Caller,
+    at: JobAt,
+    state: web::Data<State>,
+) -> Result<Raw, Error> {
+    Ok(Raw(match job(caller, at, &state).await? {
+        AnyJob::Queued(row) => row.args,
+        AnyJob::Completed(row) => row.args,
+    }))
+}
+
+/// The outermost job of the flow the job belongs to (itself, when it belongs to none).
+pub(crate) async fn get_root_job_id(
+    caller: Caller,
+    at: JobAt,
+    state: web::Data<State>,
+) -> Result<Json<String>, Error> {
+    let id = at.id;
+    let root = match job(caller, at, &state).await? {
+        AnyJob::Queued(row) => row.root_job,
+        AnyJob::Completed(row) => row.root_job,
+    };
+    Ok(Json(root.unwrap_or(id).to_string()))
+}
+
+/// The part of `logs` behind `offset` bytes, and where they end.
+fn logs_since(logs: &str, offset: usize) -> (String, usize) {
+    let start = logs.floor_char_boundary(offset);
+    (logs[start..].to_owned(), logs.len())
+}
+
+/// What is new of a job, and the job.
+fn update_of(
+    conn: &mut Conn,
+    caller: &Caller,
+    at: &JobAt,
+    (offset, logs): (usize, bool),
+) -> Result<(Update, AnyJob), Error> {
+    let job = visible(conn, caller, at)?;
+    let (new_logs, log_offset) = if logs {
+        let (new, end) = logs_since(&job_list::logs(conn, at.id)?, offset);
+        (Some(new).filter(|new| !new.is_empty()), end)
+    } else {
+        (None, offset)
+    };
+    let update = Update {
+        running: matches!(&job, AnyJob::Queued(row) if row.state == RUNNING),
+        completed: matches!(job, AnyJob::Completed(_)),
+        new_logs,
+        log_offset,
+    };
+    Ok((update, job))
+}
+
+/// What is new of a job since the client looked last.
+pub(crate) async fn get_update(
+    caller: Caller,
+    at: JobAt,
+    known: Query<Known>,
+    state: web::Data<State>,
+) -> Result<Json<Update>, Error> {
+    let known = known.0;
+    let wanted = (known.log_offset.unwrap_or(0), known.no_logs != Some(true));
+    let (update, _) = state
+        .run(move |conn| update_of(conn, &caller, &at, wanted))
+        .await?;
+    Ok(Json(update))
+}
+
+/// Where a stream of updates stands.
+struct Stream {
+    state: web::Data<State>,
+    caller: Caller,
+    at: JobAt,
+    offset: usize,
+    logs: bool,
+    seen: Option<bool>,
+    looks: u32,
+    over: bool,
+}
+
+impl Stream {
+    /// The next thing to say; waits for it.
+    async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
+        if self.over {
+            return None;
+        }
+        loop {
+            if self.looks > 0 {
+                actix_rt::time::sleep(STREAM_STEP).await;
+            }
+            self.looks += 1;
+            let (caller, at, wanted) = (
+                self.caller.clone(),
+                self.at.clone(),
+                (self.offset, self.logs),
+            );
+            let looked = self
+                .state
+                .run(move |conn| update_of(conn, &caller, &at, wanted))
+                .await;
+            let text = match looked {
+                Err(Error::NotFound(_)) => {
+                    self.over = true;
+                    r#"{"type":"not_found"}"#.to_owned()
+                }
+                Err(error) => {
+                    self.over = true;
+                    serde_json::json!({"type": "error", "error": error.to_string()}).to_string()
+                }
+                Ok((update, job)) => match self.news(update, job) {
+                    Some(text) => text,
+                    None if self.looks >= STREAM_LOOKS => {
+                        self.over = true;
+                        r#"{"type":"timeout"}"#.to_owned()
+                    }
+                    None if self.looks.is_multiple_of(STREAM_PING) => {
+                        r#"{"type":"ping"}"#.to_owned()
+                    }
+                    None => continue,
+                },
+            };
+            let event = Bytes::from(format!("data: {text}\n\n"));
+            return Some((Ok(event), self));
+        }
+    }
+
+    fn news(&mut self, update: Update, job: AnyJob) -> Option<String> {
+        if self.seen == Some(update.running) && update.new_logs.is_none() && !update.completed {
+            return None;
+        }
+        self.seen = Some(update.running);
+        self.offset = update.log_offset;
+        self.over = update.completed;
+        let mut event = serde_json::to_value(&update).unwrap_or_default();
+        event["type"] = "update".into();
+        if let AnyJob::Completed(row) = job {
+            event["only_result"] = serde_json::from_str(&row.result).unwrap_or_default();
+            event["success"] = row.success.into();
+        }
+        Some(event.to_string())
+    }
+}
+
+/// Updates of a job as server-sent events until it ends.
+pub(crate) async fn get_update_sse(
+    caller: Caller,
+    at: JobAt,
+    how: Query<StreamHow>,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Error> {
+    let how = how.0;
+    let stream = Stream {
+        state,
+        caller,
+        at,
+        offset: how.log_offset.unwrap_or(0),
+        logs: how.no_logs != Some(true) && how.only_result != Some(true),
+        seen: None,
+        looks: 0,
+        over: false,
+    };
+    Ok(HttpResponse::Ok()
+        .content_type("text/event-stream")
+        .streaming(stream::unfold(stream, Stream::next)))
+}
+
+/// Cancels a job: at once when it waits, through its worker when it runs.
+pub(crate) async fn cancel(
+    caller: Caller,
+    at: JobAt,
+    why: Body<Why>,
+    state: web::Data<State>,
+) -> Result<Text, Error> {
+    let (id, workspace) = (at.id, at.workspace.clone());
+    let by = caller.username.clone();
+    state
+        .run(move |conn| {
+            let job = visible(conn, &caller, &at)?;
+            may_cancel(&caller, &job)
+        })
+        .await?;
+    match state
+        .queue
+        .cancel(&workspace, id, &by, why.0.reason)
+        .await?
+    {
+        Canceled::BeforeItRan | Canceled::WhileRunning => Ok(Text(id.to_string())),
+        Canceled::TooLate => Err(Error::BadRequest(format!("id: job {id} has ended already"))),
+        Canceled::NotFound => Err(not_found(id)),
+    }
+}
+
+fn may_cancel(caller: &Caller, job: &AnyJob) -> Result<(), Error> {
+    let (path, created_by) = match job {
+        AnyJob::Queued(row) => (&row.runnable_path, &row.created_by),
+        AnyJob::Completed(row) => (&row.runnable_path, &row.created_by),
+    };
+    let may_write = path
+        .as_deref()
+        .is_some_and(|path| caller.may_write(path, "{}").is_ok());
+    let own = *created_by == caller.username || caller.is_admin || may_write;
+    if own && !caller.read_only {
+        return Ok(());
+    }
+    Err(Denied::Forbidden("you may not cancel this job".to_owned()).into())
+}
+
+/// Cancels several jobs; the answer lists those that were canceled.
+pub(crate) async fn cancel_selection(
+    caller: Caller,
+    at: At,
+    ids: Body<Vec<String>>,
+    state: web::Data<State>,
+) -> Result<Json<Vec<String>>, Error> {
+    if ids.0.len() > MOST_CANCELED {
+        return Err(Error::field(
+            "body",
+            format!("at most {MOST_CANCELED} ids at once"),
+        ));
+    }
+    let mut wanted: Vec<JobId> = Vec::with_capacity(ids.0.len());
+    for (index, id) in ids.0.iter().enumerate() {
+        let id = id
+            .parse()
+            .map_err(|error| Error::field(&format!("[{index}]"), error))?;
+        wanted.push(id);
+    }
+    let (by, workspace) = (caller.username.clone(), at.workspace.clone());
+    let allowed = state
+        .run(move |conn| {
+            let mut jobs = job_list::by_ids(conn, &wanted, false)?;
+            jobs.retain(|job| match job {
+                AnyJob::Queued(row) => {
+                    row.workspace_id == at.workspace
+                        && may_see(&caller, job)
+                        && may_cancel(&caller, job).is_ok()
+                }
+                AnyJob::Completed(_) => false,
+            });
+            Ok(jobs)
+        })
+        .await?;
+    let mut canceled = Vec::new();
+    for job in allowed {
+        let AnyJob::Queued(row) = job else { continue };
+        match state.queue.cancel(&workspace, row.id, &by, None).await? {
+            Canceled::BeforeItRan | Canceled::WhileRunning => canceled.push(row.id.to_string()),
+            Canceled::TooLate | Canceled::NotFound => {}
+        }
+    }
+    Ok(Json(canceled))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_go_on_where_they_ended() {
+        let logs = "añb\n";
+        for (offset, new) in [
+            (0, "añb\n"),
+            (1, "ñb\n"),
+            (2, "ñb\n"),
+            (3, "b\n"),
+            (5, ""),
+            (99, ""),
+        ] {
+            assert_eq!(logs_since(logs, offset), (new.to_owned(), 5), "{offset}");
+        }
+    }
+}

@@ -1,0 +1,476 @@
+//! Starting jobs, and waiting for their result (windmill-facts §2.1).
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{
+        StatusCode,
+        header::{self, HeaderName, HeaderValue},
+    },
+    web,
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::{Map, Value, value::RawValue};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    State,
+    answer::Created,
+    error::Error,
+    extract::{At, Body, Query, RawBody},
+    scripts::unhex,
+};
+use crate::{
+    access::{Caller, Denied},
+    db::script,
+    queue::{Args, Finished, NewJob, Queue, Runnable},
+    types::{JobId, Language, Timestamp, TriggerKind},
+};
+
+/// How long a request waits for a result: Windmill's default (windmill-facts §2.1).
+const WAIT: Duration = Duration::from_secs(600);
+/// How far the moment in a client's own job id may be from now; lists rely on it.
+const ID_SLACK_MICROS: u64 = 60_000_000;
+/// Headers a result may not set: they belong to the connection or keep the page safe.
+const OWN_HEADERS: &[HeaderName] = &[
+    header::SET_COOKIE,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::CONNECTION,
+    header::UPGRADE,
+    header::CONTENT_SECURITY_POLICY,
+    header::X_CONTENT_TYPE_OPTIONS,
+    header::REFERRER_POLICY,
+    header::CONTENT_TYPE,
+];
+
+/// How a job is run.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct How {
+    /// The job that starts this one.
+    #[param(value_type = Option<String>)]
+    parent_job: Option<JobId>,
+    /// The outermost job of the flow.
+    #[param(value_type = Option<String>)]
+    root_job: Option<JobId>,
+    /// Not before this moment.
+    #[param(value_type = Option<String>)]
+    scheduled_for: Option<Timestamp>,
+    /// Not before so many seconds have passed.
+    scheduled_in_secs: Option<u32>,
+    /// A label for the workers; kept and shown.
+    tag: Option<String>,
+    /// The id of the new job: a UUID of version 7 made now.
+    #[param(value_type = Option<String>)]
+    job_id: Option<JobId>,
+    /// Runs `main` with the arguments as they are.
+    skip_preprocessor: Option<bool>,
+    /// The arguments of a GET: a JSON object as base64 (URL alphabet).
+    payload: Option<String>,
+}
+
+/// A script that is not saved.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct Preview {
+    content: String,
+    /// `python3`, `bash`, `nativets`, `bun` or `deno`.
+    language: String,
+    /// The path it says it has.
+    path: Option<String>,
+    #[schema(value_type = Option<Object>)]
+    args: Option<Box<RawValue>>,
+    tag: Option<String>,
+}
+
+/// Checks that `body` is a JSON object of arguments and gives it back as text, numbers untouched.
+fn arguments(body: &[u8]) -> Result<String, Error> {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok("{}".to_owned());
+    }
+    match serde_json::from_slice::<HashMap<String, IgnoredAny>>(body) {
+        Ok(_) => {}
+        Err(error) if error.is_data() => {
+            return Err(Error::field("body", "expected an object of arguments"));
+        }
+        Err(error) => return Err(Error::BadRequest(format!("the body is not JSON: {error}"))),
+    }
+    String::from_utf8(body.to_vec()).map_err(|_| Error::field("body", "is not UTF-8"))
+}
+
+impl How {
+    fn get_arguments(&self) -> Result<String, Error> {
+        let Some(payload) = &self.payload else {
+            return Ok("{}".to_owned());
+        };
+        let bytes = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('='));
+        let bytes = bytes.map_err(|_| Error::field("payload", "is not base64 (URL alphabet)"))?;
+        arguments(&bytes).map_err(|_| Error::field("payload", "is not a JSON object"))
+    }
+
+    fn apply(self, job: &mut NewJob) -> Result<(), Error> {
+        if let Some(id) = self.job_id {
+            job.id = own_id(id)?;
+        }
+        let later = self
+            .scheduled_in_secs
+            .map(|secs| Timestamp::now().plus(Duration::from_secs(secs.into())));
+        job.parent = self.parent_job;
+        job.root = self.root_job;
+        job.scheduled_at = self.scheduled_for.or(later);
+        job.tag = self.tag;
+        job.skip_preprocessor = self.skip_preprocessor.unwrap_or(false);
+        Ok(())
+    }
+}
+
+/// Checks an id that a client brings: lists rely on the moment in it.
+fn own_id(id: JobId) -> Result<JobId, Error> {
+    let made = id.0.get_timestamp().filter(|_| id.0.get_version_num() == 7);
+    let now = Timestamp::now().0.unsigned_abs();
+    let near = made.is_some_and(|made| {
+        let (secs, nanos) = made.to_unix();
+        let micros = secs
+            .saturating_mul(1_000_000)
+            .saturating_add(u64::from(nanos) / 1000);
+        micros.abs_diff(now) <= ID_SLACK_MICROS
+    });
+    if near {
+        return Ok(id);
+    }
+    Err(Error::field(
+        "job_id",
+        "must be a UUID of version 7 made within the last minute",
+    ))
+}
+
+/// What a path of the URL runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    Script,
+    Version,
+    Flow,
+}
+
+/// The runnable at a path, if there is one and the caller may run it.
+async fn runnable(caller: &Caller, at: At, what: What, state: &State) -> Result<Runnable, Error> {
+    let caller = caller.clone();
+    state
+        .run(move |conn| match what {
+            What::Script => {
+                let missing = || Error::NotFound(format!("script not found at path: {}", at.path));
+                if !caller.may_run(&at.path)
+                    || script::head(conn, &at.workspace, &at.path)?.is_none()
+                {
+                    return Err(missing());
+                }
+                Ok(Runnable::Script {
+                    path: at.path.as_str().into(),
+                    hash: None,
+                })
+            }
+            What::Version => {
+                let hash = unhex("hash", &at.path)?;
+                let row = script::by_hash(conn, &at.workspace, hash)?;
+                let row = row.filter(|row| !row.deleted && caller.may_run(&row.path));
+                let row = row.ok_or_else(|| {
+                    Error::NotFound(format!("script not found with hash: {}", at.path))
+                })?;
+                Ok(Runnable::Script {
+                    path: row.path.into(),
+                    hash: Some(hash),
+                })
+            }
+            // No table of flows exists yet, so no path has one.
+            What::Flow => Err(Error::NotFound(format!(
+                "flow not found at path: {}",
+                at.path
+            ))),
+        })
+        .await
+}
+
+/// A new job of the caller's.
+fn new_job(
+    (caller, req): (&Caller, &HttpRequest),
+    runnable: Runnable,
+    args: String,
+    how: How,
+) -> Result<NewJob, Error> {
+    let workspace: Arc<str> = caller.workspace.as_deref().unwrap_or_default().into();
+    let mut job = NewJob::new(workspace, runnable, Args::Object(args), &caller.username);
+    let page = req
+        .headers()
+        .get("sec-fetch-site")
+        .is_some_and(|site| site == "same-origin");
+    let kind = if page {
+        TriggerKind::Ui
+    } else {
+        TriggerKind::Webhook
+    };
+    job.trigger = Some((kind, None));
+    how.apply(&mut job)?;
+    Ok(job)
+}
+
+macro_rules! run_route {
+    ($(#[$doc:meta])* $name:ident, $what:expr) => {
+        $(#[$doc])*
+        pub(crate) async fn $name(
+            (caller, req): (Caller, HttpRequest),
+            at: At,
+            how: Query<How>,
+            body: RawBody,
+            state: web::Data<State>,
+        ) -> Result<Created, Error> {
+            let args = arguments(&body.0)?;
+            let runnable = runnable(&caller, at, $what, &state).await?;
+            let job = new_job((&caller, &req), runnable, args, how.0)?;
+            let id = job.id;
+            state.queue.push_soon(vec![job]).await?;
+            Ok(Created(id.to_string()))
+        }
+    };
+}
+run_route!(
+    /// Runs the script at a path; the answer is the job's id.
+    run_script, What::Script
+);
+run_route!(
+    /// Runs one version of a script; the answer is the job's id.
+    run_version, What::Version
+);
+run_route!(
+    /// Runs the flow at a path; the answer is the job's id.
+    run_flow, What::Flow
+);
+
+/// Runs a script that travels with the request; the answer is the job's id.
+pub(crate) async fn run_preview(
+    (caller, req): (Caller, HttpRequest),
+    how: Query<How>,
+    body: Body<Preview>,
+    state: web::Data<State>,
+) -> Result<Created, Error> {
+    caller.may_change()?;
+    if !caller.scoped("run", Some("")) {
+        return Err(Denied::Forbidden("this token runs saved scripts only".to_owned()).into());
+    }
+    let Preview {
+        content,
+        language,
+        path,
+        args,
+        tag,
+    } = body.0;
+    let language: Language = language
+        .parse()
+        .map_err(|error| Error::field("language", error))?;
+    let args = args.map_or_else(|| "{}".to_owned(), |args| args.get().to_owned());
+    let args =
+        arguments(args.as_bytes()).map_err(|_| Error::field("args", "expected an object"))?;
+    let path = path.filter(|path| !path.is_empty()).map(Into::into);
+    let mut how = how.0;
+    how.tag = how.tag.or(tag);
+    let job = new_job(
+        (&caller, &req),
+        Runnable::Preview {
+            path,
+            language,
+            content,
+        },
+        args,
+        how,
+    )?;
+    let id = job.id;
+    state.queue.push_soon(vec![job]).await?;
+    Ok(Created(id.to_string()))
+}
+
+/// Cancels a job nobody waits for any more: the client went away before the result came.
+struct CancelOnDrop {
+    queue: Queue,
+    job: Option<(String, JobId, String)>,
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        if let Some((workspace, id, by)) = self.job.take() {
+            let queue = self.queue.clone();
+            actix_rt::spawn(async move {
+                let why = "the client that waited for it went away".to_owned();
+                if let Err(error) = queue.cancel(&workspace, id, &by, Some(why)).await {
+                    log::warn!(job:% = id; "an abandoned job was not canceled: {error}");
+                }
+            });
+        }
+    }
+}
+
+/// Runs `job` and waits for its end.
+async fn wait(caller: &Caller, job: NewJob, state: &State) -> Result<Finished, Error> {
+    let id = job.id;
+    let ended = state.queue.wait(id);
+    let mut guard = CancelOnDrop {
+        queue: state.queue.clone(),
+        job: Some((job.workspace.to_string(), id, caller.username.clone())),
+    };
+    state.queue.push_soon(vec![job]).await?;
+    let ended = actix_rt::time::timeout(WAIT, ended).await;
+    guard.job = None;
+    match ended {
+        Ok(ended) => Ok(ended?),
+        Err(_) => Err(Error::NotInTime(id, WAIT.as_secs())),
+    }
+}
+
+/// The result as an HTTP answer: 200, or 422 when the job failed, or what the result itself asks for with
+/// `windmill_status_code`, `windmill_content_type`, `windmill_headers` and `result`.
+fn answer(finished: &Finished) -> HttpResponse {
+    let text = &finished.outcome.result;
+    if !finished.outcome.success {
+        return HttpResponse::UnprocessableEntity()
+            .content_type("application/json")
+            .body(text.clone());
+    }
+    let plain = || {
+        HttpResponse::Ok()
+            .content_type("application/json")
+            .body(text.clone())
+    };
+    if !text.contains("\"windmill_") {
+        return plain();
+    }
+    let Ok(Value::Object(mut shape)) = serde_json::from_str::<Value>(text) else {
+        return plain();
+    };
+    let status = shape.remove("windmill_status_code");
+    let kind = shape.remove("windmill_content_type");
+    let headers = shape.remove("windmill_headers");
+    if status.is_none() && kind.is_none() && headers.is_none() {
+        return plain();
+    }
+    let status = status.and_then(|status| u16::try_from(status.as_u64()?).ok());
+    let status = status.and_then(|status| StatusCode::from_u16(status).ok());
+    // Below 200 no answer would ever end.
+    let status = status
+        .filter(|status| status.as_u16() >= 200)
+        .unwrap_or(StatusCode::OK);
+    let mut answer = HttpResponse::build(status);
+    if let Some(Value::Object(headers)) = headers {
+        add_headers(&mut answer, &headers);
+    }
+    // A script must not put its own page into the origin of windsock's.
+    answer.insert_header((
+        header::CONTENT_SECURITY_POLICY,
+        "sandbox; default-src 'none'",
+    ));
+    let result = shape.remove("result").unwrap_or_else(|| {
+        if shape.is_empty() {
+            Value::Null
+        } else {
+            Value::Object(shape)
+        }
+    });
+    match (kind, result) {
+        (Some(Value::String(kind)), Value::String(body))
+            if HeaderValue::from_str(&kind).is_ok() =>
+        {
+            answer.content_type(kind).body(body)
+        }
+        (Some(Value::String(kind)), result) if HeaderValue::from_str(&kind).is_ok() => {
+            answer.content_type(kind).body(result.to_string())
+        }
+        (_, result) => answer.json(result),
+    }
+}
+
+fn add_headers(answer: &mut actix_web::HttpResponseBuilder, headers: &Map<String, Value>) {
+    for (name, value) in headers {
+        let text = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
+        let (Ok(name), Ok(value)) = (
+            HeaderName::from_bytes(name.as_bytes()),
+            HeaderValue::from_str(&text),
+        ) else {
+            continue;
+        };
+        if !OWN_HEADERS.contains(&name) {
+            answer.insert_header((name, value));
+        }
+    }
+}
+
+macro_rules! wait_route {
+    ($(#[$doc:meta])* $post:ident, $get:ident, $what:expr) => {
+        $(#[$doc])*
+        pub(crate) async fn $post(
+            (caller, req): (Caller, HttpRequest),
+            at: At,
+            how: Query<How>,
+            body: RawBody,
+            state: web::Data<State>,
+        ) -> Result<HttpResponse, Error> {
+            let args = arguments(&body.0)?;
+            let runnable = runnable(&caller, at, $what, &state).await?;
+            let job = new_job((&caller, &req), runnable, args, how.0)?;
+            Ok(answer(&wait(&caller, job, &state).await?))
+        }
+
+        $(#[$doc])*
+        pub(crate) async fn $get(
+            (caller, req): (Caller, HttpRequest),
+            at: At,
+            how: Query<How>,
+            state: web::Data<State>,
+        ) -> Result<HttpResponse, Error> {
+            let args = how.0.get_arguments()?;
+            let runnable = runnable(&caller, at, $what, &state).await?;
+            let job = new_job((&caller, &req), runnable, args, how.0)?;
+            Ok(answer(&wait(&caller, job, &state).await?))
+        }
+    };
+}
+wait_route!(
+    /// Runs the script at a path and answers its result; 422 when it failed.
+    wait_script, wait_script_get, What::Script
+);
+wait_route!(
+    /// Runs one version of a script and answers its result; 422 when it failed.
+    wait_version, wait_version_get, What::Version
+);
+wait_route!(
+    /// Runs the flow at a path and answers its result; 422 when it failed.
+    wait_flow, wait_flow_get, What::Flow
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_objects_and_stay_as_they_are() {
+        assert_eq!(arguments(b" \n").unwrap(), "{}");
+        let numbers = br#"{"a": 123456789012345678901234567890, "b": 1.0}"#;
+        assert_eq!(arguments(numbers).unwrap().as_bytes(), numbers);
+        for (body, text) in [
+            (&b"[1]"[..], "body: expected an object"),
+            (b"3", "body: expected an object"),
+            (b"{", "the body is not JSON"),
+            (b"{\"a\": \"\xff\"}", "body: is not UTF-8"),
+        ] {
+            let error = arguments(body).unwrap_err().to_string();
+            assert!(error.starts_with(text), "{error}");
+        }
+    }
+
+    #[test]
+    fn ids_of_clients() {
+        assert!(own_id(JobId::next()).is_ok());
+        assert!(own_id(JobId(uuid::Uuid::new_v4())).is_err());
+        assert!(own_id(JobId(uuid::Uuid::nil())).is_err());
+    }
+}

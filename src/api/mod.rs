@@ -1,0 +1,427 @@
+//! CONTROL PLANE: the HTTP API and the page (contract section 8, windmill-facts §2).
+//!
+//! A handler says who asks, what for, where, and what the answer is; rules live beside it, SQL in `db`,
+//! effects in a message. `table` is every route on one screen; the router and the OpenAPI document are both
+//! made from it. Nobody imports this module but `system`, which fills in [`Parts`].
+
+mod answer;
+mod auth;
+mod describe;
+mod error;
+mod extract;
+mod folders;
+mod job_view;
+mod jobs_list;
+mod jobs_read;
+mod jobs_run;
+mod live;
+mod ports;
+mod resources;
+mod scripts;
+mod server;
+mod session;
+mod triggers;
+mod ui;
+mod users;
+mod variables;
+mod workspaces;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    any::Any,
+    net::TcpListener,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use actix_web::{
+    App, FromRequest, Handler, HttpServer, Responder,
+    dev::Server,
+    middleware::{Compress, from_fn},
+    web,
+};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, value::RawValue};
+use tokio::sync::broadcast;
+
+pub use self::ports::{ConnectionTest, Listening, ScriptCheck, ScriptFacts};
+use self::{
+    describe::{Description, Gives, Takes},
+    error::Error,
+};
+use crate::{
+    config::Config,
+    db::{self, Conn, DbError, Pool},
+    queue::Queue,
+    trigger::status::Board,
+};
+
+/// Changes of triggers that a slow watcher may be behind by; past it, it loads the list again.
+const CHANGES: usize = 256;
+/// Data sent to a client and not acknowledged for so long ends the connection: a browser that stops reading
+/// must not hold its actor and buffers for ever.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
+/// Threads that answer requests: they only pass on; the work is in the database and the workers.
+const HTTP_WORKERS: usize = 2;
+
+/// What the API works with; `system.rs` fills it in.
+pub struct Parts {
+    /// The database.
+    pub pool: Pool,
+    /// The jobs.
+    pub queue: Queue,
+    /// What this server's listeners say of themselves.
+    pub board: Board,
+    /// The side that listens.
+    pub listening: Arc<dyn Listening>,
+    /// Reads scripts before they are saved.
+    pub script_check: Arc<dyn ScriptCheck>,
+    /// The settings.
+    pub config: Arc<Config>,
+}
+
+/// What handlers share. One per process; workers hold clones of the same.
+pub struct State {
+    pool: Pool,
+    queue: Queue,
+    board: Board,
+    listening: Arc<dyn Listening>,
+    script_check: Arc<dyn ScriptCheck>,
+    config: Arc<Config>,
+    attempts: auth::Attempts,
+    changes: broadcast::Sender<TriggerChange>,
+    document: OnceLock<String>,
+}
+
+/// A trigger was changed through this server's API.
+#[derive(Debug, Clone)]
+struct TriggerChange {
+    workspace: String,
+    op: &'static str,
+    path: String,
+}
+
+impl State {
+    /// The state of a server made of `parts`.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            pool: parts.pool,
+            queue: parts.queue,
+            board: parts.board,
+            listening: parts.listening,
+            script_check: parts.script_check,
+            config: parts.config,
+            attempts: auth::Attempts::default(),
+            changes: broadcast::channel(CHANGES).0,
+            document: OnceLock::new(),
+        }
+    }
+
+    /// Runs `work` with a connection on a thread that may block.
+    async fn run<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        F: FnOnce(&mut Conn) -> Result<T, Error> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.pool.run(move |conn| Ok(work(conn))).await?
+    }
+
+    /// As [`State::run`], in one transaction; an error undoes everything.
+    async fn transaction<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        F: FnOnce(&mut Conn) -> Result<T, Error> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.run(move |conn| {
+            let mut failed = None;
+            let outcome = db::transaction(conn, |conn| {
+                work(conn).map_err(|error| {
+                    failed = Some(error);
+                    // Only makes the transaction roll back.
+                    DbError::Lost
+                })
+            });
+            match (outcome, failed) {
+                (Ok(value), _) => Ok(value),
+                (Err(_), Some(error)) => Err(error),
+                (Err(error), None) => Err(error.into()),
+            }
+        })
+        .await
+    }
+
+    /// Tells the listening side and everybody who watches that a trigger was changed.
+    async fn trigger_changed(&self, workspace: &str, op: &'static str, path: &str) {
+        self.listening.reconcile().await;
+        // An error only says that nobody watches.
+        let _ = self.changes.send(TriggerChange {
+            workspace: workspace.to_owned(),
+            op,
+            path: path.to_owned(),
+        });
+    }
+
+    fn trigger_changes(&self) -> broadcast::Receiver<TriggerChange> {
+        self.changes.subscribe()
+    }
+
+    /// The OpenAPI document as JSON.
+    fn document(&self) -> &str {
+        self.document
+            .get_or_init(|| describe::document(table()).to_json().unwrap_or_default())
+    }
+}
+
+/// The methods routes are asked with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Method {
+    Get,
+    Post,
+    Delete,
+}
+
+/// One route: for the router, and for the document.
+struct Route {
+    method: Method,
+    path: &'static str,
+    summary: &'static str,
+    description: Description,
+    route: actix_web::Route,
+}
+
+/// Routes below one prefix; a group is one scope, so that a request is compared with few patterns.
+struct Group {
+    prefix: &'static str,
+    name: &'static str,
+    routes: Vec<Route>,
+}
+
+fn route<F, Args, A>(method: Method, path: &'static str, summary: &'static str, handler: F) -> Route
+where
+    F: Handler<Args, Output = Result<A, Error>>,
+    Args: FromRequest + Takes + 'static,
+    A: Responder + Gives + 'static,
+{
+    let mut description = Description::default();
+    Args::takes(&mut description);
+    A::gives(&mut description);
+    let route = match method {
+        Method::Get => web::get(),
+        Method::Post => web::post(),
+        Method::Delete => web::delete(),
+    };
+    Route {
+        method,
+        path,
+        summary,
+        description,
+        route: route.to(handler),
+    }
+}
+
+/// Writes a group of routes as one line each: method, path, handler, purpose.
+macro_rules! group {
+    ($prefix:literal, $name:literal; $($method:ident $path:literal $handler:path, $summary:literal;)+) => {
+        Group {
+            prefix: $prefix,
+            name: $name,
+            routes: vec![$(route(Method::$method, $path, $summary, $handler)),+],
+        }
+    };
+}
+
+/// Every route, grouped by what it is about.
+#[rustfmt::skip]
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn table() -> Vec<Group> {
+    vec![
+        group! { "/version", "server"; Get "" server::version, "The version, as text"; },
+        group! { "/health", "server"; Get "/status" server::health, "Whether the server can do its work"; },
+        group! { "/openapi.json", "server"; Get "" server::openapi, "This document"; },
+        group! { "/auth", "login";
+            Post "/login" session::login, "Logs in with a password";
+            Post "/session" session::start, "Exchanges a token for a session cookie";
+            Post "/logout" session::end, "Ends the session";
+        },
+        group! { "/users", "users";
+            Get "/whoami" users::global_whoami, "Who one is";
+            Post "/tokens/create" users::create_token, "Makes a token";
+            Get "/tokens/list" users::list_tokens, "One's tokens";
+            Delete "/tokens/delete/{path}" users::delete_token, "Ends a token, by its prefix";
+        },
+        group! { "/workspaces", "workspaces";
+            Get "/list" workspaces::list, "One's workspaces";
+            Get "/users" workspaces::of_user, "One's workspaces and names";
+            Post "/exists" workspaces::exists, "Whether a workspace exists";
+            Post "/create" workspaces::create, "Makes a workspace";
+        },
+        group! { "/w/{workspace}/users", "users";
+            Get "/whoami" users::whoami, "Who one is in the workspace";
+            Get "/list" users::list, "Users";
+            Get "/username_to_email/{path}" users::username_to_email, "The address of a user";
+        },
+        group! { "/w/{workspace}/scripts", "scripts";
+            Post "/create" scripts::create, "Saves a script or a new version";
+            Get "/get/p/{path:.*}" scripts::get_by_path, "The newest version at a path";
+            Get "/get/h/{path}" scripts::get_by_hash, "One version";
+            Get "/raw/p/{path:.*}" scripts::raw_by_path, "The text at a path";
+            Get "/raw/h/{path}" scripts::raw_by_hash, "The text of one version";
+            Get "/exists/p/{path:.*}" scripts::exists, "Whether there is a script at a path";
+            Get "/list" scripts::list, "Scripts";
+            Get "/list_paths" scripts::list_paths, "Paths of scripts";
+            Get "/history/p/{path:.*}" scripts::history, "The versions at a path";
+            Get "/deployment_status/h/{path}" scripts::deployment_status, "What became of a deployment";
+            Get "/get_triggers_count/{path:.*}" scripts::triggers_count, "How many triggers run a script";
+            Post "/archive/p/{path:.*}" scripts::archive_path, "Archives the script at a path";
+            Post "/archive/h/{path}" scripts::archive_hash, "Archives one version";
+            Post "/delete/p/{path:.*}" scripts::delete_path, "Deletes the script at a path";
+            Post "/delete/h/{path}" scripts::delete_hash, "Deletes one version";
+        },
+        group! { "/w/{workspace}/websocket_triggers", "websocket triggers";
+            Post "/create" triggers::create, "Makes a trigger";
+            Post "/update/{path:.*}" triggers::update, "Replaces a trigger's settings";
+            Delete "/delete/{path:.*}" triggers::delete, "Removes a trigger";
+            Get "/get/{path:.*}" triggers::get, "One trigger";
+            Get "/list" triggers::list, "Triggers";
+            Get "/exists/{path:.*}" triggers::exists, "Whether there is a trigger at a path";
+            Post "/setmode/{path:.*}" triggers::set_mode, "Enables, disables or suspends a trigger";
+            Post "/setenabled/{path:.*}" triggers::set_enabled, "Switches a trigger on or off";
+            Get "/status/{path:.*}" triggers::status, "Where a trigger is, and its counters";
+            Post "/test" triggers::test, "Tries a connection out";
+            Get "/live" live::live, "Statuses, jobs and messages as they come (a WebSocket)";
+        },
+        group! { "/w/{workspace}/jobs", "jobs";
+            Post "/run/p/{path:.*}" jobs_run::run_script, "Runs the script at a path";
+            Post "/run/h/{path}" jobs_run::run_version, "Runs one version of a script";
+            Post "/run/f/{path:.*}" jobs_run::run_flow, "Runs the flow at a path";
+            Post "/run/preview" jobs_run::run_preview, "Runs a script that is not saved";
+            Post "/run_wait_result/p/{path:.*}" jobs_run::wait_script, "Runs a script and waits for its result";
+            Get "/run_wait_result/p/{path:.*}" jobs_run::wait_script_get, "Runs a script and waits for its result";
+            Post "/run_wait_result/h/{path}" jobs_run::wait_version, "Runs a version and waits for its result";
+            Get "/run_wait_result/h/{path}" jobs_run::wait_version_get, "Runs a version and waits for its result";
+            Post "/run_wait_result/f/{path:.*}" jobs_run::wait_flow, "Runs a flow and waits for its result";
+            Get "/run_wait_result/f/{path:.*}" jobs_run::wait_flow_get, "Runs a flow and waits for its result";
+            Get "/list" jobs_list::list, "Jobs, ended or not";
+            Get "/queue/list" jobs_list::list_queue, "Jobs that have not ended";
+            Get "/queue/count" jobs_list::count_queue, "How many jobs have not ended";
+            Post "/queue/cancel_selection" jobs_read::cancel_selection, "Cancels several jobs";
+            Get "/completed/list" jobs_list::list_completed, "Jobs that have ended";
+            Get "/completed/count" jobs_list::count_completed, "How many jobs have ended";
+        },
+        group! { "/w/{workspace}/jobs_u", "jobs";
+            Get "/get/{id}" jobs_read::get, "One job";
+            Get "/completed/get/{id}" jobs_read::get_completed, "One ended job";
+            Get "/completed/get_result/{id}" jobs_read::get_result, "A job's result";
+            Get "/completed/get_result_maybe/{id}" jobs_read::get_result_maybe, "A job's result, if there is one yet";
+            Get "/completed/get_timing/{id}" jobs_read::get_timing, "How long a job took";
+            Get "/get_logs/{id}" jobs_read::get_logs, "What a job printed";
+            Get "/get_args/{id}" jobs_read::get_args, "A job's arguments";
+            Get "/get_root_job_id/{id}" jobs_read::get_root_job_id, "The outermost job of a job's flow";
+            Get "/getupdate/{id}" jobs_read::get_update, "What is new of a job";
+            Get "/getupdate_sse/{id}" jobs_read::get_update_sse, "What is new of a job, as a stream";
+            Post "/queue/cancel/{id}" jobs_read::cancel, "Cancels a job";
+            Post "/queue/force_cancel/{id}" jobs_read::cancel, "Cancels a job";
+        },
+        group! { "/w/{workspace}/variables", "variables";
+            Post "/create" variables::create, "Makes a variable";
+            Post "/update/{path:.*}" variables::update, "Changes a variable";
+            Delete "/delete/{path:.*}" variables::delete, "Removes a variable";
+            Get "/get/{path:.*}" variables::get, "One variable";
+            Get "/get_value/{path:.*}" variables::get_value, "A variable's value";
+            Get "/exists/{path:.*}" variables::exists, "Whether there is a variable at a path";
+            Get "/list" variables::list, "Variables";
+        },
+        group! { "/w/{workspace}/resources", "resources";
+            Post "/create" resources::create, "Makes a resource";
+            Post "/update/{path:.*}" resources::update, "Changes a resource";
+            Post "/update_value/{path:.*}" resources::update_value, "Replaces a resource's value";
+            Delete "/delete/{path:.*}" resources::delete, "Removes a resource";
+            Get "/get/{path:.*}" resources::get, "One resource";
+            Get "/get_value/{path:.*}" resources::get_value, "A resource's value";
+            Get "/get_value_interpolated/{path:.*}" resources::get_value_interpolated, "A resource's value, references replaced";
+            Get "/exists/{path:.*}" resources::exists, "Whether there is a resource at a path";
+            Get "/list" resources::list, "Resources";
+        },
+        group! { "/w/{workspace}/folders", "folders";
+            Get "/list" folders::list, "Folders";
+            Get "/get/{path}" folders::get, "One folder";
+            Get "/exists/{path}" folders::exists, "Whether there is a folder of a name";
+            Post "/create" folders::create, "Makes a folder";
+            Post "/update/{path}" folders::update, "Changes a folder";
+        },
+    ]
+}
+
+/// Adds the API and the page to an actix-web application.
+pub fn configure(cfg: &mut web::ServiceConfig, state: &web::Data<State>) {
+    let mut api = web::scope("/api");
+    for group in table() {
+        let mut scope = web::scope(group.prefix);
+        for route in group.routes {
+            scope = scope.route(route.path, route.route);
+        }
+        // A scope does not inherit the default of the one around it.
+        api = api.service(scope.default_service(web::to(no_route)));
+    }
+    let api = api
+        .default_service(web::to(no_route))
+        .wrap(from_fn(auth::identify))
+        .wrap(from_fn(auth::shield));
+    let page = web::resource("/{file:.*}")
+        .get(ui::serve)
+        .route(web::head().to(ui::serve))
+        .wrap(Compress::default())
+        .wrap(from_fn(auth::shield));
+    cfg.app_data(state.clone()).service(api).service(page);
+}
+
+async fn no_route() -> Result<answer::Text, Error> {
+    Err(Error::NotFound(
+        "no such route; see /api/openapi.json".to_owned(),
+    ))
+}
+
+/// A server of the API and the page on `listener`; it runs when it is polled, and leaves signals alone.
+///
+/// # Errors
+/// The listener cannot be used.
+pub fn server(state: State, listener: TcpListener) -> std::io::Result<Server> {
+    let drain = state.config.limits.drain.as_secs();
+    let state = web::Data::new(state);
+    let server = HttpServer::new(move || {
+        let state = state.clone();
+        App::new().configure(move |cfg| configure(cfg, &state))
+    })
+    .workers(HTTP_WORKERS)
+    // A client that goes away ends its request: nobody would read the result it waits for.
+    .h1_allow_half_closed(false)
+    .on_connect(|conn, _| bound_unacknowledged(conn))
+    .shutdown_timeout(drain)
+    .disable_signals()
+    .listen(listener)?;
+    Ok(server.run())
+}
+
+/// See [`UNACKNOWLEDGED`].
+fn bound_unacknowledged(conn: &dyn Any) {
+    use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
+    if let Some(stream) = conn.downcast_ref::<actix_rt::net::TcpStream>() {
+        let millis = u32::try_from(UNACKNOWLEDGED.as_millis()).unwrap_or(u32::MAX);
+        if let Err(error) = setsockopt(stream, TcpUserTimeout, &millis) {
+            log::warn!("a connection has no write time-out: {error}");
+        }
+    }
+}
+
+/// JSON of the database as it stands there; what is not JSON shows as null.
+fn raw(json: String) -> Box<RawValue> {
+    RawValue::from_string(json).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+/// Tells a field that is `null` from one that is left out.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}

@@ -1,0 +1,61 @@
+//! What the API needs of the rest of windsock and may not import: `system.rs` fills it in.
+
+use futures_util::future::{BoxFuture, LocalBoxFuture};
+use serde_json::{Map, Value};
+
+use crate::{
+    trigger::spec::TriggerSpec,
+    types::{Invalid, Language},
+};
+
+/// What is known of a script once its text was read.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ScriptFacts {
+    /// JSON Schema of `main`'s parameters, where the language can tell.
+    pub schema: Option<Value>,
+    /// `v1` or `v2` (windmill-facts §3) when the script has a preprocessor.
+    pub preprocessor: Option<String>,
+}
+
+/// Reads scripts before they are saved.
+pub trait ScriptCheck: Send + Sync {
+    /// Checks that `content` is a script of `language`.
+    ///
+    /// # Errors
+    /// It does not compile, or the language's program is missing; the text begins with the field.
+    fn check(
+        &self,
+        language: Language,
+        content: String,
+    ) -> LocalBoxFuture<'static, Result<ScriptFacts, Invalid>>;
+}
+
+/// A connection to be tried out.
+#[derive(Debug, Clone)]
+pub struct ConnectionTest {
+    /// The workspace.
+    pub workspace: String,
+    /// Whose rights count.
+    pub permissioned_as: String,
+    /// The settings of the trigger it would be.
+    pub settings: Map<String, Value>,
+}
+
+/// The side that listens.
+pub trait Listening: Send + Sync {
+    /// Says that rows of `triggers` have changed; answers when that has been taken up.
+    fn reconcile(&self) -> BoxFuture<'static, ()>;
+
+    /// Checks what a trigger connects to as it is about to be saved: that addresses are public or allowed, that
+    /// certificates can be used. What depends on templates, variables or runnables passes.
+    ///
+    /// # Errors
+    /// Names the field that does not fit.
+    fn check(&self, spec: TriggerSpec) -> BoxFuture<'static, Result<(), Invalid>>;
+
+    /// Connects once, goes through the first messages, closes.
+    ///
+    /// # Errors
+    /// Says which step failed, with the server's answer.
+    fn test(&self, test: ConnectionTest) -> BoxFuture<'static, Result<(), Invalid>>;
+}

@@ -1,0 +1,414 @@
+//! Resources: named JSON values of a workspace (windmill-facts §2.1), which may point to variables and to
+//! each other by `$var:<path>` and `$res:<path>`.
+
+use actix_web::web;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, value::RawValue};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    State,
+    answer::{Created, Json, Raw, Text},
+    error::Error,
+    extract::{At, Body, Page, Query},
+    raw,
+};
+use crate::{
+    access::{Caller, prepare_to_save},
+    db::{Conn, resource, resource::ResourceRow, variable},
+    types::{ObjectPath, Timestamp},
+};
+
+/// References followed in one value; more is a circle or an abuse.
+const MOST_REFERENCES: usize = 100;
+/// Longest name of a resource type.
+const TYPE_BYTES: usize = 255;
+
+/// A resource.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Resource {
+    workspace_id: String,
+    path: String,
+    #[schema(value_type = Value)]
+    value: Box<RawValue>,
+    resource_type: String,
+    description: String,
+    #[schema(value_type = Object)]
+    extra_perms: Box<RawValue>,
+    created_by: String,
+    #[schema(value_type = String)]
+    edited_at: Timestamp,
+    is_linked: bool,
+    is_refreshed: bool,
+    is_oauth: bool,
+    is_expired: bool,
+}
+
+/// A resource to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct NewResource {
+    #[schema(value_type = String)]
+    path: ObjectPath,
+    /// Any JSON.
+    value: Value,
+    /// A free word.
+    resource_type: String,
+    description: Option<String>,
+}
+
+/// Changes to a resource; what is left out stays.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct EditResource {
+    #[schema(value_type = Option<String>)]
+    path: Option<ObjectPath>,
+    /// Any JSON.
+    #[serde(default, deserialize_with = "super::given")]
+    #[schema(value_type = Option<Value>)]
+    value: Option<Value>,
+    resource_type: Option<String>,
+    description: Option<String>,
+}
+
+/// A value alone.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct NewValue {
+    /// Any JSON.
+    value: Value,
+}
+
+/// How `create` meets a resource that is there.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct How {
+    /// Replaces it instead of refusing.
+    update_if_exists: Option<bool>,
+}
+
+/// Which resources a list shows.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Which {
+    page: Option<u32>,
+    per_page: Option<u32>,
+    /// Only these types, as a comma list.
+    resource_type: Option<String>,
+    /// Paths that begin so.
+    path_start: Option<String>,
+}
+
+fn not_found(path: &str) -> Error {
+    Error::NotFound(format!("resource not found at path: {path}"))
+}
+
+fn readable(conn: &mut Conn, caller: &Caller, at: &At) -> Result<ResourceRow, Error> {
+    resource::by_path(conn, &at.workspace, &at.path)?
+        .filter(|row| caller.may_read(&row.path, &row.extra_perms))
+        .ok_or_else(|| not_found(&at.path))
+}
+
+fn shown(row: ResourceRow) -> Resource {
+    Resource {
+        workspace_id: row.workspace_id,
+        path: row.path,
+        value: raw(row.value),
+        resource_type: row.resource_type,
+        description: row.description,
+        extra_perms: raw(row.extra_perms),
+        created_by: row.edited_by,
+        edited_at: row.edited_at,
+        is_linked: false,
+        is_refreshed: false,
+        is_oauth: false,
+        is_expired: false,
+    }
+}
+
+fn check_type(name: &str) -> Result<(), Error> {
+    if name.is_empty() || name.len() > TYPE_BYTES {
+        let text = format!("must be 1 to {TYPE_BYTES} bytes");
+        return Err(Error::field("resource_type", text));
+    }
+    Ok(())
+}
+
+/// Makes a resource.
+pub(crate) async fn create(
+    caller: Caller,
+    at: At,
+    how: Query<How>,
+    body: Body<NewResource>,
+    state: web::Data<State>,
+) -> Result<Created, Error> {
+    let new = body.0;
+    check_type(&new.resource_type)?;
+    let path = new.path.to_string();
+    state
+        .transaction(move |conn| {
+            prepare_to_save(conn, &caller, &new.path)??;
+            let path = new.path.to_string();
+            let there = resource::by_path(conn, &at.workspace, &path)?;
+            if there.is_some() && how.0.update_if_exists != Some(true) {
+                return Err(Error::Conflict(format!(
+                    "path: resource '{path}' exists already"
+                )));
+            }
+            let row = ResourceRow {
+                workspace_id: at.workspace,
+                path: path.clone(),
+                value: new.value.to_string(),
+                resource_type: new.resource_type,
+                description: new.description.unwrap_or_default(),
+                extra_perms: there
+                    .as_ref()
+                    .map_or_else(|| "{}".to_owned(), |row| row.extra_perms.clone()),
+                edited_by: caller.username,
+                edited_at: Timestamp::now(),
+            };
+            if there.is_some() {
+                resource::update(conn, &path, &row)?;
+            } else {
+                resource::insert(conn, &row)?;
+            }
+            Ok(())
+        })
+        .await?;
+    Ok(Created(format!("resource {path} created")))
+}
+
+/// Changes a resource; what the body leaves out stays.
+pub(crate) async fn update(
+    caller: Caller,
+    at: At,
+    body: Body<EditResource>,
+    state: web::Data<State>,
+) -> Result<Text, Error> {
+    let (path, edit) = (at.path.clone(), body.0);
+    if let Some(name) = &edit.resource_type {
+        check_type(name)?;
+    }
+    state
+        .transaction(move |conn| {
+            let mut row = readable(conn, &caller, &at)?;
+            caller.may_write(&row.path, &row.extra_perms)?;
+            if let Some(path) = edit.path.filter(|path| path.as_str() != at.path) {
+                prepare_to_save(conn, &caller, &path)??;
+                if resource::by_path(conn, &at.workspace, path.as_str())?.is_some() {
+                    return Err(Error::Conflict(format!(
+                        "path: resource '{path}' exists already"
+                    )));
+                }
+                row.path = path.to_string();
+            }
+            row.value = edit.value.map_or(row.value, |value| value.to_string());
+            row.resource_type = edit.resource_type.unwrap_or(row.resource_type);
+            row.description = edit.description.unwrap_or(row.description);
+            row.edited_by.clone_from(&caller.username);
+            row.edited_at = Timestamp::now();
+            Ok(resource::update(conn, &at.path, &row)?)
+        })
+        .await?;
+    Ok(Text(format!("resource {path} updated")))
+}
+
+/// Replaces the value alone.
+pub(crate) async fn update_value(
+    caller: Caller,
+    at: At,
+    body: Body<NewValue>,
+    state: web::Data<State>,
+) -> Result<Text, Error> {
+    let edit = EditResource {
+        path: None,
+        value: Some(body.0.value),
+        resource_type: None,
+        description: None,
+    };
+    let path = at.path.clone();
+    update(caller, at, Body(edit), state).await?;
+    Ok(Text(format!("value of resource {path} updated")))
+}
+
+/// Removes a resource.
+pub(crate) async fn delete(caller: Caller, at: At, state: web::Data<State>) -> Result<Text, Error> {
+    let path = at.path.clone();
+    state
+        .transaction(move |conn| {
+            let row = readable(conn, &caller, &at)?;
+            caller.may_write(&row.path, &row.extra_perms)?;
+            Ok(resource::delete(conn, &at.workspace, &at.path)?)
+        })
+        .await?;
+    Ok(Text(format!("resource {path} deleted")))
+}
+
+/// One resource.
+pub(crate) async fn get(
+    caller: Caller,
+    at: At,
+    state: web::Data<State>,
+) -> Result<Json<Resource>, Error> {
+    let row = state.run(move |conn| readable(conn, &caller, &at)).await?;
+    Ok(Json(shown(row)))
+}
+
+/// The value alone, as it was saved.
+pub(crate) async fn get_value(
+    caller: Caller,
+    at: At,
+    state: web::Data<State>,
+) -> Result<Raw, Error> {
+    let row = state.run(move |conn| readable(conn, &caller, &at)).await?;
+    Ok(Raw(row.value))
+}
+
+/// The value with `$var:` and `$res:` replaced by what they point to.
+pub(crate) async fn get_value_interpolated(
+    caller: Caller,
+    at: At,
+    state: web::Data<State>,
+) -> Result<Json<Value>, Error> {
+    let value = state
+        .run(move |conn| {
+            let row = readable(conn, &caller, &at)?;
+            let mut value = serde_json::from_str(&row.value).unwrap_or_default();
+            let mut left = MOST_REFERENCES;
+            interpolate(conn, (&caller, &at.workspace), &mut value, &mut left)?;
+            Ok(value)
+        })
+        .await?;
+    Ok(Json(value))
+}
+
+/// Replaces the references in `value`, with the rights of the caller; at most `left` of them.
+fn interpolate(
+    conn: &mut Conn,
+    who: (&Caller, &str),
+    value: &mut Value,
+    left: &mut usize,
+) -> Result<(), Error> {
+    match value {
+        Value::String(text) => {
+            let Some((kind, path)) = reference(text) else {
+                return Ok(());
+            };
+            if *left == 0 {
+                let text = format!("more than {MOST_REFERENCES} references, or a circle of them");
+                return Err(Error::BadRequest(text));
+            }
+            *left -= 1;
+            let (caller, workspace) = who;
+            let caller = Caller {
+                domain: kind.domain().to_owned(),
+                ..caller.clone()
+            };
+            let at = At {
+                workspace: workspace.to_owned(),
+                path: path.to_owned(),
+            };
+            *value = match kind {
+                Kind::Variable => {
+                    let row = variable::by_path(conn, workspace, path)?;
+                    let row = row.filter(|row| caller.may_read(&row.path, &row.extra_perms));
+                    let row = row.ok_or_else(|| {
+                        Error::NotFound(format!("variable not found at path: {path}"))
+                    })?;
+                    Value::String(row.value)
+                }
+                Kind::Resource => {
+                    let row = readable(conn, &caller, &at)?;
+                    let mut inner = serde_json::from_str(&row.value).unwrap_or_default();
+                    interpolate(conn, who, &mut inner, left)?;
+                    inner
+                }
+            };
+        }
+        Value::Array(items) => {
+            for item in items {
+                interpolate(conn, who, item, left)?;
+            }
+        }
+        Value::Object(fields) => {
+            for field in fields.values_mut() {
+                interpolate(conn, who, field, left)?;
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+    Ok(())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Variable,
+    Resource,
+}
+
+impl Kind {
+    fn domain(self) -> &'static str {
+        match self {
+            Self::Variable => "variables",
+            Self::Resource => "resources",
+        }
+    }
+}
+
+/// What a text points to: `$var:<path>` or `$res:<path>`, the whole text.
+fn reference(text: &str) -> Option<(Kind, &str)> {
+    if let Some(path) = text.strip_prefix("$var:") {
+        return Some((Kind::Variable, path));
+    }
+    text.strip_prefix("$res:")
+        .map(|path| (Kind::Resource, path))
+}
+
+/// Whether there is a resource at the path.
+pub(crate) async fn exists(
+    caller: Caller,
+    at: At,
+    state: web::Data<State>,
+) -> Result<Json<bool>, Error> {
+    let row = state
+        .run(move |conn| {
+            let row = resource::by_path(conn, &at.workspace, &at.path)?;
+            Ok(row.filter(|row| caller.may_read(&row.path, &row.extra_perms)))
+        })
+        .await?;
+    Ok(Json(row.is_some()))
+}
+
+/// The resources one may read, by path.
+pub(crate) async fn list(
+    caller: Caller,
+    at: At,
+    which: Query<Which>,
+    state: web::Data<State>,
+) -> Result<Json<Vec<Resource>>, Error> {
+    let Which {
+        page,
+        per_page,
+        resource_type,
+        path_start,
+    } = which.0;
+    let rows = state
+        .run(move |conn| {
+            let (start, kind) = (path_start.as_deref(), resource_type.as_deref());
+            let mut rows = resource::list(conn, &at.workspace, start, kind)?;
+            rows.retain(|row| caller.may_read(&row.path, &row.extra_perms));
+            Ok(rows)
+        })
+        .await?;
+    let rows = Page { page, per_page }.cut(rows);
+    Ok(Json(rows.into_iter().map(shown).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references() {
+        assert_eq!(reference("$var:u/a/b"), Some((Kind::Variable, "u/a/b")));
+        assert_eq!(reference("$res:f/a/b"), Some((Kind::Resource, "f/a/b")));
+        assert_eq!(reference("see $var:u/a/b"), None);
+    }
+}

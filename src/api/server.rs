@@ -1,0 +1,51 @@
+//! What the server says of itself: version, health, the OpenAPI document.
+
+use actix_web::{HttpResponse, http::StatusCode, web};
+use serde_json::json;
+
+use super::{
+    State,
+    answer::{Raw, Text},
+    error::Error,
+};
+
+/// The version, as one line of text; the CLI asks for it before it syncs.
+pub(crate) async fn version() -> Result<Text, Error> {
+    Ok(Text(
+        concat!("windsock v", env!("CARGO_PKG_VERSION")).to_owned(),
+    ))
+}
+
+/// 200 when the database answers and jobs can be committed, else 503; the body says which.
+pub(crate) async fn health(state: web::Data<State>) -> Result<HttpResponse, Error> {
+    let database = state
+        .pool
+        .run(|conn| crate::db::workspace::exists(conn, ""))
+        .await;
+    let queue = state.queue.failure();
+    let well = database.is_ok() && queue.is_none();
+    let mut by_state = std::collections::BTreeMap::<String, usize>::new();
+    for live in state.board.all() {
+        let status = live.status(state.board.server_id());
+        let name = format!("{:?}", status.state).to_lowercase();
+        *by_state.entry(name).or_default() += 1;
+    }
+    let body = json!({
+        "status": if well { "healthy" } else { "unhealthy" },
+        "database_healthy": database.is_ok(),
+        "queue_healthy": queue.is_none(),
+        "listeners": by_state,
+        "version": concat!("windsock v", env!("CARGO_PKG_VERSION")),
+    });
+    let status = if well {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    Ok(HttpResponse::build(status).json(body))
+}
+
+/// This document.
+pub(crate) async fn openapi(state: web::Data<State>) -> Result<Raw, Error> {
+    Ok(Raw(state.document().to_owned()))
+}

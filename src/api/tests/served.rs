@@ -1,0 +1,264 @@
+//! What needs a real connection: the live socket, and clients that go away.
+
+use std::{net::TcpListener, time::Duration};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream,
+    tungstenite::{Error as WsError, Message, client::IntoClientRequest as _},
+};
+
+use super::{Board, NewJob, ROOT, Runnable, State, parts, script, server, trigger};
+use crate::{
+    db::job_list::{self, AnyJob, JobFilter, Window},
+    queue::{Args, Queue},
+    trigger::status::Verdict,
+    types::Timestamp,
+};
+
+/// Longer than anything here takes on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A server on a port of its own.
+struct Served {
+    address: String,
+    queue: Queue,
+    board: Board,
+    pool: crate::db::Pool,
+    handle: actix_web::dev::ServerHandle,
+    _folder: tempfile::TempDir,
+}
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+impl Served {
+    async fn start() -> Self {
+        let (parts, _, folder) = parts().await;
+        let (queue, board, pool) = (parts.queue.clone(), parts.board.clone(), parts.pool.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let server = server(State::new(parts), listener).unwrap();
+        let handle = server.handle();
+        actix_rt::spawn(server);
+        Self {
+            address,
+            queue,
+            board,
+            pool,
+            handle,
+            _folder: folder,
+        }
+    }
+
+    async fn post(&self, path: &str, body: &Value) {
+        let answer = awc::Client::default()
+            .post(format!("http://{}/api/w/main/{path}", self.address))
+            .bearer_auth(ROOT)
+            .send_json(body)
+            .await
+            .unwrap();
+        assert_eq!(answer.status().as_u16(), 201, "{path}");
+    }
+
+    async fn live(
+        &self,
+        header: (&'static str, &str),
+        origin: Option<&str>,
+    ) -> Result<Socket, WsError> {
+        let url = format!("ws://{}/api/w/main/websocket_triggers/live", self.address);
+        let mut request = url.into_client_request().unwrap();
+        request
+            .headers_mut()
+            .insert(header.0, header.1.parse().unwrap());
+        if let Some(origin) = origin {
+            request
+                .headers_mut()
+                .insert("origin", origin.parse().unwrap());
+        }
+        tokio_tungstenite::connect_async(request)
+            .await
+            .map(|(socket, _)| socket)
+    }
+}
+
+/// Reads until `wanted` says that this is it.
+async fn until(socket: &mut Socket, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let found = async {
+        while let Some(message) = socket.next().await {
+            if let Message::Text(text) = message.unwrap() {
+                let event: Value = serde_json::from_str(&text).unwrap();
+                if wanted(&event) {
+                    return event;
+                }
+            }
+        }
+        panic!("closed before {what}");
+    };
+    tokio::time::timeout(DEADLINE, found)
+        .await
+        .unwrap_or_else(|_| panic!("no {what}"))
+}
+
+#[actix_rt::test]
+async fn a_browser_sees_statuses_jobs_and_messages_as_they_come() {
+    let served = Served::start().await;
+    served
+        .post("websocket_triggers/create", &trigger("u/admin/t"))
+        .await;
+    let bearer = format!("Bearer {ROOT}");
+    let mut socket = served.live(("authorization", &bearer), None).await.unwrap();
+    let state = |path: &'static str, state: &'static str| {
+        move |event: &Value| event["path"] == path && event["status"]["state"] == state
+    };
+    until(
+        &mut socket,
+        "status at the start",
+        state("u/admin/t", "connecting"),
+    )
+    .await;
+
+    let live = served.board.entry("main", "u/admin/t");
+    live.listening(false);
+    let status = until(
+        &mut socket,
+        "status that changed",
+        state("u/admin/t", "listening"),
+    )
+    .await;
+    assert_eq!(status["status"]["server_id"], "server");
+    served
+        .board
+        .entry("other", "u/admin/hidden")
+        .listening(false);
+
+    served
+        .post("websocket_triggers/create", &trigger("u/admin/second"))
+        .await;
+    let created = until(&mut socket, "news of a trigger", |event| {
+        event["type"] == "trigger"
+    })
+    .await;
+    assert_eq!(
+        created,
+        json!({"type": "trigger", "op": "created", "path": "u/admin/second"})
+    );
+
+    let runnable = Runnable::Preview {
+        path: Some("u/admin/s".into()),
+        language: crate::types::Language::Bash,
+        content: "echo 1".to_owned(),
+    };
+    let job = NewJob::new(
+        "main".into(),
+        runnable,
+        Args::Object("{}".to_owned()),
+        "admin",
+    );
+    let id = job.id;
+    served.queue.push(vec![job]).await.unwrap();
+    let queued = until(&mut socket, "job", |event| event["type"] == "job").await;
+    assert_eq!(
+        (&queued["id"], &queued["state"]),
+        (&json!(id), &json!("queued"))
+    );
+
+    let tail = json!({"tail": "u/admin/t"}).to_string();
+    socket.send(Message::text(tail)).await.unwrap();
+    let deadline = std::time::Instant::now() + DEADLINE;
+    while !live.is_tailed() {
+        assert!(std::time::Instant::now() < deadline, "nobody follows");
+        tokio::task::yield_now().await;
+    }
+    served
+        .board
+        .sample(&live, "hello", Verdict::Matched, Timestamp::now());
+    let message = until(&mut socket, "message", |event| event["type"] == "message").await;
+    assert_eq!(
+        (&message["text"], &message["verdict"]),
+        (&json!("hello"), &json!("matched"))
+    );
+    drop(socket);
+    while live.is_tailed() {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "somebody still follows"
+        );
+        tokio::task::yield_now().await;
+    }
+    served.handle.stop(false).await;
+}
+
+#[actix_rt::test]
+async fn the_live_socket_is_for_the_own_page_and_known_people() {
+    let served = Served::start().await;
+    let session = served
+        .pool
+        .run(|conn| crate::access::new_session(conn, Some(ROOT), ROOT));
+    let cookie = format!("token={}", session.await.unwrap().unwrap());
+    let own = format!("http://{}", served.address);
+    for (header, origin, status) in [
+        (("x-nothing", "x"), None, Some(401)),
+        (("authorization", "Bearer wrong"), None, Some(401)),
+        (
+            ("cookie", cookie.as_str()),
+            Some("http://evil.example"),
+            Some(403),
+        ),
+        (("cookie", cookie.as_str()), Some(own.as_str()), None),
+    ] {
+        let refused = match served.live(header, origin).await {
+            Err(WsError::Http(answer)) => Some(answer.status().as_u16()),
+            Err(other) => panic!("{other}"),
+            Ok(_) => None,
+        };
+        assert_eq!(refused, status, "{} {origin:?}", header.0);
+    }
+    served.handle.stop(false).await;
+}
+
+#[actix_rt::test]
+async fn a_client_that_goes_away_cancels_the_job_it_waits_for() {
+    let served = Served::start().await;
+    served.post("scripts/create", &script("u/admin/s")).await;
+    let mut client = TcpStream::connect(&served.address).await.unwrap();
+    let request = format!(
+        "POST /api/w/main/jobs/run_wait_result/p/u/admin/s HTTP/1.1\r\nhost: {}\r\n\
+         authorization: Bearer {ROOT}\r\ncontent-length: 2\r\n\r\n{{}}",
+        served.address
+    );
+    client.write_all(request.as_bytes()).await.unwrap();
+    let filter = JobFilter {
+        workspace: "main".to_owned(),
+        ..JobFilter::default()
+    };
+    let window = Window {
+        offset: 0,
+        limit: 10,
+        descending: true,
+    };
+    let deadline = std::time::Instant::now() + DEADLINE;
+    let mut client = Some(client);
+    loop {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "the job was not canceled"
+        );
+        let filter = filter.clone();
+        let jobs = served.pool.run(move |conn| {
+            let mut ids = job_list::queue_ids(conn, &filter, window)?;
+            ids.extend(job_list::completed_ids(conn, &filter, window)?);
+            job_list::by_ids(conn, &ids, false)
+        });
+        match jobs.await.unwrap().pop() {
+            Some(AnyJob::Completed(row)) => {
+                assert_eq!(row.canceled_by.as_deref(), Some("admin"));
+                break;
+            }
+            Some(AnyJob::Queued(_)) => drop(client.take()),
+            None => {}
+        }
+    }
+    served.handle.stop(false).await;
+}

@@ -1,0 +1,685 @@
+//! WebSocket triggers: saving, reading, switching and trying them out (contract section 3, windmill-facts §1).
+//!
+//! What a trigger does stands in [`TriggerSpec`]; here are the fields around it: path, mode, run-as, labels.
+//! After every change the registry is told, so that the listener follows at once.
+
+use std::time::Duration;
+
+use actix_web::web;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use utoipa::{
+    IntoParams, PartialSchema, ToSchema,
+    openapi::{RefOr, Schema, schema::ArrayBuilder},
+};
+
+use super::{
+    State,
+    answer::{Created, Json, Text},
+    error::Error,
+    extract::{At, Body, Page, Query},
+    ports::ConnectionTest,
+};
+use crate::{
+    access::{Caller, prepare_to_save},
+    db::{
+        Conn, trigger,
+        trigger::{TriggerFilter, TriggerRow},
+        user,
+    },
+    trigger::{
+        spec::TriggerSpec,
+        status::{Dropped, TriggerState, TriggerStatus},
+    },
+    types::{Mode, ObjectPath, Timestamp},
+};
+
+/// How long trying out a connection may take (windmill-facts §1).
+const TEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// A server that has not said for so long that it listens does not.
+const PING_FRESH: Duration = Duration::from_secs(15);
+/// Most labels of a trigger.
+const LABELS: usize = 100;
+/// Longest label.
+const LABEL_BYTES: usize = 255;
+
+/// The body of create and update, as it came.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct TriggerBody(Map<String, Value>);
+
+/// A trigger: its settings and what surrounds them.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "stands for the JSON in the document")]
+struct Trigger {
+    path: String,
+    mode: Option<Mode>,
+    /// Older than `mode`; `mode` wins.
+    enabled: Option<bool>,
+    /// `u/<user>` or `g/<group>`: whose rights its jobs have.
+    permissioned_as: Option<String>,
+    /// Keeps `permissioned_as` of the body (admins only), else the caller becomes it.
+    preserve_permissioned_as: Option<bool>,
+    labels: Option<Vec<String>>,
+    /// Refuses the change when the trigger was edited meanwhile.
+    edited_at: Option<String>,
+    #[schema(inline)]
+    #[serde(flatten)]
+    spec: TriggerSpec,
+}
+
+/// A trigger as it is read.
+#[derive(Debug, serde::Serialize)]
+#[serde(transparent)]
+pub(crate) struct TriggerView(Map<String, Value>);
+
+macro_rules! documented_as_trigger {
+    ($($name:ident),+) => {
+        $(impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                Trigger::schema()
+            }
+        }
+        impl ToSchema for $name {
+            fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+                Trigger::schemas(schemas);
+            }
+        })+
+    };
+}
+documented_as_trigger!(TriggerBody, TriggerView);
+
+/// Triggers as they are listed.
+#[derive(Debug, serde::Serialize)]
+#[serde(transparent)]
+pub(crate) struct TriggerViews(Vec<TriggerView>);
+
+impl PartialSchema for TriggerViews {
+    fn schema() -> RefOr<Schema> {
+        ArrayBuilder::new().items(Trigger::schema()).into()
+    }
+}
+
+impl ToSchema for TriggerViews {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        Trigger::schemas(schemas);
+    }
+}
+
+/// Body of `setmode`.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct SetMode {
+    mode: String,
+}
+
+/// Body of `setenabled`.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct SetEnabled {
+    enabled: bool,
+}
+
+/// Which triggers a list shows.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Which {
+    page: Option<u32>,
+    per_page: Option<u32>,
+    /// The runnable, exactly.
+    path: Option<String>,
+    /// Only of flows, or only of scripts.
+    is_flow: Option<bool>,
+    /// Trigger paths that begin so.
+    path_start: Option<String>,
+    /// Comma list; all of them must be there.
+    label: Option<String>,
+}
+
+fn not_found(path: &str) -> Error {
+    Error::NotFound(format!("Trigger not found at path: {path}"))
+}
+
+fn readable(conn: &mut Conn, caller: &Caller, at: &At) -> Result<TriggerRow, Error> {
+    trigger::by_path(conn, &at.workspace, &at.path)?
+        .filter(|row| caller.may_read(&row.path, &row.extra_perms))
+        .ok_or_else(|| not_found(&at.path))
+}
+
+/// The fields of a body that are not settings.
+#[derive(Debug)]
+struct Around {
+    path: Option<ObjectPath>,
+    mode: Option<Mode>,
+    permissioned_as: Option<String>,
+    preserve: bool,
+    labels: Option<Vec<String>>,
+    edited_at: Option<Timestamp>,
+}
+
+impl Around {
+    fn read(body: &Map<String, Value>) -> Result<Self, Error> {
+        let text = |name: &str| match body.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(_) => Err(Error::field(name, "expected a string")),
+        };
+        let flag = |name: &str| match body.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(*flag)),
+            Some(_) => Err(Error::field(name, "expected true or false")),
+        };
+        let path = text("path")?.map(|path| path.parse());
+        let mode = text("mode")?.map(|mode| mode.parse());
+        let (mode, enabled) = (
+            mode.transpose()
+                .map_err(|error| Error::field("mode", error))?,
+            flag("enabled")?,
+        );
+        let enabled = enabled.map(|on| if on { Mode::Enabled } else { Mode::Disabled });
+        let permissioned_as = text("permissioned_as")?;
+        if let Some(owner) = &permissioned_as
+            && !owner.starts_with("u/")
+            && !owner.starts_with("g/")
+        {
+            return Err(Error::field(
+                "permissioned_as",
+                "must be u/<user> or g/<group>",
+            ));
+        }
+        Ok(Self {
+            path: path
+                .transpose()
+                .map_err(|error| Error::field("path", error))?,
+            mode: mode.or(enabled),
+            permissioned_as,
+            preserve: flag("preserve_permissioned_as")?.unwrap_or(false),
+            labels: labels(body.get("labels"))?,
+            edited_at: text("edited_at")?.and_then(|moment| moment.parse().ok()),
+        })
+    }
+
+    /// Whose rights the trigger's jobs have: what the body says where that may be kept, else the caller's.
+    fn run_as(
+        &self,
+        conn: &mut Conn,
+        caller: &Caller,
+        present: Option<&str>,
+    ) -> Result<String, Error> {
+        let wanted = match (
+            self.preserve && caller.is_admin,
+            &self.permissioned_as,
+            present,
+        ) {
+            (true, Some(wanted), _) => wanted.clone(),
+            (true, None, Some(present)) => present.to_owned(),
+            _ => return Ok(format!("u/{}", caller.username)),
+        };
+        let workspace = caller.workspace.as_deref().unwrap_or_default();
+        if let Some(name) = wanted.strip_prefix("u/")
+            && name != caller.username
+            && user::by_name(conn, workspace, name)?.is_none()
+        {
+            return Err(Error::field(
+                "permissioned_as",
+                format!("user '{name}' does not exist"),
+            ));
+        }
+        Ok(wanted)
+    }
+}
+
+fn labels(value: Option<&Value>) -> Result<Option<Vec<String>>, Error> {
+    let wrong = || {
+        Error::field(
+            "labels",
+            format!("expected up to {LABELS} strings of {LABEL_BYTES} bytes"),
+        )
+    };
+    let list = match value {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Array(list)) if list.len() <= LABELS => list,
+        Some(_) => return Err(wrong()),
+    };
+    let texts = list.iter().map(|label| match label {
+        Value::String(label) if label.len() <= LABEL_BYTES => Ok(label.clone()),
+        _ => Err(wrong()),
+    });
+    texts.collect::<Result<_, _>>().map(Some)
+}
+
+fn set_spec(row: &mut TriggerRow, spec: &TriggerSpec) -> Result<(), Error> {
+    let Ok(Value::Object(settings)) = serde_json::to_value(spec) else {
+        return Err(Error::Internal("a trigger's settings cannot be written"));
+    };
+    row.set_settings(settings);
+    Ok(())
+}
+
+/// A trigger as it is read: its settings, what surrounds them, what its listener says.
+fn shown(row: &TriggerRow, state: &State) -> TriggerView {
+    let mut fields = row.settings();
+    let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
+    let mut set = |name: &str, value: Value| {
+        fields.insert(name.to_owned(), value);
+    };
+    set("path", json!(row.path));
+    set("workspace_id", json!(row.workspace_id));
+    set("mode", json!(row.mode));
+    set("permissioned_as", json!(row.permissioned_as));
+    set("extra_perms", parsed(&row.extra_perms));
+    set("edited_by", json!(row.edited_by));
+    set("edited_at", json!(row.edited_at));
+    if row.labels != "[]" {
+        set("labels", parsed(&row.labels));
+    }
+    // The listener of this process knows more than the row, which is written once a second.
+    let live = state.board.get(&row.workspace_id, &row.path);
+    let live = live.filter(|_| row.mode != Mode::Disabled.as_str());
+    let (server, error) = match &live {
+        Some(live) => (Some(state.board.server_id().to_owned()), live.error()),
+        None => (row.server_id.clone(), row.error.clone()),
+    };
+    if let Some(server) = server {
+        set("server_id", json!(server));
+    }
+    if let Some(ping) = row.last_server_ping {
+        set("last_server_ping", json!(ping));
+    }
+    if let Some(error) = error {
+        set("error", json!(error));
+    }
+    TriggerView(fields)
+}
+
+/// Makes a trigger; it listens within a second.
+pub(crate) async fn create(
+    caller: Caller,
+    at: At,
+    body: Body<TriggerBody>,
+    state: web::Data<State>,
+) -> Result<Created, Error> {
+    caller.may_change()?;
+    let around = Around::read(&body.0.0)?;
+    let Some(path) = around.path.clone() else {
+        return Err(Error::field("path", "missing field"));
+    };
+    let spec = TriggerSpec::from_json(&body.0.0)?;
+    state.listening.check(spec.clone()).await?;
+    let (workspace, created) = (at.workspace.clone(), path.to_string());
+    state
+        .transaction(move |conn| {
+            prepare_to_save(conn, &caller, &path)??;
+            if trigger::by_path(conn, &at.workspace, path.as_str())?.is_some() {
+                return Err(Error::Conflict(format!(
+                    "path: trigger '{path}' exists already"
+                )));
+            }
+            let now = Timestamp::now();
+            let mut row = empty(at.workspace, path.to_string(), now);
+            set_spec(&mut row, &spec)?;
+            row.mode = around.mode.unwrap_or(Mode::Enabled).as_str().to_owned();
+            row.permissioned_as = around.run_as(conn, &caller, None)?;
+            row.labels = Value::from(around.labels.unwrap_or_default()).to_string();
+            row.edited_by = caller.username;
+            Ok(trigger::insert(conn, &row)?)
+        })
+        .await?;
+    state.trigger_changed(&workspace, "created", &created).await;
+    Ok(Created(created))
+}
+
+/// A row without settings. Its version begins at the clock, so that one made anew is never taken for the old.
+fn empty(workspace_id: String, path: String, now: Timestamp) -> TriggerRow {
+    TriggerRow {
+        workspace_id,
+        path,
+        script_path: String::new(),
+        is_flow: false,
+        url: String::new(),
+        mode: String::new(),
+        filters: "[]".to_owned(),
+        filter_logic: String::new(),
+        initial_messages: None,
+        url_runnable_args: None,
+        can_return_message: false,
+        can_return_error_result: false,
+        heartbeat: None,
+        error_handler_path: None,
+        error_handler_args: None,
+        retry: None,
+        permissioned_as: String::new(),
+        labels: "[]".to_owned(),
+        extra_perms: "{}".to_owned(),
+        options: "{}".to_owned(),
+        edited_by: String::new(),
+        edited_at: now,
+        version: now.0,
+        server_id: None,
+        last_server_ping: None,
+        error: None,
+    }
+}
+
+/// Replaces the settings of a trigger, or moves it to another path; mode and labels stay when left out.
+pub(crate) async fn update(
+    caller: Caller,
+    at: At,
+    body: Body<TriggerBody>,
+    state: web::Data<State>,
+) -> Result<Text, Error> {
+    caller.may_change()?;
+    let around = Around::read(&body.0.0)?;
+    let found = (caller.clone(), at.clone());
+    // Missing comes before invalid: a client that asks whether it is there sends what it has.
+    state
+        .run(move |conn| readable(conn, &found.0, &found.1))
+        .await?;
+    let spec = TriggerSpec::from_json(&body.0.0)?;
+    state.listening.check(spec.clone()).await?;
+    let (workspace, path) = (at.workspace.clone(), at.path.clone());
+    let moved = state
+        .transaction(move |conn| {
+            let mut row = readable(conn, &caller, &at)?;
+            caller.may_write(&row.path, &row.extra_perms)?;
+            if around.edited_at.is_some_and(|seen| seen != row.edited_at) {
+                let text = "the trigger was edited meanwhile; load it again";
+                return Err(Error::Conflict(format!("edited_at: {text}")));
+            }
+            let moved = around.path.clone().filter(|path| path.as_str() != at.path);
+            if let Some(path) = &moved {
+                prepare_to_save(conn, &caller, path)??;
+                if trigger::by_path(conn, &at.workspace, path.as_str())?.is_some() {
+                    return Err(Error::Conflict(format!(
+                        "path: trigger '{path}' exists already"
+                    )));
+                }
+                row.path = path.to_string();
+            }
+            set_spec(&mut row, &spec)?;
+            row.permissioned_as = around.run_as(conn, &caller, Some(&row.permissioned_as))?;
+            if let Some(mode) = around.mode {
+                row.mode = mode.as_str().to_owned();
+            }
+            if let Some(labels) = around.labels {
+                row.labels = Value::from(labels).to_string();
+            }
+            row.edited_by = caller.username;
+            row.edited_at = Timestamp::now();
+            row.version += 1;
+            row.error = None;
+            if row.mode == Mode::Disabled.as_str() || moved.is_some() {
+                (row.server_id, row.last_server_ping) = (None, None);
+            }
+            trigger::update(conn, &at.path, &row)?;
+            Ok(moved)
+        })
+        .await?;
+    if let Some(moved) = moved {
+        state
+            .trigger_changed(&workspace, "created", moved.as_str())
+            .await;
+        state.trigger_changed(&workspace, "deleted", &path).await;
+    } else {
+        state.trigger_changed(&workspace, "updated", &path).await;
+    }
+    Ok(Text(format!("Trigger '{path}' updated")))
+}
+
+/// Removes a trigger; its connection is closed within a second, its jobs stay.
+pub(crate) async fn delete(caller: Caller, at: At, state: web::Data<State>) -> Result<Text, Error> {
+    let (workspace, path) = (at.workspace.clone(), at.path.clone());
+    state
+        .transaction(move |conn| {
+            let row = readable(conn, &caller, &at)?;
+            caller.may_write(&row.path, &row.extra_perms)?;
+            Ok(trigger::delete(conn, &at.workspace, &at.path)?)
+        })
+        .await?;
+    state.trigger_changed(&workspace, "deleted", &path).await;
+    Ok(Text(format!("Trigger '{path}' deleted")))
+}
+
+/// One trigger.
+pub(crate) async fn get(
+    caller: Caller,
+    at: At,
+    state: web::Data<State>,
+) -> Result<Json<TriggerView>, Error> {
+    let row = state.run(move |conn| readable(conn, &caller, &at)).await?;
+    Ok(Json(shown(&row, &state)))
+}
+
+/// Whether there is a trigger at the path.
+pub(crate) async fn exists(
+    caller: Caller,
+    at: At,
+    state: web::Data<State>,
+) -> Result<Json<bool>, Error> {
+    let row = state
+        .run(move |conn| Ok(trigger::by_path(conn, &at.workspace, &at.path)?))
+        .await?;
+    let seen = row.is_some_and(|row| caller.may_read(&row.path, &row.extra_perms));
+    Ok(Json(seen))
+}
+
+/// The triggers one may read, the one edited last first.
+pub(crate) async fn list(
+    caller: Caller,
+    at: At,
+    which: Query<Which>,
+    state: web::Data<State>,
+) -> Result<Json<TriggerViews>, Error> {
+    let which = which.0;
+    let page = Page {
+        page: which.page,
+        per_page: which.per_page,
+    };
+    let filter = TriggerFilter {
+        script_path: which.path,
+        is_flow: which.is_flow,
+        path_start: which.path_start,
+    };
+    let rows = state
+        .run(move |conn| {
+            let mut rows = trigger::list(conn, &at.workspace, &filter)?;
+            rows.retain(|row| caller.may_read(&row.path, &row.extra_perms));
+            if let Some(wanted) = &which.label {
+                rows.retain(|row| {
+                    let labels: Vec<String> = serde_json::from_str(&row.labels).unwrap_or_default();
+                    wanted
+                        .split(',')
+                        .all(|label| labels.iter().any(|one| one == label.trim()))
+                });
+            }
+            Ok(page.cut(rows))
+        })
+        .await?;
+    Ok(Json(TriggerViews(
+        rows.iter().map(|row| shown(row, &state)).collect(),
+    )))
+}
+
+async fn switch(caller: Caller, at: At, mode: Mode, state: &State) -> Result<Text, Error> {
+    let (workspace, path) = (at.workspace.clone(), at.path.clone());
+    state
+        .transaction(move |conn| {
+            let row = readable(conn, &caller, &at)?;
+            caller.may_write(&row.path, &row.extra_perms)?;
+            Ok(trigger::set_mode(
+                conn,
+                (&at.workspace, &at.path),
+                mode,
+                None,
+            )?)
+        })
+        .await?;
+    state.trigger_changed(&workspace, "updated", &path).await;
+    Ok(Text(format!("Trigger '{path}' {mode}")))
+}
+
+/// Switches a trigger to `enabled`, `disabled` or `suspended`; whose rights it has stays.
+pub(crate) async fn set_mode(
+    caller: Caller,
+    at: At,
+    body: Body<SetMode>,
+    state: web::Data<State>,
+) -> Result<Text, Error> {
+    let mode = body
+        .0
+        .mode
+        .parse()
+        .map_err(|error| Error::field("mode", error))?;
+    switch(caller, at, mode, &state).await
+}
+
+/// Switches a trigger on or off, as older clients do.
+pub(crate) async fn set_enabled(
+    caller: Caller,
+    at: At,
+    body: Body<SetEnabled>,
+    state: web::Data<State>,
+) -> Result<Text, Error> {
+    let mode = if body.0.enabled {
+        Mode::Enabled
+    } else {
+        Mode::Disabled
+    };
+    switch(caller, at, mode, &state).await
+}
+
+/// Where the trigger is and what it has counted since its server started (contract section 5).
+pub(crate) async fn status(
+    caller: Caller,
+    at: At,
+    state: web::Data<State>,
+) -> Result<Json<TriggerStatus>, Error> {
+    let row = state.run(move |conn| readable(conn, &caller, &at)).await?;
+    Ok(Json(status_of(&row, &state)))
+}
+
+/// The status of a trigger, from its listener if that is here, else from its row.
+pub(crate) fn status_of(row: &TriggerRow, state: &State) -> TriggerStatus {
+    let disabled = row.mode == Mode::Disabled.as_str();
+    if let Some(mut status) = state.board.status(&row.workspace_id, &row.path) {
+        if disabled {
+            status.state = TriggerState::Disabled;
+        }
+        return status;
+    }
+    let fresh = row
+        .last_server_ping
+        .is_some_and(|ping| ping > Timestamp::now().minus(PING_FRESH));
+    let now = match (disabled, &row.error) {
+        (true, _) => TriggerState::Disabled,
+        (false, None) if fresh && row.mode == Mode::Suspended.as_str() => TriggerState::Suspended,
+        (false, None) if fresh => TriggerState::Listening,
+        (false, Some(_)) if fresh => TriggerState::Backoff,
+        _ => TriggerState::Connecting,
+    };
+    TriggerStatus {
+        state: now,
+        since: row.edited_at,
+        error: row.error.clone(),
+        attempts: 0,
+        next_attempt_at: None,
+        server_id: row.server_id.clone(),
+        connected_at: None,
+        last_message_at: None,
+        received: 0,
+        unmatched: 0,
+        handled: 0,
+        matched: 0,
+        pending: 0,
+        enqueued: 0,
+        replied: 0,
+        reply_undeliverable: 0,
+        reply_failed: 0,
+        dropped: Dropped::default(),
+        bytes_received: 0,
+    }
+}
+
+/// Connects once with the settings of the body, goes through the first messages, and says what failed.
+pub(crate) async fn test(
+    caller: Caller,
+    at: At,
+    body: Body<TriggerBody>,
+    state: web::Data<State>,
+) -> Result<Text, Error> {
+    caller.may_change()?;
+    let mut settings = body.0.0;
+    // Windmill's clients send what a connection needs, not what a trigger needs.
+    for (field, usual) in [
+        ("script_path", json!("u/test/none")),
+        ("is_flow", json!(false)),
+        ("filters", json!([])),
+        ("can_return_message", json!(false)),
+        ("can_return_error_result", json!(false)),
+    ] {
+        settings.entry(field).or_insert(usual);
+    }
+    let test = ConnectionTest {
+        workspace: at.workspace,
+        permissioned_as: format!("u/{}", caller.username),
+        settings,
+    };
+    let tried = actix_rt::time::timeout(TEST_TIMEOUT, state.listening.test(test)).await;
+    match tried {
+        Ok(outcome) => outcome?,
+        Err(_) => return Err(Error::field("url", "no connection within 30 seconds")),
+    }
+    Ok(Text("connected".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_survive_their_columns() {
+        let settings = json!({
+            "script_path": "f/x/s", "is_flow": false, "url": "wss://example.com/feed",
+            "filters": [{"key": "e", "value": "trade"}], "filter_logic": "or",
+            "can_return_message": true, "can_return_error_result": false,
+            "initial_messages": [{"raw_message": "\"hi\""}],
+            "heartbeat": {"interval_secs": 5, "message": "ping"},
+            "retry": {"constant": {"attempts": 3, "seconds": 5}},
+            "headers": {"x-a": "b"}, "ordered": true, "max_in_flight": 3,
+        });
+        let Value::Object(settings) = settings else {
+            unreachable!()
+        };
+        let spec = TriggerSpec::from_json(&settings).unwrap();
+        let mut row = empty("main".to_owned(), "f/x/t".to_owned(), Timestamp(1));
+        set_spec(&mut row, &spec).unwrap();
+        assert_eq!(row.filters, r#"[{"key":"e","value":"trade"}]"#);
+        let options: Value = serde_json::from_str(&row.options).unwrap();
+        assert_eq!(
+            options,
+            json!({"headers": {"x-a": "b"}, "ordered": true, "max_in_flight": 3})
+        );
+        assert_eq!(TriggerSpec::from_json(&row.settings()).unwrap(), spec);
+    }
+
+    #[test]
+    fn bad_surroundings_name_the_field() {
+        for (body, field) in [
+            (json!({"path": 1}), "path: "),
+            (json!({"path": "nowhere"}), "path: "),
+            (json!({"mode": "paused"}), "mode: "),
+            (json!({"enabled": "yes"}), "enabled: "),
+            (json!({"labels": "x"}), "labels: "),
+            (json!({"labels": [1]}), "labels: "),
+            (json!({"permissioned_as": "admin"}), "permissioned_as: "),
+        ] {
+            let Value::Object(body) = body else {
+                unreachable!()
+            };
+            let error = Around::read(&body).unwrap_err().to_string();
+            assert!(error.starts_with(field), "{error}");
+        }
+        let Value::Object(both) = json!({"mode": "suspended", "enabled": true}) else {
+            unreachable!()
+        };
+        assert_eq!(Around::read(&both).unwrap().mode, Some(Mode::Suspended));
+    }
+}

@@ -1,0 +1,238 @@
+//! Variables: named values of a workspace (windmill-facts §2.1).
+
+use actix_web::web;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    State,
+    answer::{Created, Json, Text},
+    error::Error,
+    extract::{At, Body, Page, Query},
+    raw,
+};
+use crate::{
+    access::{Caller, prepare_to_save},
+    db::{Conn, variable, variable::VariableRow},
+    types::{ObjectPath, Timestamp},
+};
+
+/// A variable.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Variable {
+    workspace_id: String,
+    path: String,
+    /// Null where a secret is not asked for.
+    value: Option<String>,
+    is_secret: bool,
+    description: String,
+    #[schema(value_type = Object)]
+    extra_perms: Box<RawValue>,
+    edited_by: String,
+    #[schema(value_type = String)]
+    edited_at: Timestamp,
+}
+
+/// A variable to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct NewVariable {
+    #[schema(value_type = String)]
+    path: ObjectPath,
+    value: String,
+    is_secret: bool,
+    #[serde(default)]
+    description: String,
+}
+
+/// Changes to a variable; what is left out stays.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct EditVariable {
+    #[schema(value_type = Option<String>)]
+    path: Option<ObjectPath>,
+    value: Option<String>,
+    is_secret: Option<bool>,
+    description: Option<String>,
+}
+
+/// What `get` shows of a secret.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Show {
+    /// Whether a secret's value is shown (default: yes).
+    decrypt_secret: Option<bool>,
+}
+
+/// Which variables a list shows.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Which {
+    page: Option<u32>,
+    per_page: Option<u32>,
+    /// Paths that begin so.
+    path_start: Option<String>,
+}
+
+fn not_found(path: &str) -> Error {
+    Error::NotFound(format!("variable not found at path: {path}"))
+}
+
+/// The variable, if there is one and the caller may read it.
+fn readable(conn: &mut Conn, caller: &Caller, at: &At) -> Result<VariableRow, Error> {
+    variable::by_path(conn, &at.workspace, &at.path)?
+        .filter(|row| caller.may_read(&row.path, &row.extra_perms))
+        .ok_or_else(|| not_found(&at.path))
+}
+
+fn shown(row: VariableRow, secrets: bool) -> Variable {
+    Variable {
+        workspace_id: row.workspace_id,
+        path: row.path,
+        value: (secrets || !row.is_secret).then_some(row.value),
+        is_secret: row.is_secret,
+        description: row.description,
+        extra_perms: raw(row.extra_perms),
+        edited_by: row.edited_by,
+        edited_at: row.edited_at,
+    }
+}
+
+/// Makes a variable.
+pub(crate) async fn create(
+    caller: Caller,
+    at: At,
+    body: Body<NewVariable>,
+    state: web::Data<State>,
+) -> Result<Created, Error> {
+    let new = body.0;
+    let path = new.path.to_string();
+    state
+        .transaction(move |conn| {
+            prepare_to_save(conn, &caller, &new.path)??;
+            let path = new.path.to_string();
+            if variable::by_path(conn, &at.workspace, &path)?.is_some() {
+                return Err(Error::Conflict(format!(
+                    "path: variable '{path}' exists already"
+                )));
+            }
+            let row = VariableRow {
+                workspace_id: at.workspace,
+                path,
+                value: new.value,
+                is_secret: new.is_secret,
+                description: new.description,
+                extra_perms: "{}".to_owned(),
+                edited_by: caller.username,
+                edited_at: Timestamp::now(),
+            };
+            Ok(variable::insert(conn, &row)?)
+        })
+        .await?;
+    Ok(Created(format!("variable {path} created")))
+}
+
+/// Changes a variable; what the body leaves out stays.
+pub(crate) async fn update(
+    caller: Caller,
+    at: At,
+    body: Body<EditVariable>,
+    state: web::Data<State>,
+) -> Result<Text, Error> {
+    let (path, edit) = (at.path.clone(), body.0);
+    state
+        .transaction(move |conn| {
+            let mut row = readable(conn, &caller, &at)?;
+            caller.may_write(&row.path, &row.extra_perms)?;
+            if let Some(path) = edit.path.filter(|path| path.as_str() != at.path) {
+                prepare_to_save(conn, &caller, &path)??;
+                if variable::by_path(conn, &at.workspace, path.as_str())?.is_some() {
+                    return Err(Error::Conflict(format!(
+                        "path: variable '{path}' exists already"
+                    )));
+                }
+                row.path = path.to_string();
+            }
+            row.value = edit.value.unwrap_or(row.value);
+            row.is_secret = edit.is_secret.unwrap_or(row.is_secret);
+            row.description = edit.description.unwrap_or(row.description);
+            row.edited_by.clone_from(&caller.username);
+            row.edited_at = Timestamp::now();
+            Ok(variable::update(conn, &at.path, &row)?)
+        })
+        .await?;
+    Ok(Text(format!("variable {path} updated")))
+}
+
+/// Removes a variable.
+pub(crate) async fn delete(caller: Caller, at: At, state: web::Data<State>) -> Result<Text, Error> {
+    let path = at.path.clone();
+    state
+        .transaction(move |conn| {
+            let row = readable(conn, &caller, &at)?;
+            caller.may_write(&row.path, &row.extra_perms)?;
+            Ok(variable::delete(conn, &at.workspace, &at.path)?)
+        })
+        .await?;
+    Ok(Text(format!("variable {path} deleted")))
+}
+
+/// One variable.
+pub(crate) async fn get(
+    caller: Caller,
+    at: At,
+    show: Query<Show>,
+    state: web::Data<State>,
+) -> Result<Json<Variable>, Error> {
+    let row = state.run(move |conn| readable(conn, &caller, &at)).await?;
+    Ok(Json(shown(row, show.0.decrypt_secret.unwrap_or(true))))
+}
+
+/// The value alone, as a JSON string.
+pub(crate) async fn get_value(
+    caller: Caller,
+    at: At,
+    state: web::Data<State>,
+) -> Result<Json<String>, Error> {
+    let row = state.run(move |conn| readable(conn, &caller, &at)).await?;
+    Ok(Json(row.value))
+}
+
+/// Whether there is a variable at the path.
+pub(crate) async fn exists(
+    caller: Caller,
+    at: At,
+    state: web::Data<State>,
+) -> Result<Json<bool>, Error> {
+    let row = state
+        .run(move |conn| {
+            let row = variable::by_path(conn, &at.workspace, &at.path)?;
+            Ok(row.filter(|row| caller.may_read(&row.path, &row.extra_perms)))
+        })
+        .await?;
+    Ok(Json(row.is_some()))
+}
+
+/// The variables one may read, by path; secrets without their values.
+pub(crate) async fn list(
+    caller: Caller,
+    at: At,
+    which: Query<Which>,
+    state: web::Data<State>,
+) -> Result<Json<Vec<Variable>>, Error> {
+    let Which {
+        page,
+        per_page,
+        path_start,
+    } = which.0;
+    let mut rows = state
+        .run(move |conn| {
+            let mut rows = variable::list(conn, &at.workspace, path_start.as_deref())?;
+            rows.retain(|row| caller.may_read(&row.path, &row.extra_perms));
+            Ok(rows)
+        })
+        .await?;
+    rows = Page { page, per_page }.cut(rows);
+    Ok(Json(
+        rows.into_iter().map(|row| shown(row, false)).collect(),
+    ))
+}

@@ -1,0 +1,206 @@
+// The only place with `fetch(`: windsock's public API as functions, errors as `ApiError`, and who is logged in.
+// It keeps nothing of what the server answers but the name of the user and the chosen workspace.
+
+/** Longest wait for an answer; a connection test alone may take 30 s. */
+const TIMEOUT_MS = 45_000;
+/** Rows asked for at once; the server allows 10,000, smaller pages show sooner. */
+const PAGE_ROWS = 1000;
+const WORKSPACE_KEY = 'windsock.workspace';
+
+/** A refused or failed request. `message` is the server's sentence, `field` the field it begins with, if any. */
+export class ApiError extends Error {
+  constructor(status, text) {
+    super(text);
+    this.status = status;
+    this.field = fieldOf(text);
+  }
+
+  /** The sentence without the field in front of it, for a place beside that field. */
+  get detail() {
+    return this.field && this.message.startsWith(`${this.field}: `) ? this.message.slice(this.field.length + 2) : this.message;
+  }
+}
+
+/** The field a server text names: `url: …`, `filters[1].any_of[0]: …`, `missing field script_path`. */
+export function fieldOf(text) {
+  const named = /^([a-z_][a-z0-9_]*(?:\[\d+\]|\.[a-z0-9_]+)*): /i.exec(text);
+  if (named) return named[1];
+  const missing = /(?:missing|unknown) field [`'"]?([a-z0-9_.]+)/i.exec(text);
+  return missing ? missing[1] : null;
+}
+
+let session = null;
+let workspace = 'main';
+
+/** Who is logged in: `{email, workspaces}`; asked once until `forgetSession`. */
+export async function loadSession(signal) {
+  if (session) return session;
+  const loaded = await request('GET', '/api/workspaces/users', { signal });
+  const known = (loaded.workspaces ?? []).map((one) => one.id);
+  workspace = known.includes(read(WORKSPACE_KEY)) ? read(WORKSPACE_KEY) : known.includes('main') ? 'main' : known[0] ?? 'main';
+  session = loaded;
+  return session;
+}
+
+/** The session loaded before, or null. */
+export const currentSession = () => session;
+
+/** The user's name in the chosen workspace. */
+export function username() {
+  return session?.workspaces?.find((one) => one.id === workspace)?.username ?? 'admin';
+}
+
+export function forgetSession() {
+  session = null;
+}
+
+export const currentWorkspace = () => workspace;
+
+export function chooseWorkspace(id) {
+  workspace = id;
+  try {
+    localStorage.setItem(WORKSPACE_KEY, id);
+  } catch {
+    // the choice then lasts until the page is left
+  }
+}
+
+function read(key) {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null;
+  }
+}
+
+/** A path for a URL: each segment encoded, the slashes kept. */
+export const encodePath = (path) => String(path).split('/').map(encodeURIComponent).join('/');
+
+/** The address of the live socket. */
+export function liveUrl() {
+  const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:';
+  return `${scheme}//${location.host}/api/w/${encodeURIComponent(workspace)}/websocket_triggers/live`;
+}
+
+async function request(method, url, { query, body, signal } = {}) {
+  const search = new URLSearchParams();
+  for (const [name, value] of Object.entries(query ?? {})) {
+    if (value !== undefined && value !== null && value !== '') search.set(name, value);
+  }
+  const address = search.size > 0 ? `${url}?${search}` : url;
+  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  let response;
+  let text;
+  try {
+    response = await fetch(address, {
+      method,
+      headers: body === undefined ? {} : { 'content-type': 'application/json' },
+      body: body === undefined ? undefined : JSON.stringify(body),
+      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+      credentials: 'same-origin',
+      cache: 'no-store',
+    });
+    text = await response.text();
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ApiError(0, timeout.aborted ? 'windsock did not answer in time, try again' : 'windsock cannot be reached, check that it is running');
+  }
+  if (!response.ok) {
+    if (response.status === 401 && !url.startsWith('/api/auth/')) document.dispatchEvent(new CustomEvent('windsock:unauthorized'));
+    throw new ApiError(response.status, text.trim() || `the server answered with status ${response.status}`);
+  }
+  const type = response.headers.get('content-type') ?? '';
+  return type.includes('application/json') ? JSON.parse(text) : text;
+}
+
+const inWorkspace = (route) => `/api/w/${encodeURIComponent(workspace)}/${route}`;
+const get = (route, options) => request('GET', inWorkspace(route), options);
+const post = (route, body, options) => request('POST', inWorkspace(route), { body, ...options });
+const remove = (route) => request('DELETE', inWorkspace(route));
+
+/** Calls `onRows` with each page of a list until the last; returns all rows. */
+async function allPages(route, query, { signal, onRows } = {}) {
+  const all = [];
+  for (let page = 1; ; page += 1) {
+    const rows = await get(route, { query: { ...query, page, per_page: PAGE_ROWS }, signal });
+    all.push(...rows);
+    onRows?.(all);
+    if (rows.length < PAGE_ROWS) return all;
+  }
+}
+
+/** A list that a server without that part answers with 404 counts as empty. */
+async function orEmpty(promise) {
+  try {
+    return await promise;
+  } catch (error) {
+    if (error instanceof ApiError && (error.status === 404 || error.status === 405)) return [];
+    throw error;
+  }
+}
+
+export const auth = {
+  login: (token) => request('POST', '/api/auth/session', { body: { token } }),
+  logout: () => request('POST', '/api/auth/logout'),
+};
+
+export const version = (signal) => request('GET', '/api/version', { signal });
+
+export const triggers = {
+  list: (options) => allPages('websocket_triggers/list', {}, options),
+  get: (path, signal) => get(`websocket_triggers/get/${encodePath(path)}`, { signal }),
+  status: (path, signal) => get(`websocket_triggers/status/${encodePath(path)}`, { signal }),
+  create: (body) => post('websocket_triggers/create', body),
+  update: (path, body) => post(`websocket_triggers/update/${encodePath(path)}`, body),
+  remove: (path) => remove(`websocket_triggers/delete/${encodePath(path)}`),
+  setMode: (path, mode) => post(`websocket_triggers/setmode/${encodePath(path)}`, { mode }),
+  test: (body, signal) => post('websocket_triggers/test', body, { signal }),
+};
+
+export const scripts = {
+  list: (options) => allPages('scripts/list', {}, options),
+  get: (path, signal) => get(`scripts/get/p/${encodePath(path)}`, { signal }),
+  create: (body) => post('scripts/create', body),
+  archive: (path) => post(`scripts/archive/p/${encodePath(path)}`),
+};
+
+export const flows = {
+  list: (options) => orEmpty(allPages('flows/list', {}, options)),
+};
+
+export const folders = {
+  list: (signal) => orEmpty(get('folders/list', { signal })),
+};
+
+export const variables = {
+  list: (options) => allPages('variables/list', {}, options),
+  get: (path, signal) => get(`variables/get/${encodePath(path)}`, { query: { decrypt_secret: true }, signal }),
+  create: (body) => post('variables/create', body),
+  update: (path, body) => post(`variables/update/${encodePath(path)}`, body),
+  remove: (path) => remove(`variables/delete/${encodePath(path)}`),
+};
+
+/** Whether the server answers `getupdate`; learnt at the first try. */
+let incrementalLogs = true;
+
+export const jobs = {
+  list: (query, signal) => get('jobs/list', { query, signal }),
+  get: (id, signal) => get(`jobs_u/get/${encodeURIComponent(id)}`, { signal }),
+  run: (path, isFlow, args) => post(`jobs/run/${isFlow ? 'f' : 'p'}/${encodePath(path)}`, args),
+  preview: (body) => post('jobs/run/preview', body),
+  cancel: (id, reason) => post(`jobs_u/queue/cancel/${encodeURIComponent(id)}`, { reason }),
+
+  /** The logs after `offset`: `{text, offset}`, or `{text, whole: true}` where the server only has them whole. */
+  async logsSince(id, offset, signal) {
+    if (incrementalLogs) {
+      try {
+        const update = await get(`jobs_u/getupdate/${encodeURIComponent(id)}`, { query: { running: true, log_offset: offset }, signal });
+        return { text: update.new_logs ?? '', offset: update.log_offset ?? offset };
+      } catch (error) {
+        if (!(error instanceof ApiError) || ![404, 405].includes(error.status)) throw error;
+        incrementalLogs = false;
+      }
+    }
+    return { text: String(await get(`jobs_u/get_logs/${encodeURIComponent(id)}`, { signal })), offset: 0, whole: true };
+  },
+};

@@ -1,0 +1,167 @@
+// Live socket: one WebSocket to windsock for the whole page. Reconnects with back-off, knows the newest status of
+// each trigger and its last minute of messages/s, and hands events to whoever asked. Pages never open sockets.
+import { ApiError, liveUrl, loadSession, forgetSession } from './api.js';
+
+const FIRST_DELAY_MS = 500;
+const LONGEST_DELAY_MS = 15_000;
+/** One point of a sparkline; thirty of them are the last minute. */
+export const RATE_STEP_MS = 2000;
+export const RATE_POINTS = 30;
+
+const events = new EventTarget();
+const statuses = new Map();
+const rates = new Map();
+const tails = new Map();
+
+let socket = null;
+let attempt = 0;
+let retryTimer = 0;
+let sampler = 0;
+let wasOpen = false;
+
+/** 'connecting', 'open' or 'lost'. */
+let state = 'connecting';
+/** When the next attempt is due, in epoch milliseconds. */
+let nextAttemptAt = 0;
+
+export const connection = () => ({ state, nextAttemptAt });
+
+/** Newest status of a trigger, or null before the first one arrived. */
+export const statusOf = (path) => statuses.get(path) ?? null;
+
+/** Messages/s of the last minute, oldest first. */
+export const ratesOf = (path) => rates.get(path)?.points ?? [];
+
+/** Calls `handler(detail)` on 'connection', 'resync', 'status', 'trigger', 'job', 'message' or 'rates' until `signal` aborts. */
+export function on(type, handler, signal) {
+  events.addEventListener(type, (event) => handler(event.detail), { signal });
+}
+
+function emit(type, detail) {
+  events.dispatchEvent(new CustomEvent(type, { detail }));
+}
+
+/** Opens the socket and keeps it open until `stop`. */
+export function start() {
+  if (socket || retryTimer) return;
+  sampler ||= setInterval(sample, RATE_STEP_MS);
+  connect();
+}
+
+export function stop() {
+  clearTimeout(retryTimer);
+  clearInterval(sampler);
+  retryTimer = 0;
+  sampler = 0;
+  const open = socket;
+  socket = null;
+  open?.close();
+  statuses.clear();
+  rates.clear();
+  wasOpen = false;
+  setState('connecting');
+}
+
+/** Does not wait for the next attempt. */
+export function tryNow() {
+  if (socket) return;
+  clearTimeout(retryTimer);
+  connect();
+}
+
+/** Asks for a trigger's messages until `signal` aborts. */
+export function tail(path, signal) {
+  tails.set(path, (tails.get(path) ?? 0) + 1);
+  if (tails.get(path) === 1) send({ tail: path });
+  signal.addEventListener('abort', () => {
+    const left = (tails.get(path) ?? 1) - 1;
+    if (left > 0) {
+      tails.set(path, left);
+      return;
+    }
+    tails.delete(path);
+    send({ untail: path });
+  }, { once: true });
+}
+
+function send(message) {
+  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
+}
+
+function setState(next, due = 0) {
+  state = next;
+  nextAttemptAt = due;
+  emit('connection', { state, nextAttemptAt });
+}
+
+function connect() {
+  retryTimer = 0;
+  const opened = new WebSocket(liveUrl());
+  socket = opened;
+  opened.addEventListener('open', () => {
+    if (socket !== opened) return;
+    attempt = 0;
+    statuses.clear(); // every trigger's status follows
+    setState('open');
+    for (const path of tails.keys()) send({ tail: path });
+    if (wasOpen) emit('resync');
+    wasOpen = true;
+  });
+  opened.addEventListener('message', (event) => {
+    if (socket === opened) receive(event.data);
+  });
+  opened.addEventListener('close', () => {
+    if (socket !== opened) return;
+    socket = null;
+    retry();
+  });
+}
+
+async function retry() {
+  const ceiling = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** attempt);
+  const delay = ceiling / 2 + Math.random() * (ceiling / 2); // spread, so that many open pages do not come at once
+  attempt += 1;
+  retryTimer = setTimeout(connect, delay);
+  setState('lost', Date.now() + delay);
+  try {
+    // a refused handshake does not tell why: ask plainly whether the login is still good
+    forgetSession();
+    await loadSession();
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+  }
+}
+
+function receive(text) {
+  let message;
+  try {
+    message = JSON.parse(text);
+  } catch {
+    return; // not ours to judge; the next one may be whole
+  }
+  if (message.type === 'status') statuses.set(message.path, message.status);
+  if (message.type === 'trigger' && message.op === 'deleted') {
+    statuses.delete(message.path);
+    rates.delete(message.path);
+  }
+  emit(message.type, message);
+}
+
+/** Turns the counters into messages/s, one point per step. */
+function sample() {
+  const now = performance.now();
+  for (const [path, status] of statuses) {
+    const received = status.received ?? 0;
+    const known = rates.get(path);
+    if (!known) {
+      rates.set(path, { received, at: now, points: [] });
+      continue;
+    }
+    const rate = Math.max(0, received - known.received) / ((now - known.at) / 1000);
+    known.points.push(rate);
+    if (known.points.length > RATE_POINTS) known.points.shift();
+    known.received = received;
+    known.at = now;
+  }
+  emit('rates');
+}

@@ -1,0 +1,143 @@
+// Shell: the side with navigation, theme and user menu, the banner that tells when windsock is out of reach,
+// and the way to the login page. Starts the router; pages never touch the shell.
+import * as api from './api.js';
+import * as live from './live.js';
+import * as router from './router.js';
+import { button, fill, h, icon } from './parts/dom.js';
+import { menuButton } from './parts/menu.js';
+import { moment } from './parts/time.js';
+import { toast, toastError } from './parts/toast.js';
+
+const PLACES = [
+  ['/triggers', 'triggers', 'Triggers'],
+  ['/scripts', 'scripts', 'Scripts'],
+  ['/runs', 'runs', 'Runs'],
+  ['/variables', 'variables', 'Variables'],
+];
+/** Losses shorter than this are not worth a word. */
+const BANNER_AFTER_MS = 800;
+
+const side = document.getElementById('side');
+const shell = document.getElementById('shell');
+const banner = document.getElementById('banner');
+
+async function before(page) {
+  const outside = page === 'login';
+  shell.classList.toggle('bare', outside);
+  side.hidden = outside;
+  if (outside) {
+    live.stop();
+    return;
+  }
+  await api.loadSession();
+  if (!side.hasChildNodes()) buildSide();
+  live.start();
+}
+
+function after() {
+  for (const link of side.querySelectorAll('nav a')) {
+    const here = location.pathname === link.pathname || location.pathname.startsWith(`${link.pathname}/`);
+    if (here) link.setAttribute('aria-current', 'page');
+    else link.removeAttribute('aria-current');
+  }
+}
+
+function buildSide() {
+  fill(side,
+    h('a', { class: 'brand', href: '/triggers' }, h('img', { src: '/logo.svg', alt: '', width: '26', height: '26' }), h('span', {}, 'windsock')),
+    h('nav', { 'aria-label': 'Main' }, PLACES.map(([href, iconName, text]) => h('a', { href }, icon(iconName), h('span', {}, text)))),
+    h('div', { class: 'side-foot' }, workspaceSelect(), themeMenu(), userMenu()));
+}
+
+function workspaceSelect() {
+  const known = api.currentSession()?.workspaces ?? [];
+  if (known.length < 2) return null;
+  return h('select', {
+    class: 'input small workspace',
+    'aria-label': 'Workspace',
+    value: api.currentWorkspace(),
+    onchange: (event) => {
+      api.chooseWorkspace(event.target.value);
+      live.stop();
+      router.go('/triggers');
+    },
+  }, known.map((one) => h('option', { value: one.id }, one.name ?? one.id)));
+}
+
+function themeMenu() {
+  const choices = [['system', 'system', 'Like the system'], ['light', 'sun', 'Light'], ['dark', 'moon', 'Dark']];
+  return menuButton({
+    label: 'Theme',
+    iconName: 'sun',
+    items: () => choices.map(([value, iconName, text]) => ({
+      text, iconName, checked: window.windsockTheme.get() === value, onselect: () => window.windsockTheme.set(value),
+    })),
+  });
+}
+
+function userMenu() {
+  const email = api.currentSession()?.email ?? '';
+  return menuButton({
+    label: `User ${api.username()}`,
+    text: api.username(),
+    iconName: 'user',
+    items: () => [{ text: email ? `Log out ${email}` : 'Log out', onselect: logOut }],
+  });
+}
+
+async function logOut() {
+  try {
+    await api.auth.logout();
+  } catch (error) {
+    toastError(error);
+    return;
+  }
+  leaveSession();
+  router.go('/login', { force: true });
+}
+
+function leaveSession() {
+  api.forgetSession();
+  live.stop();
+  side.replaceChildren();
+}
+
+document.addEventListener('windsock:unauthorized', () => {
+  if (location.pathname === '/login') return;
+  leaveSession();
+  const back = location.pathname + location.search;
+  router.go(back === '/' ? '/login' : `/login?next=${encodeURIComponent(back)}`, { replace: true, force: true });
+});
+
+let bannerTimer = 0;
+let bannerShown = false;
+live.on('connection', ({ state, nextAttemptAt }) => {
+  clearTimeout(bannerTimer);
+  if (state === 'lost') {
+    bannerTimer = setTimeout(() => showLost(nextAttemptAt), bannerShown ? 0 : BANNER_AFTER_MS);
+    return;
+  }
+  if (state === 'open' && bannerShown) toast('Connected to windsock again');
+  bannerShown = false;
+  banner.replaceChildren();
+});
+
+function showLost(nextAttemptAt) {
+  const due = new Date(nextAttemptAt).toISOString();
+  const time = banner.querySelector('ws-time');
+  if (bannerShown && time) {
+    time.setAttribute('datetime', due); // the same banner, so that it is read out once
+    return;
+  }
+  bannerShown = true;
+  fill(banner, h('div', { class: 'banner' }, icon('plug'),
+    h('p', {}, 'The connection to windsock is lost; what you see may be old. Next attempt ', h('span', { 'aria-hidden': 'true' }, moment(due)), '.'),
+    button({ text: 'Try now', kind: 'small', onclick: live.tryNow })));
+}
+
+document.querySelector('.skip').addEventListener('click', (event) => {
+  event.preventDefault();
+  document.getElementById('main').focus();
+});
+
+router.start(document.getElementById('main'), { before, after });

@@ -1,0 +1,100 @@
+// One run: its arguments, result, logs and times, followed until it is done; run again and cancel.
+import * as api from '../api.js';
+import * as router from '../router.js';
+import { button, copyButton, emptyState, errorState, fill, h, linkButton, pageHead, setText, skeleton } from '../parts/dom.js';
+import { confirm } from '../parts/dialog.js';
+import { fact, isDone, jobBadge, jobName, logView, resultView, showOnce, timingBar, watchJob } from '../parts/job.js';
+import { jsonView } from '../parts/json-tree.js';
+import { moment } from '../parts/time.js';
+import { toast, toastError } from '../parts/toast.js';
+
+const CRUMBS = [['Runs', '/runs']];
+
+export async function render(root, params) {
+  const { id, signal } = params;
+  fill(root, pageHead({ title: 'Run', crumbs: CRUMBS }), skeleton(4));
+  const state = h('span', { role: 'status' });
+  const facts = h('dl', { class: 'facts' });
+  const times = h('div', {});
+  const args = h('div', {});
+  const result = h('div', {});
+  const logs = logView({ name: `run-${id}` });
+  const cancel = button({ text: 'Cancel run', iconName: 'stop', hidden: true, onclick: cancelRun });
+  const again = button({ text: 'Run again', iconName: 'refresh', kind: 'primary', hidden: true, onclick: runAgain });
+  const card = (title, name, ...content) => h('section', { class: `card ${name}`, 'aria-label': title }, h('div', { class: 'card-head' }, h('h2', {}, title)), content);
+  let job = null;
+  let shown = false;
+
+  function show(next) {
+    job = next;
+    if (!shown) {
+      shown = true;
+      const head = pageHead({ title: jobName(job), crumbs: CRUMBS, actions: [cancel, again] });
+      head.querySelector('h1').after(h('p', { class: 'lead cluster' }, state, h('span', { class: 'mono muted wrap' }, job.id), copyButton(() => job.id, 'Copy id')));
+      fill(root, head, h('div', { class: 'run-grid' }, card('Time', 'times', times, facts), card('Arguments', 'args', args), card('Result', 'result', result), card('Logs', 'logs-card', logs.element)));
+      document.title = `${jobName(job)} · run · windsock`;
+      fill(args, jsonView(job.args ?? {}, { name: `arguments-${id}` }));
+    }
+    const badge = jobBadge(job);
+    if (state.textContent !== badge.textContent) fill(state, badge);
+    fill(times, timingBar(job));
+    fill(facts, fact('Created', moment(job.created_at)), job.started_at && fact('Started', moment(job.started_at)),
+      fact('Trigger', job.trigger ? h('a', { class: 'mono', href: `/triggers/view/${api.encodePath(job.trigger)}` }, job.trigger) : job.trigger_kind ?? '–'),
+      job.script_path && fact(String(job.job_kind).includes('flow') ? 'Flow' : 'Script', scriptLink()),
+      fact('Run as', h('span', { class: 'mono' }, job.permissioned_as ?? '–')), job.worker && fact('Worker', h('span', { class: 'mono' }, job.worker)));
+    showOnce(result, `${job.type} ${Boolean(job.started_at)}`, () => resultView(job));
+    cancel.hidden = isDone(job);
+    again.hidden = !job.script_path;
+    if (isDone(job)) logs.done();
+  }
+
+  function scriptLink() {
+    const flow = job.job_kind === 'flow';
+    return flow ? h('span', { class: 'mono' }, job.script_path) : h('a', { class: 'mono', href: `/scripts/edit/${api.encodePath(job.script_path)}` }, job.script_path);
+  }
+
+  async function runAgain() {
+    again.disabled = true;
+    try {
+      const next = await api.jobs.run(job.script_path, job.job_kind === 'flow', job.args ?? {});
+      toast('Started again with the same arguments');
+      await router.go(`/runs/${next}`);
+    } catch (error) {
+      toastError(error);
+    } finally {
+      again.disabled = false;
+    }
+  }
+
+  async function cancelRun() {
+    const sure = await confirm({ title: 'Cancel this run?', text: 'What it has done so far is not undone.', action: 'Cancel run', danger: true });
+    if (!sure) return;
+    cancel.disabled = true;
+    try {
+      await api.jobs.cancel(id, 'cancelled on the page');
+    } catch (error) {
+      toastError(error);
+    } finally {
+      cancel.disabled = false;
+    }
+  }
+
+  try {
+    await new Promise((resolve, reject) => {
+      watchJob(id, { signal, onLogs: logs.add, onJob: (next) => { show(next); resolve(); } }).catch((error) => (shown ? lost(error) : reject(error)));
+      signal.addEventListener('abort', resolve, { once: true });
+    });
+  } catch (error) {
+    if (signal.aborted) return;
+    fill(root, pageHead({ title: 'Run', crumbs: CRUMBS }), error.status === 404
+      ? emptyState({ iconName: 'search', title: 'There is no run with this id', text: 'Runs are deleted after their retention time.', actions: [linkButton({ text: 'All runs', href: '/runs' })] })
+      : errorState(error, () => render(root, params)));
+  }
+
+  /** The server went away while the run was followed: say so, and look again soon. */
+  function lost(error) {
+    if (signal.aborted || error.status === 401) return;
+    setText(state, 'not up to date');
+    setTimeout(() => !signal.aborted && watchJob(id, { signal, onLogs: logs.add, onJob: show }).catch(lost), 2000);
+  }
+}

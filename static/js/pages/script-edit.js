@@ -1,0 +1,130 @@
+// Script editor: source with language and summary, a test run beside it, errors at their line.
+import * as api from '../api.js';
+import * as router from '../router.js';
+import { codeEditor, lineOf } from '../parts/code.js';
+import { button, emptyState, errorState, fill, h, linkButton, pageHead, skeleton } from '../parts/dom.js';
+import { clearErrors, field, setFieldError, showServerError } from '../parts/field.js';
+import { menuButton } from '../parts/menu.js';
+import { pathField } from '../parts/path-field.js';
+import { LANGUAGES, templatesOf, templateSource } from '../parts/templates.js';
+import { testRun } from '../parts/test-run.js';
+import { toast } from '../parts/toast.js';
+
+const CRUMBS = [['Scripts', '/scripts']];
+
+export async function render(root, params) {
+  const { path, signal, guard } = params;
+  let saved = null;
+  if (path) {
+    fill(root, pageHead({ title: path, crumbs: CRUMBS }), skeleton(3));
+    try {
+      saved = await api.scripts.get(path, signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      fill(root, pageHead({ title: path, crumbs: CRUMBS }), error.status === 404
+        ? emptyState({ iconName: 'search', title: 'There is no script at this path', text: 'It may have been archived or not made yet.', actions: [linkButton({ text: 'New script', href: '/scripts/new', kind: 'primary' }), linkButton({ text: 'All scripts', href: '/scripts' })] })
+        : errorState(error, () => render(root, params)));
+      return;
+    }
+  }
+  let dirty = false;
+  const touched = () => { dirty = true; };
+  guard(() => dirty);
+
+  const known = new Map(LANGUAGES);
+  if (saved && !known.has(saved.language)) known.set(saved.language, saved.language);
+  const language = h('select', { class: 'input', value: saved?.language ?? 'python3' }, [...known].map(([value, text]) => h('option', { value, selected: value === (saved?.language ?? 'python3') }, text)));
+  const summary = h('input', { class: 'input', value: saved?.summary ?? '', placeholder: 'What it does, in a few words', oninput: touched });
+  const where = saved ? null : pathField({ defaultName: 'my_script', help: 'Where the script is kept:', signal, onchange: touched });
+  const code = codeEditor({ language: language.value, value: saved?.content ?? templateSource('python3'), rows: 18 });
+  const codeField = field({ name: 'content', label: 'Source', help: 'Tab indents; press Escape, then Tab to leave the editor. Ctrl+Enter runs a test, Ctrl+S saves.', control: code, wide: true });
+  const alert = h('p', { class: 'form-alert', role: 'alert', hidden: true });
+  const save = button({ text: 'Save', kind: 'primary', type: 'submit' });
+  let template = code.value;
+  code.control.addEventListener('input', touched);
+  language.addEventListener('change', () => {
+    touched();
+    code.language = language.value;
+    // a source nobody has typed in follows the language
+    if (!saved && code.value === template) useTemplate('message');
+  });
+  function useTemplate(kind) {
+    template = templateSource(language.value, kind);
+    code.value = template;
+  }
+  const templates = menuButton({ label: 'Start from a template', text: 'Template', iconName: 'scripts', kind: 'small', items: () => templatesOf(language.value).map(([kind, text]) => ({ text, onselect: () => { touched(); useTemplate(kind); } })) });
+  const test = testRun({
+    signal,
+    script: () => ({ content: code.value, language: language.value, ...(saved ? { path: saved.path } : {}) }),
+    onDone: ({ failure }) => failure && showFailure(failure),
+  });
+
+  const form = h('form', { class: 'card form-card', novalidate: true, onsubmit: onSave },
+    where?.element,
+    h('div', { class: 'field-grid' }, field({ name: 'language', label: 'Language', control: language }), field({ name: 'summary', label: 'Summary', control: summary })),
+    h('div', { class: 'code-head' }, templates), codeField,
+    h('div', { class: 'save-bar inner' }, alert, h('div', { class: 'cluster end' }, linkButton({ text: 'Cancel', href: '/scripts' }), save)));
+  const actions = saved ? [
+    linkButton({ text: 'View runs', href: `/runs?runnable=${encodeURIComponent(saved.path)}`, iconName: 'runs' }),
+    linkButton({ text: 'New trigger', href: `/triggers/new?script=${encodeURIComponent(saved.path)}`, iconName: 'triggers' }),
+  ] : [];
+  fill(root, pageHead({ title: saved ? saved.path : 'New script', crumbs: CRUMBS, actions }), h('div', { class: 'script-grid' }, form, test.element));
+  root.firstElementChild.parentElement.addEventListener('keydown', onShortcut, { signal });
+
+  function onShortcut(event) {
+    if (!event.ctrlKey && !event.metaKey) return;
+    if (event.key === 'Enter') {
+      event.preventDefault();
+      test.run();
+    } else if (event.key.toLowerCase() === 's') {
+      event.preventDefault();
+      form.requestSubmit();
+    }
+  }
+
+  function say(text) {
+    alert.textContent = text;
+    alert.hidden = !text;
+  }
+
+  function showFailure(error) {
+    const line = lineOf(error.message);
+    if (line) code.markError(line, '');
+    return showServerError(form, error);
+  }
+
+  async function onSave(event) {
+    event.preventDefault();
+    clearErrors(form);
+    code.markError(0);
+    say('');
+    const problem = where?.problem();
+    if (problem) {
+      setFieldError(where.element, problem);
+      where.element.querySelector('[aria-label="Name"]').focus();
+      return;
+    }
+    const body = {
+      ...(saved ? kept(saved) : {}), path: saved ? saved.path : where.value, summary: summary.value.trim(), description: saved?.description ?? '', content: code.value, language: language.value,
+    };
+    save.disabled = true;
+    try {
+      const hash = await api.scripts.create(body);
+      dirty = false;
+      toast(`${body.path} is saved`);
+      if (saved) saved = { ...saved, ...body, hash };
+      else await router.go(`/scripts/edit/${api.encodePath(body.path)}`, { replace: true });
+    } catch (error) {
+      if (error.status !== 401) say(showFailure(error) ? 'The server refused one field.' : error.message);
+    } finally {
+      save.disabled = false;
+    }
+  }
+}
+
+/** What a new version takes over from the one before: settings this page does not show. The schema is worked out anew. */
+function kept(saved) {
+  const names = ['tag', 'envs', 'concurrent_limit', 'concurrency_time_window_s', 'concurrency_key', 'cache_ttl', 'dedicated_worker', 'timeout', 'delete_after_secs', 'priority', 'restart_unless_cancelled', 'labels', 'kind'];
+  const values = names.filter((name) => saved[name] !== undefined && saved[name] !== null).map((name) => [name, saved[name]]);
+  return { parent_hash: saved.hash, ...Object.fromEntries(values) };
+}

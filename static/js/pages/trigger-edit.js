@@ -1,0 +1,260 @@
+// Trigger editor: makes a trigger or changes one. Sends only what was set; shows the server's errors at their field.
+import * as api from '../api.js';
+import * as router from '../router.js';
+import { codeEditor } from '../parts/code.js';
+import { button, errorState, fill, h, linkButton, pageHead, skeleton } from '../parts/dom.js';
+import { checkField, clearErrors, field, groupField, radioGroup, reveal, section, setFieldError, showServerError } from '../parts/field.js';
+import { filterEditor } from '../parts/filters.js';
+import { initialMessages } from '../parts/initial-messages.js';
+import { modeSwitch } from '../parts/mode.js';
+import { pathField } from '../parts/path-field.js';
+import { loadRunnables, runnablePicker } from '../parts/runnables.js';
+import { readFields, specField, valueAt } from '../parts/spec-fields.js';
+import { ADVANCED, HEARTBEAT } from '../parts/trigger-fields.js';
+import { toast } from '../parts/toast.js';
+
+const STATIC_URL = /^(wss?:\/\/\S+|.*(\{\{|\$var:).*)$/;
+
+export async function render(root, params) {
+  const { path, query, signal } = params;
+  const source = path ?? query.get('from');
+  fill(root, skeleton(6));
+  let saved = null;
+  try {
+    if (source) saved = await api.triggers.get(source, signal);
+  } catch (error) {
+    if (!signal.aborted) fill(root, pageHead({ title: 'Edit trigger', crumbs: [['Triggers', '/triggers']] }), errorState(error, () => render(root, params)));
+    return;
+  }
+  const filter = query.get('filter');
+  new Editor(root, { ...params, saved, base: path ? saved : null, filter: filter ? JSON.parse(filter) : null, script: query.get('script') }).show();
+}
+
+class Editor {
+  constructor(root, { path, signal, guard, saved, base, filter, script }) {
+    Object.assign(this, { root, path, signal, saved, base });
+    this.dirty = false;
+    this.touched = () => { this.dirty = true; };
+    guard(() => this.dirty);
+    const runnables = loadRunnables(signal);
+    runnables.catch(() => {}); // the picker then only takes typed paths
+    const from = saved ?? {};
+    const dynamic = /^\$(script|flow):(.+)$/.exec(from.url ?? '');
+    this.where = pathField({
+      value: path ?? (saved ? `${saved.path}_copy` : ''), defaultName: 'ws_trigger', help: 'Where the trigger is kept:', signal, onchange: this.touched,
+    });
+    this.runnable = runnablePicker({
+      name: 'script_path', label: 'Runnable', help: 'The script or flow that runs for each matching message. It may be made later.',
+      path: from.script_path ?? script ?? '', isFlow: from.is_flow ?? false, runnables, signal, onchange: this.touched,
+    });
+    this.buildConnection(from, dynamic, runnables);
+    this.filters = filterEditor({ filters: from.filters ?? [], logic: from.filter_logic ?? 'and', onchange: this.touched });
+    this.initial = initialMessages({ value: from.initial_messages ?? [], runnables, signal, onchange: this.touched });
+    this.reply = checkField({
+      name: 'can_return_message', label: 'Send the result back', help: 'What the runnable returns is sent on the same connection; null is not sent. Default: off.',
+      checked: from.can_return_message, onchange: () => { this.touched(); this.syncReplies(); },
+    });
+    this.replyError = checkField({
+      name: 'can_return_error_result', label: 'Send errors back too', help: 'Also sends the result of a failed job. Needs the switch above. Default: off.',
+      checked: from.can_return_error_result, onchange: this.touched,
+    });
+    this.mode = modeSwitch({ label: 'Mode', value: from.mode ?? 'enabled', texts: true, onchange: this.touched });
+    const make = (spec) => specField(spec, valueAt(from, spec.name), this.touched);
+    this.heartbeat = HEARTBEAT.map(make);
+    this.advanced = ADVANCED.map(([title, text, specs]) => [title, text, specs.map(make)]);
+    if (filter) this.filters.add(filter);
+    this.dirty = false;
+  }
+
+  buildConnection(from, dynamic, runnables) {
+    this.url = h('input', {
+      class: 'input mono', type: 'text', inputmode: 'url', value: dynamic ? '' : from.url ?? '', placeholder: 'wss://example.com/feed', spellcheck: 'false', autocomplete: 'off',
+      oninput: this.touched,
+    });
+    this.urlField = field({ name: 'url', label: 'URL', wide: true, control: this.url, help: 'ws:// or wss://. May hold {{vars.name}} and $var:<path>.' });
+    this.urlRunnable = runnablePicker({
+      name: 'url', label: 'URL runnable', help: 'Runs again at every connect, so a token is always fresh. It has to return the URL as a text.',
+      path: dynamic?.[2] ?? '', isFlow: dynamic?.[1] === 'flow', runnables, template: 'url', signal: this.signal, onchange: this.touched,
+    });
+    this.urlArgs = codeEditor({ value: from.url_runnable_args ? JSON.stringify(from.url_runnable_args, null, 2) : '', rows: 2 });
+    this.urlArgs.control.placeholder = '{}';
+    this.urlArgs.control.addEventListener('input', this.touched);
+    const runnableParts = h('div', { class: 'stack-small' }, this.urlRunnable.element,
+      field({ name: 'url_runnable_args', label: 'URL runnable arguments (JSON)', help: 'Default: none.', control: this.urlArgs, wide: true }));
+    const parts = h('div', {});
+    const pick = (kind) => {
+      this.urlKind = kind;
+      fill(parts, kind === 'static' ? this.urlField : runnableParts);
+    };
+    const choice = radioGroup({
+      label: 'Where the URL comes from', options: [['static', 'Static URL'], ['runnable', 'URL from a runnable']], value: dynamic ? 'runnable' : 'static',
+      onchange: (kind) => {
+        this.touched();
+        pick(kind);
+      },
+    });
+    pick(dynamic ? 'runnable' : 'static');
+    this.answer = h('div', { class: 'test-answer', role: 'status' });
+    this.testButton = button({ text: 'Test connection', iconName: 'plug', onclick: () => this.test() });
+    this.connection = h('div', { class: 'stack' }, choice.element, parts, h('div', { class: 'cluster' }, this.testButton, this.answer));
+  }
+
+  show() {
+    const { path, base } = this;
+    const back = path ? `/triggers/view/${api.encodePath(path)}` : '/triggers';
+    this.alert = h('p', { class: 'form-alert', role: 'alert', hidden: true });
+    this.saveButton = button({ text: 'Save', kind: 'primary', type: 'submit' });
+    const sets = (fields) => (base && fields.some((one) => one.read() !== undefined) ? ' · in use' : '');
+    const block = (title, text, ...content) => h('section', { class: 'card form-card' }, h('div', { class: 'card-head' }, h('h2', {}, title), text && h('p', { class: 'muted' }, text)), content);
+    this.form = h('form', { class: 'form', novalidate: true, onsubmit: (event) => this.save(event) },
+      block('What runs', null, this.where.element, this.runnable.element),
+      block('Connection', 'windsock connects to this address and keeps the connection up.', this.connection),
+      block('Filters', 'Which messages run a job. With filters set, a message that is not a JSON object never matches.', h('div', { class: 'field wide', 'data-field': 'filters' }, this.filters.element, h('p', { class: 'field-error' }))),
+      block('Initial messages', 'Sent or awaited in this order right after connecting, such as a login or a subscription.', groupBare('initial_messages', this.initial.element)),
+      block('Replies', null, this.reply.element, this.replyError.element),
+      h('section', { class: 'card form-card folds' }, h('div', { class: 'card-head' }, h('h2', {}, 'More'), h('p', { class: 'muted' }, 'Nothing here is needed for a usual feed.')),
+        section({ title: 'Heartbeat', text: `a text sent at intervals${sets(this.heartbeat)}`, body: h('div', { class: 'field-grid' }, this.heartbeat.map((one) => one.element)) }),
+        this.advanced.map(([title, text, fields]) => section({ title, text: `${text}${sets(fields)}`, body: h('div', { class: 'field-grid' }, fields.map((one) => one.element)) }))),
+      block('Mode', null, groupField({ name: 'mode', label: 'After saving the trigger is', help: 'Suspended listens but holds its jobs; disabled does not listen. Default: enabled.', body: this.mode.element })),
+      h('div', { class: 'save-bar' }, this.alert, h('div', { class: 'cluster end' }, linkButton({ text: 'Cancel', href: back }), this.saveButton)));
+    this.form.addEventListener('keydown', (event) => {
+      if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === 's') {
+        event.preventDefault();
+        this.form.requestSubmit();
+      }
+    });
+    this.form.addEventListener('input', (event) => {
+      const owner = event.target.closest('[data-field].invalid');
+      if (owner) setFieldError(owner, '');
+    });
+    this.syncReplies();
+    const crumbs = [['Triggers', '/triggers'], ...(path ? [[path, back]] : [])];
+    fill(this.root, pageHead({ title: path ? 'Edit trigger' : 'New trigger', crumbs }), this.form);
+  }
+
+  syncReplies() {
+    this.replyError.control.disabled = !this.reply.control.checked;
+    if (!this.reply.control.checked) this.replyError.control.checked = false;
+  }
+
+  /** `[field, text]` of the mistakes that need no server. */
+  problems() {
+    const found = [];
+    const where = this.where.problem();
+    if (where) found.push(['path', where]);
+    if (!this.runnable.path) found.push(['script_path', 'choose the script or flow that runs, or create one']);
+    found.push(...this.urlProblems());
+    found.push(...this.filters.problems(), ...this.initial.problems());
+    for (const one of this.specFields()) {
+      const problem = one.problem();
+      if (problem) found.push([one.name, problem]);
+    }
+    return found;
+  }
+
+  urlProblems() {
+    if (this.urlKind === 'runnable') {
+      const found = this.urlRunnable.path ? [] : [['url', 'choose the script or flow that returns the URL']];
+      try {
+        if (this.urlArgs.value.trim()) JSON.parse(this.urlArgs.value);
+      } catch (error) {
+        found.push(['url_runnable_args', `this is not valid JSON: ${error.message}`]);
+      }
+      return found;
+    }
+    if (!this.url.value.trim()) return [['url', 'enter the address to connect to']];
+    return STATIC_URL.test(this.url.value.trim()) ? [] : [['url', 'the address has to begin with ws:// or wss://']];
+  }
+
+  specFields() {
+    return [...this.heartbeat, ...this.advanced.flatMap(([, , fields]) => fields)];
+  }
+
+  body() {
+    const { base } = this;
+    const body = {
+      path: this.where.value, script_path: this.runnable.path, is_flow: this.runnable.isFlow, ...this.connectionBody(),
+      filters: this.filters.filters, can_return_message: this.reply.control.checked, can_return_error_result: this.replyError.control.checked,
+      ...readFields(this.specFields(), base),
+    };
+    if (this.filters.logic !== (base?.filter_logic ?? 'and') || this.filters.logic === 'or') body.filter_logic = this.filters.logic;
+    const initial = this.initial.value;
+    if (initial.length > 0 || base?.initial_messages?.length > 0) body.initial_messages = initial;
+    if (this.mode.value !== (base?.mode ?? 'enabled')) body.mode = this.mode.value;
+    // without this the server makes the one who saves the one who runs
+    if (body.permissioned_as) body.preserve_permissioned_as = true;
+    return body;
+  }
+
+  connectionBody() {
+    if (this.urlKind === 'static') return { url: this.url.value.trim(), ...(this.base?.url_runnable_args ? { url_runnable_args: null } : {}) };
+    const args = this.urlArgs.value.trim();
+    return {
+      url: `$${this.urlRunnable.isFlow ? 'flow' : 'script'}:${this.urlRunnable.path}`,
+      ...(args ? { url_runnable_args: JSON.parse(args) } : this.base?.url_runnable_args ? { url_runnable_args: null } : {}),
+    };
+  }
+
+  showProblems(found) {
+    for (const [name, text] of found) {
+      const element = [...this.form.querySelectorAll('[data-field]')].find((one) => one.dataset.field === name && one.isConnected);
+      if (element) setFieldError(element, text);
+    }
+    const first = this.form.querySelector('[data-field].invalid');
+    if (first) reveal(first);
+    this.say(found.length === 1 ? 'One field needs attention.' : `${found.length} fields need attention.`);
+  }
+
+  say(text) {
+    this.alert.textContent = text;
+    this.alert.hidden = !text;
+  }
+
+  async save(event) {
+    event.preventDefault();
+    clearErrors(this.form);
+    this.say('');
+    const found = this.problems();
+    if (found.length > 0) return this.showProblems(found);
+    const body = this.body();
+    this.saveButton.disabled = true;
+    try {
+      if (this.path) await api.triggers.update(this.path, body);
+      else await api.triggers.create(body);
+      this.dirty = false;
+      toast(`${body.path} is saved`);
+      await router.go(`/triggers/view/${api.encodePath(body.path)}`, { replace: Boolean(this.path) });
+    } catch (error) {
+      if (error.status !== 401) this.say(showServerError(this.form, error) ? 'The server refused one field.' : error.message);
+    } finally {
+      this.saveButton.disabled = false;
+    }
+    return undefined;
+  }
+
+  async test() {
+    clearErrors(this.form);
+    const found = this.urlProblems();
+    if (found.length > 0) return this.showProblems(found);
+    this.testButton.disabled = true;
+    this.answered('busy', 'Connecting…');
+    try {
+      const answer = await api.triggers.test({ ...readFields(this.specFields(), null), ...this.connectionBody(), can_return_message: this.reply.control.checked }, this.signal);
+      this.answered('ok', String(answer || '').trim() || 'Connected: the server accepted the WebSocket.');
+    } catch (error) {
+      if (this.signal.aborted) return undefined;
+      this.answered('bad', error.message);
+    } finally {
+      this.testButton.disabled = false;
+    }
+    return undefined;
+  }
+
+  answered(tone, text) {
+    fill(this.answer, h('span', { class: 'dot', 'data-tone': tone, 'aria-hidden': 'true' }), h('span', {}, text));
+  }
+}
+
+function groupBare(name, body) {
+  return h('div', { class: 'field wide', 'data-field': name }, body, h('p', { class: 'field-error' }));
+}

@@ -1,0 +1,135 @@
+// One trigger: what it does now, its counters, its messages live, its newest runs and its settings.
+import * as api from '../api.js';
+import * as live from '../live.js';
+import * as router from '../router.js';
+import { emptyState, errorState, fill, h, icon, linkButton, pageHead, setText, skeleton } from '../parts/dom.js';
+import { filterSummary } from '../parts/filters.js';
+import { fact } from '../parts/job.js';
+import { jsonView } from '../parts/json-tree.js';
+import { menuButton } from '../parts/menu.js';
+import { modeSwitch } from '../parts/mode.js';
+import { runTable } from '../parts/run-table.js';
+import { spark } from '../parts/spark.js';
+import { badge, statusView } from '../parts/status.js';
+import { tailView } from '../parts/tail.js';
+import { bytes, full, moment } from '../parts/time.js';
+import { changeMode, runnableHref, triggerMenu, urlText } from '../parts/trigger-row.js';
+
+const COUNTERS = [
+  ['received', 'Received', 'all messages'], ['unmatched', 'No match', 'the filters did not match'], ['handled', 'Handled', 'kept away by conversation rules'],
+  ['matched', 'Matched', 'the filters matched'], ['pending', 'Pending', 'matched, not committed yet'], ['enqueued', 'Enqueued', 'jobs committed'],
+  ['replied', 'Replied', 'results sent back'], ['reply_undeliverable', 'Undeliverable', 'the connection was gone'], ['reply_failed', 'Replies failed', 'could not be sent'],
+];
+/** Left out while they are zero: they say something only when they happen. */
+const RARE = new Set(['handled', 'replied', 'reply_undeliverable', 'reply_failed']);
+
+export async function render(root, params) {
+  const { path, signal } = params;
+  const crumbs = [['Triggers', '/triggers']];
+  fill(root, pageHead({ title: path, crumbs }), skeleton(4));
+  let trigger;
+  try {
+    trigger = await api.triggers.get(path, signal);
+  } catch (error) {
+    if (signal.aborted) return;
+    fill(root, pageHead({ title: path, crumbs }), error.status === 404
+      ? emptyState({ iconName: 'search', title: 'There is no trigger at this path', text: 'It may have been renamed or deleted.', actions: [linkButton({ text: 'All triggers', href: '/triggers' })] })
+      : errorState(error, () => render(root, params)));
+    return;
+  }
+  let status = live.statusOf(path);
+  if (!status) status = await api.triggers.status(path, signal).catch(() => null); // the live socket brings it later
+  if (signal.aborted) return;
+
+  const mode = modeSwitch({ label: `Mode of ${path}`, value: trigger.mode, texts: true, onchange: (next) => changeMode(trigger, next).then(show) });
+  const menu = menuButton({ label: 'More actions', items: () => triggerMenu(trigger, { own: true, onDeleted: () => router.go('/triggers') }), kind: '' });
+  const edit = linkButton({ text: 'Edit', href: `/triggers/edit/${api.encodePath(path)}`, iconName: 'edit', kind: 'primary' });
+  const connection = statusView();
+  const facts = h('dl', { class: 'facts' });
+  const tiles = COUNTERS.map(([key, text, title]) => {
+    const value = h('dd', {});
+    return { key, value, element: h('div', { class: 'tile', title }, h('dt', {}, text), value) };
+  });
+  const dropped = h('p', { class: 'warn-line', hidden: true });
+  const about = h('div', { class: 'stack-small' });
+  const settings = h('div', {});
+  const card = (title, name, ...content) => h('section', { class: `card ${name}`, 'aria-label': title }, h('div', { class: 'card-head' }, h('h2', {}, title)), content);
+  const runs = runTable({
+    signal, perPage: 10, older: false, concerns: (event) => event.trigger_path === path,
+    empty: () => h('p', { class: 'muted' }, 'No run yet. The first message that matches makes one.'),
+  });
+  const runsCard = card('Recent runs', 'recent', runs.element);
+  runsCard.querySelector('.card-head').append(h('a', { href: `/runs?trigger=${encodeURIComponent(path)}` }, 'All runs of this trigger'));
+
+  fill(root, pageHead({ title: path, crumbs, actions: [mode.element, edit, menu] }),
+    h('div', { class: 'view-grid' },
+      card('Connection', 'connection', connection.element, facts),
+      card('Messages', 'numbers', h('div', { class: 'big-spark' }, spark(path)), h('dl', { class: 'tiles' }, tiles.map((one) => one.element)), dropped),
+      card('What it runs', 'about', about),
+      card('Live messages', 'live', tailView({
+        trigger, signal,
+        onpick: (place, value) => router.go(`/triggers/edit/${api.encodePath(path)}?filter=${encodeURIComponent(JSON.stringify(place.includes('.') ? { path: place, value } : { key: place, value }))}`),
+      })),
+      runsCard,
+      h('section', { class: 'card settings', 'aria-label': 'Settings' }, h('details', { class: 'fold' }, h('summary', {}, icon('chevron'), h('span', { class: 'fold-title' }, 'Settings as JSON')), settings))));
+
+  function show() {
+    mode.set(trigger.mode);
+    connection.update(trigger, status);
+    fill(facts, fact('URL', h('span', { class: 'mono' }, urlText(trigger))),
+      status?.connected_at && fact('Connected', moment(status.connected_at)),
+      fact('Last message', moment(status?.last_message_at, { none: 'none yet' })),
+      fact('Attempts', full(status?.attempts)),
+      (status?.server_id ?? trigger.server_id) && fact('Server', h('span', { class: 'mono' }, status?.server_id ?? trigger.server_id)),
+      fact('Data received', bytes(status?.bytes_received ?? 0)));
+    showCounters();
+  }
+
+  function showCounters() {
+    for (const { key, value, element } of tiles) {
+      setText(value, full(status?.[key]));
+      element.hidden = RARE.has(key) && !status?.[key];
+    }
+    const lost = status?.dropped ?? {};
+    const words = [lost.binary > 0 && `${full(lost.binary)} binary`, lost.too_large > 0 && `${full(lost.too_large)} too large`].filter(Boolean);
+    dropped.hidden = words.length === 0;
+    setText(dropped, words.length > 0 ? `Dropped by a rule: ${words.join(', ')}` : '');
+  }
+
+  function showAbout() {
+    const href = runnableHref(trigger);
+    fill(about,
+      h('p', { class: 'runs-what' }, icon(trigger.is_flow ? 'runs' : 'scripts'), href ? h('a', { class: 'mono', href }, trigger.script_path) : h('span', { class: 'mono' }, trigger.script_path)),
+      filterSummary(trigger.filters, trigger.filter_logic),
+      h('div', { class: 'cluster' },
+        (trigger.initial_messages?.length ?? 0) > 0 && badge(`${trigger.initial_messages.length} initial message${trigger.initial_messages.length === 1 ? '' : 's'}`),
+        trigger.can_return_message && badge('sends results back'), trigger.heartbeat && badge(`heartbeat every ${trigger.heartbeat.interval_secs} s`),
+        trigger.ordered && badge('keeps the order'), trigger.retry && badge('retries'), trigger.error_handler_path && badge('error handler'),
+        (trigger.labels ?? []).map((label) => badge(label))),
+      h('p', { class: 'muted' }, 'Runs as ', h('span', { class: 'mono' }, trigger.permissioned_as ?? '–'), ', edited by ', trigger.edited_by ?? '–', ' ', moment(trigger.edited_at)));
+    const { server_id, last_server_ping, error, ...own } = trigger;
+    fill(settings, jsonView(own, { name: path.replaceAll('/', '_'), open: 1 }));
+  }
+
+  let due = false;
+  live.on('status', (event) => {
+    if (event.path !== path) return;
+    status = event.status;
+    if (due) return;
+    due = true;
+    requestAnimationFrame(() => { due = false; if (!signal.aborted) show(); });
+  }, signal);
+  live.on('trigger', async (event) => {
+    if (event.path !== path) return;
+    try {
+      Object.assign(trigger, await api.triggers.get(path, signal));
+      show();
+      showAbout();
+    } catch (error) {
+      if (!signal.aborted && error.status === 404) render(root, params);
+    }
+  }, signal);
+  show();
+  showAbout();
+  await runs.load({ trigger_path: path });
+}

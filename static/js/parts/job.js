@@ -1,0 +1,127 @@
+// Jobs: their state in words, watching one until it is done, its logs and its result. Shared by runs and test runs.
+import * as api from '../api.js';
+import * as live from '../live.js';
+import { copyButton, button, fill, h, setText } from './dom.js';
+import { download, jsonView } from './json-tree.js';
+import { badge } from './status.js';
+import { duration } from './time.js';
+
+const FIRST_WAIT_MS = 150;
+const LONGEST_WAIT_MS = 2000;
+/** Past this the page keeps only the end of the logs; all of them can be downloaded. */
+const LOG_CHARS_SHOWN = 500_000;
+const FOLLOW_SLACK_PX = 24;
+
+export const isDone = (job) => job.type === 'CompletedJob';
+
+/** `{tone, text, iconName}` of a job. */
+export function jobState(job) {
+  if (isDone(job)) {
+    if (job.canceled) return { tone: 'warn', text: 'Cancelled', iconName: 'stop' };
+    return job.success ? { tone: 'ok', text: 'Succeeded', iconName: 'check' } : { tone: 'bad', text: 'Failed', iconName: 'alert' };
+  }
+  if (String(job.job_kind ?? '').startsWith('unassigned')) return { tone: 'warn', text: 'Held', iconName: 'pause' };
+  return job.running || job.started_at ? { tone: 'busy', text: 'Running', iconName: 'play' } : { tone: 'idle', text: 'Queued', iconName: 'clock' };
+}
+
+export function jobBadge(job) {
+  const { tone, text, iconName } = jobState(job);
+  return badge(text, tone, iconName);
+}
+
+/** What a job ran, in words. */
+export function jobName(job) {
+  return job.script_path || (String(job.job_kind ?? '').includes('preview') ? 'test run' : job.job_kind ?? 'run');
+}
+
+/** Follows a job to its end: `onJob(job)` at each change, `onLogs(text, whole)` with new or all logs. */
+export async function watchJob(id, { signal, onJob, onLogs }) {
+  let wait = FIRST_WAIT_MS;
+  let offset = 0;
+  const wake = wakerFor(id, signal);
+  while (!signal.aborted) {
+    const job = await api.jobs.get(id, signal);
+    // after the job itself, so that the logs of a finished job are whole
+    const logs = await api.jobs.logsSince(id, offset, signal);
+    if (signal.aborted) return null;
+    offset = logs.offset;
+    onJob(job);
+    onLogs?.(logs.text, logs.whole === true);
+    if (isDone(job)) return job;
+    await wake(wait);
+    wait = Math.min(LONGEST_WAIT_MS, wait * 1.5);
+  }
+  return null;
+}
+
+/** A wait that ends early when the live socket tells of the job. */
+function wakerFor(id, signal) {
+  let resolve = null;
+  live.on('job', (event) => event.id === id && resolve?.(), signal);
+  signal.addEventListener('abort', () => resolve?.(), { once: true });
+  return (ms) => new Promise((done) => {
+    const timer = setTimeout(done, ms);
+    resolve = () => {
+      clearTimeout(timer);
+      done();
+    };
+  });
+}
+
+/** Logs that follow their end while the reader is there. `{element, add(text, whole)}`. */
+export function logView({ name = 'logs' } = {}) {
+  const lines = h('pre', { class: 'logs mono', tabindex: '0', role: 'log', 'aria-label': 'Logs', 'aria-live': 'off' });
+  const none = h('p', { class: 'muted' }, 'No logs yet.');
+  const tools = h('div', { class: 'json-tools', hidden: true }, copyButton(() => all), button({ text: 'Download', iconName: 'download', kind: 'small ghost', onclick: () => download(all, `${name}.log`) }));
+  let all = '';
+  lines.hidden = true;
+  function add(text, whole) {
+    const next = whole ? text : all + text;
+    if (next === all) return;
+    const follows = lines.scrollHeight - lines.scrollTop - lines.clientHeight < FOLLOW_SLACK_PX;
+    if (!whole && text && all.length + text.length <= LOG_CHARS_SHOWN) lines.append(text);
+    else setText(lines, next.length > LOG_CHARS_SHOWN ? `… the beginning is left out, download the logs to see it\n${next.slice(-LOG_CHARS_SHOWN)}` : next);
+    all = next;
+    lines.hidden = tools.hidden = all === '';
+    none.hidden = all !== '';
+    if (follows) lines.scrollTop = lines.scrollHeight;
+  }
+  return { element: h('div', {}, tools, none, lines), add, done: () => setText(none, 'This run wrote no logs.') };
+}
+
+/** A job's result: an error with its stack, or a value as a tree; a word while it is not there yet. */
+export function resultView(job) {
+  if (!isDone(job)) return h('p', { class: 'muted' }, jobState(job).text === 'Running' ? 'Running…' : jobState(job).text === 'Held' ? 'Held until its trigger is enabled again.' : 'Waiting for a worker…');
+  const error = job.success ? null : job.result?.error;
+  return h('div', { class: 'stack-small' },
+    error && h('div', { class: 'job-error' }, h('strong', {}, error.name ?? 'Error'), h('p', {}, error.message ?? ''), error.stack && h('pre', { class: 'mono' }, error.stack)),
+    jsonView(job.result ?? null, { name: `result-${job.id}` }));
+}
+
+/** Waiting and running as a bar: created → started → done. */
+export function timingBar(job) {
+  const created = Date.parse(job.created_at);
+  const started = Date.parse(job.started_at ?? '');
+  const waited = Number.isNaN(started) ? Date.now() - created : Math.max(0, started - created);
+  const ran = job.duration_ms ?? (Number.isNaN(started) ? 0 : Date.now() - started);
+  const part = (name, share) => {
+    const element = h('span', { class: `timing-${name}` });
+    element.style.setProperty('flex-grow', String(Math.max(share, 0.001)));
+    return element;
+  };
+  const total = Math.max(waited + ran, 1);
+  return h('div', { class: 'timing' },
+    h('div', { class: 'timing-bar', role: 'img', 'aria-label': `waited ${duration(waited)}, ran ${duration(ran)}` }, part('wait', waited / total), part('run', ran / total)),
+    h('dl', { class: 'facts' },
+      fact('Waited', duration(waited), 'created → started'), fact('Ran', Number.isNaN(started) ? '–' : duration(ran), 'started → done'), fact('In all', duration(waited + ran), 'created → done')));
+}
+
+/** One term of a `dl.facts`. */
+export const fact = (term, value, title) => h('div', { title }, h('dt', {}, term), h('dd', {}, value));
+
+/** Replaces the content of `slot` only when `key` changed, so that what was unfolded or selected stays. */
+export function showOnce(slot, key, make) {
+  if (slot.dataset.shown === key) return;
+  slot.dataset.shown = key;
+  fill(slot, make());
+}

@@ -1,0 +1,99 @@
+// Fields from a description: builds the control for each kind and reads its value back; an untouched, empty field
+// reads as undefined, so that only what the user set is sent.
+import { codeEditor } from './code.js';
+import { h } from './dom.js';
+import { checkField, field, groupField } from './field.js';
+import { pairsEditor } from './pairs.js';
+
+/** `{element, name, read(), problem()}` for `{name, kind, label, help, …}` and the value saved before. */
+export function specField(spec, value, onchange) {
+  return { name: spec.name, ...KINDS[spec.kind](spec, value, onchange) };
+}
+
+function labelled(spec, control, wide = false) {
+  return field({ name: spec.name, label: spec.label, help: spec.help, control, wide: wide || spec.wide });
+}
+
+const KINDS = {
+  text(spec, value, onchange) {
+    const control = h('input', { class: spec.mono ? 'input mono' : 'input', value: value ?? '', placeholder: spec.placeholder, spellcheck: 'false', autocomplete: 'off', oninput: onchange });
+    return { element: labelled(spec, control), read: () => control.value.trim() || undefined, problem: () => '' };
+  },
+  area(spec, value, onchange) {
+    const control = h('textarea', { class: 'input mono', rows: '3', value: value ?? '', placeholder: spec.placeholder, spellcheck: 'false', autocomplete: 'off', oninput: onchange });
+    return { element: labelled(spec, control, true), read: () => (control.value.trim() ? control.value : undefined), problem: () => '' };
+  },
+  number(spec, value, onchange) {
+    const control = h('input', { class: 'input', type: 'number', min: spec.min ?? 0, max: spec.max, step: spec.step ?? 1, value: value ?? '', placeholder: spec.placeholder, oninput: onchange });
+    return {
+      element: labelled(spec, control),
+      read: () => (control.value === '' ? undefined : Number(control.value)),
+      problem: () => (control.validity.badInput ? 'enter a number' : control.validity.valid ? '' : control.validationMessage.toLowerCase().replace(/\.$/, '')),
+    };
+  },
+  list(spec, value, onchange) {
+    const control = h('input', { class: spec.mono ? 'input mono' : 'input', value: (value ?? []).join(', '), placeholder: spec.placeholder, spellcheck: 'false', autocomplete: 'off', oninput: onchange });
+    const read = () => {
+      const items = control.value.split(',').map((item) => item.trim()).filter(Boolean);
+      return items.length > 0 ? items : undefined;
+    };
+    return { element: labelled(spec, control), read, problem: () => '' };
+  },
+  select(spec, value, onchange) {
+    const control = h('select', { class: 'input', value: value ?? '', onchange }, spec.options.map(([one, text]) => h('option', { value: one, selected: one === (value ?? '') }, text)));
+    return { element: labelled(spec, control), read: () => control.value || undefined, problem: () => '' };
+  },
+  check(spec, value, onchange) {
+    const { element, control } = checkField({ ...spec, checked: value === true, onchange });
+    return { element, read: () => (control.checked ? true : value === undefined ? undefined : false), problem: () => '' };
+  },
+  pairs(spec, value, onchange) {
+    const pairs = pairsEditor({ label: spec.label, value: value ?? {}, names: spec.names, choices: spec.choices, addText: spec.addText, onchange });
+    return { element: groupField({ ...spec, body: pairs.element }), read: () => pairs.value, problem: () => '' };
+  },
+  json(spec, value, onchange) {
+    const code = codeEditor({ value: value === undefined || value === null ? '' : JSON.stringify(value, null, 2), rows: 2 });
+    code.control.placeholder = spec.placeholder ?? '';
+    code.control.addEventListener('input', onchange);
+    const problem = () => {
+      if (code.value.trim() === '') return '';
+      try {
+        const parsed = JSON.parse(code.value);
+        if (spec.shape === 'object' && (parsed === null || typeof parsed !== 'object' || Array.isArray(parsed))) return 'this has to be a JSON object';
+        if (spec.shape === 'array' && !Array.isArray(parsed)) return 'this has to be a JSON array';
+        return '';
+      } catch (error) {
+        return `this is not valid JSON: ${error.message}`;
+      }
+    };
+    return { element: labelled(spec, code, true), read: () => (code.value.trim() === '' || problem() ? undefined : JSON.parse(code.value)), problem };
+  },
+};
+
+/** The value at a dotted name, or undefined. */
+export const valueAt = (object, name) => name.split('.').reduce((inner, key) => inner?.[key] ?? undefined, object);
+
+/** Sets a dotted name, making the objects on the way. */
+export function setAt(object, name, value) {
+  const keys = name.split('.');
+  const last = keys.pop();
+  const inner = keys.reduce((at, key) => (at[key] ??= {}), object);
+  inner[last] = value;
+}
+
+/**
+ * The fields' values as a body. A top-level field the saved object had and nobody filled in any more is sent as null
+ * (`labels` as an empty list), because absent would mean unchanged.
+ */
+export function readFields(fields, saved) {
+  const body = {};
+  for (const one of fields) {
+    const value = one.read();
+    if (value !== undefined) setAt(body, one.name, value);
+  }
+  for (const top of new Set(fields.map((one) => one.name.split('.')[0]))) {
+    const before = saved?.[top];
+    if (!(top in body) && before !== undefined && before !== null && before.length !== 0) body[top] = Array.isArray(before) && top === 'labels' ? [] : null;
+  }
+  return body;
+}
