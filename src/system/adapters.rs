@@ -1,0 +1,83 @@
+//! What the API needs of listening and running, which it may not import: the traits of `api::ports`, filled in.
+
+use actix::Addr;
+use futures_util::future::{BoxFuture, LocalBoxFuture};
+use tokio::sync::oneshot;
+
+use crate::{
+    api::{ConnectionTest, Listening, ScriptCheck, ScriptFacts},
+    runner,
+    trigger::{Dialer, Reconcile, Registry, Trial, check_at_save, spec::TriggerSpec},
+    types::{Invalid, Language},
+};
+
+/// Reads scripts with the runner's languages.
+pub(super) struct Scripts;
+
+impl ScriptCheck for Scripts {
+    fn check(
+        &self,
+        language: Language,
+        content: String,
+    ) -> LocalBoxFuture<'static, Result<ScriptFacts, Invalid>> {
+        Box::pin(async move {
+            let facts = runner::check(language, &content).await?;
+            Ok(ScriptFacts {
+                schema: facts.schema,
+                preprocessor: facts
+                    .preprocessor
+                    .map(|version| version.as_str().to_owned()),
+            })
+        })
+    }
+}
+
+/// Speaks to the registry.
+pub(super) struct Listener {
+    registry: Option<Addr<Registry>>,
+    dialer: Dialer,
+}
+
+impl Listener {
+    pub(super) fn new(registry: Option<Addr<Registry>>, dialer: Dialer) -> Self {
+        Self { registry, dialer }
+    }
+}
+
+impl Listening for Listener {
+    fn reconcile(&self) -> BoxFuture<'static, ()> {
+        let registry = self.registry.clone();
+        Box::pin(async move {
+            if let Some(registry) = registry {
+                // An error says that windsock is stopping.
+                let _ = registry.send(Reconcile).await;
+            }
+        })
+    }
+
+    fn check(&self, spec: TriggerSpec) -> BoxFuture<'static, Result<(), Invalid>> {
+        let dialer = self.dialer.clone();
+        Box::pin(async move { check_at_save(&dialer, &spec).await })
+    }
+
+    fn test(&self, test: ConnectionTest) -> BoxFuture<'static, Result<(), Invalid>> {
+        let registry = self.registry.clone();
+        Box::pin(async move {
+            let Some(registry) = registry else {
+                return Err(Invalid(
+                    "this process does not listen; ask a server".to_owned(),
+                ));
+            };
+            let (report, reported) = oneshot::channel();
+            let trial = Trial {
+                workspace: test.workspace.into(),
+                permissioned_as: test.permissioned_as.into(),
+                settings: test.settings,
+                report,
+            };
+            let stopping = || Invalid("windsock is stopping".to_owned());
+            registry.send(trial).await.map_err(|_| stopping())?;
+            reported.await.map_err(|_| stopping())?
+        })
+    }
+}

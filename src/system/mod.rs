@@ -1,0 +1,355 @@
+//! Starts the supervision tree in order and stops it in reverse; the one place that knows every actor.
+
+mod adapters;
+
+use std::{
+    fs::{File, TryLockError},
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use actix::{Actor, Addr, Supervisor};
+use actix_rt::Arbiter;
+use actix_web::dev::ServerHandle;
+use rand::RngExt;
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::adapters::{Listener, Scripts};
+
+use crate::{
+    access,
+    api::{self, Parts, State},
+    config::{Config, DatabaseUrl, ProcessMode},
+    db::{DbError, Pool},
+    demo::Demo,
+    queue::Queue,
+    runner::{self, JobIdentity, Runner, RunnerSettings},
+    trigger::{
+        Board, Common, Connections, Dialer, FilterPool, Rates, Registry, Replies, StopAll, Threads,
+    },
+    types::Invalid,
+};
+
+/// How long a job's token outlives the longest run of a job: for what it does in its last moment.
+const TOKEN_GRACE: Duration = Duration::from_secs(60);
+/// How often a server on PostgreSQL looks for changes that another one made.
+/// SQLite has one process, and every change in it rings; then this only catches what was missed.
+const RECONCILE_ALONE: Duration = Duration::from_secs(5);
+/// Open files that the process asks for: a connection is one, and 5,000 triggers are expected of it.
+const OPEN_FILES: u64 = 65_536;
+
+/// Why windsock does not start. One line that says what and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting that shows to be wrong when it is used.
+    #[error(transparent)]
+    Setting(#[from] Invalid),
+    /// The database cannot be used.
+    #[error("{0}; check --database-url (DATABASE_URL)")]
+    Database(#[from] DbError),
+    /// Another process uses the SQLite file.
+    #[error(
+        "{} is used by another windsock: stop it, name another file with --database-url, or share a PostgreSQL",
+        .0.display()
+    )]
+    InUse(PathBuf),
+    /// The port cannot be listened on.
+    #[error("cannot listen on {0}: {1}; choose another --port (PORT) or --bind (SERVER_BIND_ADDR)")]
+    Port(SocketAddr, io::Error),
+    /// The system gave no thread, file or folder.
+    #[error("the system refused: {0}")]
+    Io(#[from] io::Error),
+    /// The demo's samples were refused.
+    #[error("the demo could not be set up: {0}")]
+    Demo(String),
+}
+
+/// A started windsock.
+pub struct System {
+    config: Config,
+    address: SocketAddr,
+    pool: Pool,
+    listening: Option<Addr<Registry>>,
+    runner: Addr<Runner>,
+    server: Option<ServerHandle>,
+    demo: Option<Demo>,
+    arbiters: Vec<Arbiter>,
+    // Held for what its end does: frees the SQLite file, removes the demo's folder.
+    _lock: Option<File>,
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl System {
+    /// Starts everything that `config` asks for, each part after what it stands on.
+    ///
+    /// # Errors
+    /// One part cannot be started; what was started before it ends with the process.
+    pub async fn start(mut config: Config) -> Result<Self, StartError> {
+        // More than the soft limit is only wanted, not needed.
+        let _ = rlimit::increase_nofile_limit(OPEN_FILES);
+        let (demo, folder) = if config.demo {
+            let (demo, folder) = prepare_demo(&mut config)?;
+            (Some(demo), Some(folder))
+        } else {
+            (None, None)
+        };
+        // Bound first: a taken port must not leave a new database behind.
+        let wanted = SocketAddr::new(config.bind, config.port);
+        let listener =
+            TcpListener::bind(wanted).map_err(|error| StartError::Port(wanted, error))?;
+        let address = listener.local_addr()?;
+        let lock = lock(&config.database)?;
+        let pool = open_pool(&config).await?;
+        let name = format!("{}-{:08x}", std::process::id(), rand::rng().random::<u32>());
+        let mut arbiters = vec![Arbiter::new()];
+        let queue = Queue::start(
+            pool.clone(),
+            config.limits.clone(),
+            format!("wk-{name}"),
+            &arbiters[0].handle(),
+        );
+        let board = Board::new(&format!("srv-{name}"));
+        let dialer = Dialer::new(config.allow_private.as_deref(), &config.proxies)?;
+        let listening = (config.mode != ProcessMode::Worker).then(|| {
+            let shared = (pool.clone(), queue.clone(), board.clone(), dialer.clone());
+            start_listening(&config, shared, &mut arbiters)
+        });
+        let runner = start_runner(&config, address, (&pool, &queue, &dialer)).await?;
+        let mut system = Self {
+            address,
+            listening,
+            runner,
+            server: None,
+            demo,
+            arbiters,
+            pool: pool.clone(),
+            config,
+            _lock: lock,
+            _folder: folder,
+        };
+        let state = State::new(Parts {
+            pool,
+            queue,
+            board,
+            listening: Arc::new(Listener::new(system.listening.clone(), dialer)),
+            script_check: Arc::new(Scripts),
+            config: Arc::new(system.config.clone()),
+        });
+        let server = api::server(state, listener)?;
+        system.server = Some(server.handle());
+        actix_rt::spawn(server);
+        if let Some(demo) = &system.demo {
+            let token = system.pool.run(access::new_setup_token).await?;
+            demo.fill(&own_url(address), &token)
+                .await
+                .map_err(StartError::Demo)?;
+        }
+        Ok(system)
+    }
+
+    /// What to tell whoever started windsock: the address, and how to log in where no secret is set.
+    ///
+    /// # Errors
+    /// The database gives no answer.
+    pub async fn greeting(&self) -> Result<String, StartError> {
+        let own = own_url(self.address);
+        let mut text = format!("windsock listens on {own}");
+        if self.config.superadmin_secret.is_none() && self.config.mode != ProcessMode::Worker {
+            let base = self.config.base_url.clone().unwrap_or(own);
+            let token = self.pool.run(access::new_login_link).await?;
+            text.push_str(&format!(
+                "\nlog in (once, within 15 minutes): {base}/?token={token}"
+            ));
+        }
+        Ok(text)
+    }
+
+    /// The address it listens on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops in reverse: sockets commit what they read and close, running jobs finish or are handed back, the
+    /// API answers what it has begun (contract section 2).
+    pub async fn stop(mut self) {
+        log::info!("stopping");
+        if let Some(registry) = self.listening.take() {
+            // An error says that it has ended already; so do the others below.
+            let _ = registry.send(StopAll).await;
+        }
+        let within = self.config.limits.drain;
+        let _ = self.runner.send(runner::Stop { within }).await;
+        if let Some(server) = self.server.take() {
+            server.stop(true).await;
+        }
+        if let Some(demo) = self.demo.take() {
+            demo.stop().await;
+        }
+        for arbiter in self.arbiters.drain(..) {
+            arbiter.stop();
+        }
+        log::info!("stopped");
+    }
+}
+
+/// Waits for SIGTERM or SIGINT.
+pub async fn signal_to_stop() {
+    let (terminate, interrupt) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    );
+    match (terminate, interrupt) {
+        (Ok(mut terminate), Ok(mut interrupt)) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        }
+        (Err(error), _) | (_, Err(error)) => {
+            log::error!("signals cannot be heard, only a kill ends this process: {error}");
+            std::future::pending().await
+        }
+    }
+}
+
+/// A new login link for the server that uses the same settings.
+///
+/// # Errors
+/// The database cannot be used.
+pub async fn login_link(config: &Config) -> Result<String, StartError> {
+    let pool = open_pool(config).await?;
+    let token = pool.run(access::new_login_link).await?;
+    let own = format!(
+        "http://{}",
+        SocketAddr::new(reachable(config.bind), config.port)
+    );
+    let base = config.base_url.clone().unwrap_or(own);
+    Ok(format!("{base}/?token={token}"))
+}
+
+/// Starts the feed, and turns the settings to a database that goes with the process.
+fn prepare_demo(config: &mut Config) -> Result<(Demo, tempfile::TempDir), StartError> {
+    let folder = tempfile::Builder::new()
+        .prefix("windsock-demo-")
+        .tempdir()?;
+    let demo = Demo::start()?;
+    config.database = DatabaseUrl::Sqlite(folder.path().join("windsock.db"));
+    config.mode = ProcessMode::Standalone;
+    config.allow_private = Some(demo.allowed());
+    Ok((demo, folder))
+}
+
+/// Keeps a second process off a SQLite file: there is one writer, and one that listens.
+fn lock(database: &DatabaseUrl) -> Result<Option<File>, StartError> {
+    let DatabaseUrl::Sqlite(file) = database else {
+        return Ok(None);
+    };
+    let mut name = file.clone().into_os_string();
+    name.push(".lock");
+    let unusable = |error: io::Error| {
+        DbError::Unreachable(format!("{} cannot be opened: {error}", file.display()))
+    };
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&name)
+        .map_err(unusable)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Err(StartError::InUse(file.clone())),
+        Err(TryLockError::Error(error)) => Err(unusable(error).into()),
+    }
+}
+
+async fn open_pool(config: &Config) -> Result<Pool, StartError> {
+    let (url, connections) = (config.database.clone(), config.limits.database_connections);
+    let pool = actix_rt::task::spawn_blocking(move || Pool::open(&url, connections))
+        .await
+        .map_err(|_| DbError::Lost)??;
+    pool.run(access::first_start).await?;
+    Ok(pool)
+}
+
+fn start_listening(
+    config: &Config,
+    (pool, queue, board, dialer): (Pool, Queue, Board, Dialer),
+    arbiters: &mut Vec<Arbiter>,
+) -> Addr<Registry> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // One thread fewer than cores for sockets: filters, the ledger and jobs want some too.
+    let sockets: Vec<Arbiter> = (1..cores.max(2)).map(|_| Arbiter::new()).collect();
+    let threads = Threads {
+        sockets: sockets.iter().map(Arbiter::handle).collect(),
+        filters: FilterPool::start(cores.saturating_sub(1)),
+    };
+    arbiters.extend(sockets);
+    let connections = Connections::default();
+    let (for_replies, on_board) = (connections.clone(), board.clone());
+    let replies = Supervisor::start_in_arbiter(&arbiters[0].handle(), move |_| {
+        Replies::new(for_replies, on_board)
+    });
+    queue.send_replies_to(replies.recipient());
+    let every = if pool.is_sqlite() {
+        RECONCILE_ALONE
+    } else {
+        config.limits.reconcile
+    };
+    let (limits, echo) = (config.limits.clone(), config.echo);
+    let common = move |exhausted| Common {
+        pool,
+        queue,
+        board,
+        connections,
+        dialer,
+        rates: Rates::default(),
+        exhausted,
+        limits,
+        echo,
+    };
+    Registry::start(common, threads, every)
+}
+
+async fn start_runner(
+    config: &Config,
+    address: SocketAddr,
+    (pool, queue, dialer): (&Pool, &Queue, &Dialer),
+) -> Result<Addr<Runner>, StartError> {
+    let tokens = pool
+        .run(|conn| crate::db::transaction(conn, access::job_tokens))
+        .await?;
+    let settings = RunnerSettings::new(config, &own_url(address), dialer.address_check());
+    let lifetime = config.limits.job_timeout + TOKEN_GRACE;
+    let identify = Arc::new(move |job: &crate::queue::Job| {
+        let longest = job.timeout_secs.and_then(|secs| u64::try_from(secs).ok());
+        let lifetime = longest.map_or(lifetime, |secs| Duration::from_secs(secs) + TOKEN_GRACE);
+        let name = &job.permissioned_as;
+        JobIdentity {
+            token: tokens.mint(&job.workspace_id, name, lifetime),
+            username: name.strip_prefix("u/").unwrap_or(name).to_owned(),
+            email: access::email_of(name),
+        }
+    });
+    Ok(Runner::new(settings, queue.clone(), pool.clone(), identify).start())
+}
+
+/// Where this process reaches itself.
+fn own_url(address: SocketAddr) -> String {
+    format!(
+        "http://{}",
+        SocketAddr::new(reachable(address.ip()), address.port())
+    )
+}
+
+/// An address to connect to, where "all addresses" is one only to listen on.
+fn reachable(ip: IpAddr) -> IpAddr {
+    if ip.is_unspecified() {
+        IpAddr::V4(Ipv4Addr::LOCALHOST)
+    } else {
+        ip
+    }
+}
