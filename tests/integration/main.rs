@@ -1,3 +1,21 @@
-//! One binary for every integration test: it links once.
+//! Every integration test, in one binary: it links once. One file tells one capability, `harness` is what they stand on.
 
-fn main() {}
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod api_errors;
+mod bad_scripts;
+mod conformance;
+mod conversation;
+mod durability;
+mod handshake;
+mod harness;
+mod harness_itself;
+mod message_to_job;
+mod page;
+mod protocol;
+mod tidy;
+mod windmill_shapes;

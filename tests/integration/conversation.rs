@@ -1,0 +1,125 @@
+//! What windsock says by itself: initial messages, rules, stored values, and what a close code means.
+
+use serde_json::{Value, json};
+
+use crate::harness::{
+    Database, Need, Peer, TestApp, app::trigger, peer::Connection, ready, wait_for,
+};
+
+const SCRIPT: &str = "u/admin/take";
+const TRIGGER: &str = "f/talks/one";
+
+async fn app() -> TestApp {
+    let app = TestApp::start(Database::sqlite()).await;
+    let content = "export async function main(msg: string) { return msg; }";
+    app.create_script(SCRIPT, "nativets", content).await;
+    app
+}
+
+/// Waits until the connection has said `count` texts; gives them.
+async fn said(peer: &Peer, by: &Connection, count: usize) -> Vec<Value> {
+    wait_for("windsock speaks", async || {
+        let messages = peer.events("message").into_iter();
+        let own = messages.filter(|message| message["connection"] == by.number);
+        let texts: Vec<Value> = own.map(|message| message["text"].clone()).collect();
+        let seen = format!("{texts:?}");
+        (texts.len() >= count).then_some(texts).ok_or(seen)
+    })
+    .await
+}
+
+#[actix::test]
+async fn initial_messages_wait_for_each_other() {
+    if !ready("initial_messages", &[Need::Peer]) {
+        return;
+    }
+    let (app, mut peer) = (app().await, Peer::start().await);
+    let token = "export async function main(user: string) { return {token: user}; }";
+    app.create_script("u/admin/token", "nativets", token).await;
+    let more = json!({"initial_messages": [
+        {"raw_message": "\"hi\""},
+        {"await_message": {"filters": [{"key": "type", "value": "hello"}]}},
+        {"runnable_result": {"path": "u/admin/token", "args": {"user": "me"}, "is_flow": false}},
+    ]});
+    app.create_trigger(TRIGGER, SCRIPT, &peer.url("/"), more)
+        .await;
+    let connection = peer.accept().await;
+    assert_eq!(said(&peer, &connection, 1).await, ["hi"]);
+    assert_ne!(app.status(TRIGGER).await["state"], "listening");
+    peer.send(&connection, &[r#"{"type":"hello"}"#]).await;
+    let texts = said(&peer, &connection, 2).await;
+    assert_eq!(texts, ["hi", r#"{"token":"me"}"#]);
+    app.wait_until_listening(TRIGGER).await;
+}
+
+#[actix::test]
+async fn stored_values_survive_a_restart_and_a_reset_forgets_them() {
+    if !ready("stored_values", &[Need::Peer]) {
+        return;
+    }
+    let (mut app, mut peer) = (app().await, Peer::start().await);
+    let more = json!({
+        "initial_messages": [{"raw_message": r#"{"after":{{vars.seq}}}"#}],
+        "conversation": [{
+            "on": {"filters": [{"key": "t", "value": "event"}]},
+            "set": {"seq": "seq"}, "send": r#"{"id":{{counter()}},"ack":{{msg.seq}}}"#,
+        }],
+        "on_close": {"4009": "reset", "4004": "disable"},
+        "reconnect": {"initial_delay_ms": 10, "max_delay_ms": 50},
+    });
+    app.create_trigger(TRIGGER, SCRIPT, &peer.url("/"), more)
+        .await;
+    let first = peer.accept().await;
+    said(&peer, &first, 1).await;
+    peer.send(&first, &[r#"{"t":"event","seq":7}"#]).await;
+    let texts = said(&peer, &first, 2).await;
+    assert_eq!(texts, [r#"{"after":null}"#, r#"{"id":1,"ack":7}"#]);
+    // The answer was sent, so the value is durable: no goodbye is needed.
+    app.kill();
+    app.start_again().await;
+    let second = peer.accept().await;
+    assert_eq!(said(&peer, &second, 1).await, [r#"{"after":7}"#]);
+    app.wait_until_listening(TRIGGER).await;
+    peer.close(&second, 4009, "session over").await;
+    let third = peer.accept().await;
+    assert_eq!(said(&peer, &third, 1).await, [r#"{"after":null}"#]);
+    app.wait_until_listening(TRIGGER).await;
+    peer.close(&third, 4004, "bad token").await;
+    wait_for("the trigger is disabled", async || {
+        let status = app.status(TRIGGER).await;
+        let disabled = status["state"] == "disabled";
+        disabled.then_some(()).ok_or(status.to_string())
+    })
+    .await;
+}
+
+#[actix::test]
+async fn only_an_edit_of_the_connection_reconnects() {
+    if !ready("edits", &[Need::Peer]) {
+        return;
+    }
+    let (app, mut peer) = (app().await, Peer::start().await);
+    app.create_trigger(TRIGGER, SCRIPT, &peer.url("/a"), json!({}))
+        .await;
+    let first = peer.accept().await;
+    app.wait_until_listening(TRIGGER).await;
+    let update = async |url: &str| {
+        let more = json!({"filters": [{"key": "a", "value": 1}]});
+        let body = trigger(TRIGGER, SCRIPT, url, more);
+        app.post(&format!("websocket_triggers/update/{TRIGGER}"), &body)
+            .await
+            .expect(200);
+    };
+    update(&peer.url("/a")).await;
+    // The new filters count once a message that does not fit is told apart.
+    wait_for("the new filters count", async || {
+        let other = app.status(TRIGGER).await["unmatched"].as_u64();
+        peer.send(&first, &["{}"]).await;
+        (other > Some(0)).then_some(()).ok_or("not yet".into())
+    })
+    .await;
+    assert_eq!(peer.connections().len(), 1);
+    update(&peer.url("/b")).await;
+    assert_eq!(peer.close_code(&first).await, Some(1000));
+    assert_eq!(peer.accept().await.path, "/b");
+}

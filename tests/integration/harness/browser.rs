@@ -1,0 +1,197 @@
+//! `Browser`: a real Chromium without a window, driven through chromedriver; things are found as a person names them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Stdio},
+};
+
+use fantoccini::{
+    Client, ClientBuilder,
+    elements::{Element, ElementRef},
+};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{
+    process::{free_port, guarded, in_path},
+    wait_for,
+};
+
+/// Finds the visible element of a role with an accessible name: the exact one first, else one that begins so.
+const FIND: &str = r#"
+const [role, name] = arguments;
+const roles = {
+  button: 'button, [role=button], input[type=submit], summary',
+  link: 'a[href], [role=link]',
+  field: 'input, textarea, select, [contenteditable], [role=textbox], [role=combobox], [role=switch]',
+};
+const clean = text => (text || '').replace(/\s+/g, ' ').trim();
+const names = element => {
+  const byId = (element.getAttribute('aria-labelledby') || '').split(' ')
+    .map(id => document.getElementById(id)?.textContent);
+  const labels = [...(element.labels || [])].map(label => label.textContent);
+  const own = role === 'field' ? [] : [element.textContent, element.value];
+  return [element.getAttribute('aria-label'), byId.join(' '), ...labels, ...own, element.placeholder, element.title]
+    .map(clean).filter(Boolean);
+};
+const seen = element => element.checkVisibility({ visibilityProperty: true });
+const all = [...document.querySelectorAll(roles[role])].filter(seen).reverse(); // innermost first
+return all.find(element => names(element).includes(name))
+  || all.reverse().find(element => names(element).some(text => text.startsWith(name))) || null;
+"#;
+
+/// A browser with one page open. Ends with the test; call [`Self::close`] at its end.
+pub struct Browser {
+    client: Client,
+    /// Its open stdin keeps chromedriver, and with it Chromium, alive.
+    _driver: Child,
+}
+
+impl Browser {
+    /// A fresh profile and a window of a laptop's size.
+    pub async fn start() -> Self {
+        let folder = TempDir::with_prefix("windsock-browser-").expect("a folder can be made");
+        let folder = folder.keep(); // removed by the guard, after Chromium has let go of it
+        let port = free_port();
+        let program = in_path("chromedriver").expect("chromedriver was looked for");
+        let mut driver = guarded(&folder, "TERM", &program);
+        driver.arg(format!("--port={port}"));
+        let driver = driver
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver can be started");
+        let mut builder = ClientBuilder::new(HttpConnector::new());
+        builder.capabilities(capabilities(&folder));
+        let url = format!("http://127.0.0.1:{port}");
+        let client = wait_for("chromedriver gives a session", async || {
+            builder.connect(&url).await.map_err(|e| e.to_string())
+        })
+        .await;
+        Self {
+            client,
+            _driver: driver,
+        }
+    }
+
+    /// Opens an address.
+    pub async fn open(&self, url: &str) {
+        self.client.goto(url).await.expect("the page loads");
+    }
+
+    /// The address that is open.
+    pub async fn url(&self) -> String {
+        let url = self.client.current_url().await;
+        url.expect("the browser answers").to_string()
+    }
+
+    /// Clicks the button or link of that name.
+    pub async fn click(&self, name: &str) {
+        wait_for(&format!("'{name}' can be clicked"), async || {
+            let found = match self.find("button", name).await {
+                Some(button) => Some(button),
+                None => self.find("link", name).await,
+            };
+            let element = found.ok_or("it is not there")?;
+            element.click().await.map_err(|error| error.to_string())
+        })
+        .await;
+    }
+
+    /// Types into the field of that label, in place of what it holds.
+    pub async fn fill(&self, label: &str, text: &str) {
+        wait_for(&format!("'{label}' can be filled"), async || {
+            let field = self.find("field", label).await.ok_or("it is not there")?;
+            let typed = async {
+                field.clear().await?;
+                field.send_keys(text).await
+            };
+            typed.await.map_err(|error| error.to_string())
+        })
+        .await;
+    }
+
+    /// Chooses an option, by its text, in the select of that label.
+    pub async fn choose(&self, label: &str, option: &str) {
+        wait_for(&format!("'{option}' can be chosen"), async || {
+            let field = self.find("field", label).await.ok_or("it is not there")?;
+            let chosen = field.select_by_label(option).await;
+            chosen.map_err(|error| error.to_string())
+        })
+        .await;
+    }
+
+    /// Waits until the page shows this text.
+    pub async fn see(&self, text: &str) {
+        wait_for(&format!("the page shows '{text}'"), async || {
+            let all = self.text().await;
+            all.contains(text).then_some(()).ok_or(all)
+        })
+        .await;
+    }
+
+    /// Everything the page shows as text.
+    pub async fn text(&self) -> String {
+        let text = self.run("return document.body.innerText", vec![]).await;
+        text.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Runs JavaScript in the page; gives what it returns.
+    pub async fn run(&self, script: &str, arguments: Vec<Value>) -> Value {
+        // A page that is just being left has no context to run it in: try the next one.
+        wait_for("the script runs", async || {
+            let result = self.client.execute(script, arguments.clone()).await;
+            result.map_err(|error| error.to_string())
+        })
+        .await
+    }
+
+    /// Keeps a picture as `target/screenshots/<name>.png`.
+    pub async fn screenshot(&self, name: &str) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/screenshots");
+        fs::create_dir_all(&folder).expect("target can be written");
+        let picture = self.client.screenshot().await.expect("a picture is taken");
+        fs::write(folder.join(format!("{name}.png")), picture).expect("target can be written");
+    }
+
+    /// Ends the session, and with it Chromium.
+    pub async fn close(self) {
+        let _ = self.client.clone().close().await;
+    }
+
+    async fn find(&self, role: &str, name: &str) -> Option<Element> {
+        let found = self.run(FIND, vec![json!(role), json!(name)]).await;
+        // WebDriver §11: an element travels as an object with one member, its reference.
+        let reference = found.as_object()?.values().next()?.as_str()?.to_owned();
+        let reference = ElementRef::from(reference);
+        Some(Element::from_element_id(self.client.clone(), reference))
+    }
+}
+
+/// Why there can be no browser, if so.
+pub fn missing() -> Option<String> {
+    let found = in_path("chromedriver").and(chromium());
+    found
+        .is_none()
+        .then(|| "no chromium and chromedriver found".into())
+}
+
+fn chromium() -> Option<PathBuf> {
+    in_path("chromium").or_else(|| in_path("google-chrome"))
+}
+
+fn capabilities(folder: &Path) -> serde_json::Map<String, Value> {
+    let profile = format!("--user-data-dir={}", folder.join("profile").display());
+    let options = json!({
+        "binary": chromium(),
+        "args": [
+            "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            "--disable-dev-shm-usage", "--window-size=1280,900", profile,
+        ],
+    });
+    let wanted = json!({ "browserName": "chrome", "goog:chromeOptions": options });
+    wanted.as_object().cloned().unwrap_or_default()
+}
