@@ -105,7 +105,7 @@ const EDITORS = {
     };
   },
   await_message(value = {}, { onchange }) {
-    const filters = filterEditor({ filters: value.filters ?? [{ key: '', value: '' }], logic: value.filter_logic ?? 'and', verb: 'Waits', onchange });
+    const filters = filterEditor({ filters: value.filters ?? [{ key: '' }], logic: value.filter_logic ?? 'and', verb: 'Waits', onchange });
     const timeout = h('input', { class: 'input', type: 'number', min: '1', value: value.timeout_secs ?? '', placeholder: '30', oninput: onchange });
     return {
       element: h('div', { class: 'stack-small' }, filters.element, field({ name: '', label: 'Give up after (seconds)', help: 'Default 30. Without the message the connection counts as failed and is tried again.', control: timeout })),

@@ -1,7 +1,7 @@
 // Virtual rows: shows thousands of rows of one height by keeping only those near the window in the document.
 // Rows are keyed: a row that stays visible keeps its element, its focus and its open menu.
 
-const OVERSCAN_ROWS = 8;
+const OVERSCAN_ROWS = 4;
 
 export class Rows {
   /**

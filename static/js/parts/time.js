@@ -2,6 +2,8 @@
 // one clock for all of them. Also the formatting of durations, counts, bytes and rates.
 import { h, setText } from './dom.js';
 
+/** Asked once: asking is slow, and every row of a list shows it. */
+const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const shown = new Set();
 let clock = 0;
 
@@ -59,7 +61,7 @@ export function exact(epochMs) {
   const date = new Date(epochMs);
   const two = (number, width = 2) => String(number).padStart(width, '0');
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} `
-    + `${clockTime(epochMs)} ${Intl.DateTimeFormat().resolvedOptions().timeZone}`;
+    + `${clockTime(epochMs)} ${ZONE}`;
 }
 
 /** `14:03:22.120`, local. */
