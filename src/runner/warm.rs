@@ -16,7 +16,7 @@ use std::{
 use nix::{
     errno::Errno,
     sys::signal::{Signal, killpg},
-    unistd::Pid,
+    unistd::{Pid, getpgrp},
 };
 use tempfile::TempDir;
 use tokio::net::unix::pipe;
@@ -260,10 +260,12 @@ enum Lost {
     Channel(io::Error),
 }
 
-/// The process group that a wrapper named; never ours, never everybody.
+/// The process group that a wrapper named; never ours, never everybody: a script may have got hold of the
+/// channel, and what it names is killed.
 fn process_group(text: &[u8]) -> Option<Pid> {
     let number: i32 = std::str::from_utf8(text).ok()?.parse().ok()?;
-    (number > 1).then(|| Pid::from_raw(number))
+    let group = Pid::from_raw(number);
+    (number > 1 && group != getpgrp()).then_some(group)
 }
 
 /// Reads once; false when nobody can write any more.
@@ -340,5 +342,19 @@ impl WarmSet {
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.processes.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_script_names_our_own_group_or_everybody() {
+        let ours = getpgrp().to_string();
+        for bad in ["0", "1", "-1", "-7", "", "x", &ours] {
+            assert_eq!(process_group(bad.as_bytes()), None, "{bad:?}");
+        }
+        assert_eq!(process_group(b"4194305"), Some(Pid::from_raw(4_194_305)));
     }
 }
