@@ -1,6 +1,8 @@
 //! What windsock says to open a connection, and what it makes of a refusal.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
+};
 use serde_json::{Value, json};
 
 use crate::harness::{Database, Need, Peer, Settings, TestApp, app::trigger, ready, wait_for};
@@ -155,7 +157,7 @@ async fn private_addresses_are_refused_at_save_and_at_connect() {
 }
 
 #[actix::test]
-async fn own_ca_is_trusted_and_no_other() {
+async fn own_ca_and_client_certificate() {
     if !ready("own_ca", &[Need::Peer]) {
         return;
     }
@@ -165,7 +167,10 @@ async fn own_ca_is_trusted_and_no_other() {
     let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     let issue = |name: &str| {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        // A name of its own: OpenSSL takes a certificate that is named like its issuer for a self-signed one.
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
         let cert = params.signed_by(&key, &ca).unwrap();
         (cert.pem(), key.serialize_pem())
     };
@@ -175,8 +180,11 @@ async fn own_ca_is_trusted_and_no_other() {
         path.to_str().unwrap().to_owned()
     };
     let (cert, key) = issue("127.0.0.1");
+    let (client_cert, client_key) = issue("client.test");
     let (cert, key) = (write("cert", &cert), write("key", &key));
-    let mut peer = Peer::start_with(&["--cert", &cert, "--key", &key]).await;
+    let ca_file = write("ca", &ca.pem());
+    let mut peer =
+        Peer::start_with(&["--cert", &cert, "--key", &key, "--client-ca", &ca_file]).await;
     let app = app().await;
     let url = format!("wss://127.0.0.1:{}/", peer.port());
     let more = json!({"reconnect": {"initial_delay_ms": 10, "max_delay_ms": 50}});
@@ -191,8 +199,13 @@ async fn own_ca_is_trusted_and_no_other() {
             .await
             .expect(200);
     };
-    assert!(peer.connections().is_empty());
     update(tls).await;
+    wait_for_error(&app, "closed the connection").await;
+    assert!(peer.connections().is_empty());
+    update(json!({
+        "ca_pem": ca.pem(), "client_cert_pem": client_cert, "client_key_pem": client_key,
+    }))
+    .await;
     peer.accept().await;
     app.wait_until_listening(TRIGGER).await;
 }
