@@ -24,6 +24,8 @@ mod socket;
 pub mod spec;
 pub mod status;
 pub mod template;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 pub use self::{

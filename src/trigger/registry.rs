@@ -71,6 +71,12 @@ pub struct Trial {
     pub report: oneshot::Sender<Result<(), Invalid>>,
 }
 
+/// Has the actor of the trigger at this path panic, as a bug would.
+#[cfg(test)]
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Panic(pub Arc<str>);
+
 /// See the file's documentation.
 pub struct Registry {
     common: Common,
@@ -243,6 +249,17 @@ impl Handler<Trial> for Registry {
             }
             // Whoever asked may have gone.
             Err(error) => drop(trial.report.send(Err(error))),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Handler<Panic> for Registry {
+    type Result = ();
+
+    fn handle(&mut self, Panic(path): Panic, _: &mut Self::Context) {
+        for (_, run) in self.running.iter().filter(|(key, _)| key.1 == path) {
+            tell(run.socket.clone(), super::socket::Panic);
         }
     }
 }

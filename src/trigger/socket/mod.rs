@@ -61,6 +61,21 @@ pub struct Configure(pub Arc<Setup>);
 #[rtype(result = "()")]
 pub struct Stop(pub u16);
 
+/// Panics, as a bug would.
+#[cfg(test)]
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Panic;
+
+#[cfg(test)]
+impl Handler<Panic> for Socket {
+    type Result = ();
+
+    fn handle(&mut self, _: Panic, _: &mut Self::Context) {
+        panic!("provoked by a test");
+    }
+}
+
 /// What every socket of a server shares.
 #[derive(Clone)]
 pub struct Common {

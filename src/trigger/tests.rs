@@ -1,0 +1,155 @@
+//! The registry and its sockets together, against a server that is not ours.
+
+use std::{sync::Arc, time::Duration};
+
+use diesel::RunQueryDsl;
+use futures_util::{SinkExt, StreamExt};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+};
+use tokio_tungstenite::{WebSocketStream, accept_hdr_async, tungstenite::Message};
+
+use super::{
+    Board, Common, Connections, Dialer, FilterPool, Rates, Registry, StopAll, Threads,
+    TriggerState, registry::Panic,
+};
+use crate::{
+    config::{DatabaseUrl, Limits, ProxyEnvironment},
+    db::Pool,
+    queue::Queue,
+};
+
+/// How long anything may take before the test fails: it says nothing of how long it should.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+type Connection = (String, WebSocketStream<TcpStream>);
+
+/// Accepts for ever; answers the port and the connections with the path each asked for.
+async fn server() -> (u16, mpsc::Receiver<Connection>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (sender, connections) = mpsc::channel(16);
+    actix_rt::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut path = String::new();
+            #[expect(
+                clippy::result_large_err,
+                reason = "the library's callback has this shape"
+            )]
+            let look = |request: &tokio_tungstenite::tungstenite::handshake::server::Request,
+                        answer| {
+                path = request.uri().path().to_owned();
+                Ok(answer)
+            };
+            if let Ok(socket) = accept_hdr_async(stream, look).await {
+                sender.send((path, socket)).await.unwrap();
+            }
+        }
+    });
+    (port, connections)
+}
+
+async fn next(connections: &mut mpsc::Receiver<Connection>) -> Connection {
+    let next = tokio::time::timeout(PATIENCE, connections.recv());
+    next.await.expect("no connection came").unwrap()
+}
+
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let poll = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, poll).await.expect(what);
+}
+
+fn insert(path: &str, port: u16) -> String {
+    let url = format!("ws://127.0.0.1:{port}/{path}");
+    format!(
+        "INSERT INTO triggers (workspace_id, path, script_path, is_flow, url, mode, filters, filter_logic, \
+         can_return_message, can_return_error_result, permissioned_as, labels, extra_perms, options, edited_by, \
+         edited_at, version) VALUES ('main', 'u/a/{path}', 'u/a/s', FALSE, '{url}', 'enabled', '[]', 'and', \
+         FALSE, FALSE, 'u/a', '[]', '{{}}', '{{}}', 'a', 0, 1)"
+    )
+}
+
+#[actix::test]
+async fn a_panic_in_one_sockets_actor_restarts_that_trigger_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let pool = Pool::open(&DatabaseUrl::Sqlite(folder.path().join("t.db")), 2).unwrap();
+    let (port, mut connections) = server().await;
+    let rows = [
+        "INSERT INTO workspaces VALUES ('main', 'main', 'a', 0)".to_owned(),
+        insert("one", port),
+        insert("two", port),
+    ];
+    pool.run(move |conn| {
+        for row in rows {
+            diesel::sql_query(row).execute(conn)?;
+        }
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let arbiter = actix_rt::Arbiter::current();
+    let queue = Queue::start(pool.clone(), Limits::default(), "w".to_owned(), &arbiter);
+    let board = Board::new("s");
+    let (for_sockets, shown) = (board.clone(), board.clone());
+    let common = move |exhausted| Common {
+        pool,
+        queue,
+        board: for_sockets,
+        connections: Connections::default(),
+        dialer: Dialer::new(Some("true"), &ProxyEnvironment::default()).unwrap(),
+        rates: Rates::default(),
+        exhausted,
+        limits: Limits::default(),
+        echo: false,
+    };
+    let threads = Threads {
+        sockets: vec![arbiter],
+        filters: FilterPool::start(1),
+    };
+    let registry = Registry::start(common, threads, Duration::from_secs(3_600));
+    let (first, second) = (next(&mut connections).await, next(&mut connections).await);
+    let (mut one, mut two) = if first.0 == "/one" {
+        (first, second)
+    } else {
+        (second, first)
+    };
+    for (_, socket) in [&mut one, &mut two] {
+        socket.send(Message::text("before")).await.unwrap();
+    }
+    let live = |path: &str| shown.entry("main", path);
+    let (live_one, live_two) = (live("u/a/one"), live("u/a/two"));
+    until("both are enqueued", || {
+        live_one.enqueued.get() == 1 && live_two.enqueued.get() == 1
+    })
+    .await;
+
+    registry.send(Panic(Arc::from("u/a/one"))).await.unwrap();
+
+    let (path, mut again) = next(&mut connections).await;
+    assert_eq!(path, "/one");
+    again.send(Message::text("after")).await.unwrap();
+    two.1.send(Message::text("after")).await.unwrap();
+    until("both go on, their counters too", || {
+        live_one.enqueued.get() == 2 && live_two.enqueued.get() == 2
+    })
+    .await;
+    let state = |path| shown.status("main", path).unwrap().state;
+    assert_eq!(state("u/a/one"), TriggerState::Listening);
+    assert_eq!(state("u/a/two"), TriggerState::Listening);
+    assert!(
+        connections.try_recv().is_err(),
+        "the other was not connected again"
+    );
+
+    registry.send(StopAll).await.unwrap();
+    while let Some(Ok(frame)) = two.1.next().await {
+        if let Message::Close(reason) = frame {
+            assert_eq!(u16::from(reason.unwrap().code), 1001);
+        }
+    }
+}
