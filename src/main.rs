@@ -41,8 +41,10 @@ fn main() -> ExitCode {
     }
 }
 
+/// One line, also where a database says more.
 fn bad_start(text: &str) -> ExitCode {
-    eprintln!("windsock: {text}");
+    let words: Vec<&str> = text.split_whitespace().collect();
+    eprintln!("windsock: {}", words.join(" "));
     ExitCode::from(BAD_START)
 }
 

@@ -96,7 +96,9 @@ impl System {
         } else {
             (None, None)
         };
-        // Bound first: a taken port must not leave a new database behind.
+        // Before anything is made: settings that cannot be used must not leave a database behind,
+        // nor must a taken port.
+        let dialer = Dialer::new(config.allow_private.as_deref(), &config.proxies)?;
         let wanted = SocketAddr::new(config.bind, config.port);
         let listener =
             TcpListener::bind(wanted).map_err(|error| StartError::Port(wanted, error))?;
@@ -112,7 +114,6 @@ impl System {
             &arbiters[0].handle(),
         );
         let board = Board::new(&format!("srv-{name}"));
-        let dialer = Dialer::new(config.allow_private.as_deref(), &config.proxies)?;
         let listening = (config.mode != ProcessMode::Worker).then(|| {
             let shared = (pool.clone(), queue.clone(), board.clone(), dialer.clone());
             start_listening(&config, shared, &mut arbiters)

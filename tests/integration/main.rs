@@ -17,5 +17,6 @@ mod harness_itself;
 mod message_to_job;
 mod page;
 mod protocol;
+mod starting;
 mod tidy;
 mod windmill_shapes;

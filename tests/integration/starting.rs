@@ -1,0 +1,103 @@
+//! A bad start says what is wrong and what to do in one line, exits with 2 and changes nothing (contract section 2).
+
+use std::{fs, net::TcpListener, path::Path, process::Command};
+
+use crate::harness::{Database, TestApp, on_both_databases};
+
+/// Runs the binary to its end in `folder`; answers its exit code and what it said on stderr.
+fn start(folder: &Path, flags: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_windsock"))
+        .args(flags)
+        .env_clear()
+        .env("RUST_LOG", "error")
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    (
+        output.status.code(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+#[test]
+fn bad_starts_say_why_and_change_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    fs::write(
+        folder.path().join("text.db"),
+        "not a database, but long enough to look like one",
+    )
+    .unwrap();
+    let cases: [(&[&str], &str); 8] = [
+        (&["--port", &port], "--port"),
+        (
+            &["--port", "0", "--database-url", "sqlite://none/w.db"],
+            "--database-url",
+        ),
+        (
+            &["--port", "0", "--database-url", "sqlite://text.db"],
+            "--database-url",
+        ),
+        (
+            &[
+                "--port",
+                "0",
+                "--database-url",
+                "postgres://127.0.0.1:9/none",
+            ],
+            "--database-url",
+        ),
+        (&["--mode", "server"], "PostgreSQL"),
+        (&["--port", "many"], "--port"),
+        (&["--no-such-flag"], "--no-such-flag"),
+        (&["--port", "0", "--http-proxy", "socks://x"], "HTTP_PROXY"),
+    ];
+    for (flags, named) in cases {
+        let (code, said) = start(folder.path(), flags);
+        assert_eq!(code, Some(2), "{flags:?}: {said}");
+        assert_eq!(said.trim().lines().count(), 1, "{flags:?}: {said}");
+        assert!(said.contains(named), "{flags:?}: {said}");
+    }
+    let left: Vec<String> = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name == "windsock.db")
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_second_process_on_the_same_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = Command::new(env!("CARGO_BIN_EXE_windsock"))
+        .args(["--port", "0"])
+        .current_dir(folder.path())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut out = std::io::BufReader::new(first.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+    let second = start(folder.path(), &["--port", "0"]);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert!(
+        line.starts_with("windsock listens on http://127.0.0.1:"),
+        "{line}"
+    );
+    assert_eq!(second.0, Some(2), "{}", second.1);
+    assert!(second.1.contains("another windsock"), "{}", second.1);
+}
+
+on_both_databases!(needs: [], tests: [a_stopped_server_starts_again]);
+
+async fn a_stopped_server_starts_again(database: Database) {
+    let mut app = TestApp::start(database).await;
+    app.create_script("u/admin/kept", "bash", "echo 1\n").await;
+    app.stop().await;
+    app.start_again().await;
+    assert_eq!(app.get("scripts/exists/p/u/admin/kept").await.text, "true");
+    app.stop().await;
+}
