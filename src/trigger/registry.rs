@@ -71,12 +71,6 @@ pub struct Trial {
     pub report: oneshot::Sender<Result<(), Invalid>>,
 }
 
-/// Has the actor of the trigger at this path panic, as a bug would.
-#[cfg(test)]
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Panic(pub Arc<str>);
-
 /// See the file's documentation.
 pub struct Registry {
     common: Common,
@@ -253,17 +247,6 @@ impl Handler<Trial> for Registry {
     }
 }
 
-#[cfg(test)]
-impl Handler<Panic> for Registry {
-    type Result = ();
-
-    fn handle(&mut self, Panic(path): Panic, _: &mut Self::Context) {
-        for (_, run) in self.running.iter().filter(|(key, _)| key.1 == path) {
-            tell(run.socket.clone(), super::socket::Panic);
-        }
-    }
-}
-
 impl Registry {
     /// Compares, unless a comparison is under way: then the next one follows it at once if somebody waits.
     fn compare(&mut self, ctx: &mut Context<Self>) {
@@ -407,4 +390,24 @@ fn changes(conn: &mut Conn, mut known: HashMap<Key, i64>) -> Result<Changes, DbE
         }
     }
     Ok(changes)
+}
+
+#[cfg(test)]
+pub(super) mod provoked {
+    use super::*;
+
+    /// Has the actor of the trigger at this path panic, as a bug would.
+    #[derive(Message)]
+    #[rtype(result = "()")]
+    pub(in crate::trigger) struct Panic(pub(in crate::trigger) Arc<str>);
+
+    impl Handler<Panic> for Registry {
+        type Result = ();
+
+        fn handle(&mut self, Panic(path): Panic, _: &mut Self::Context) {
+            for (_, run) in self.running.iter().filter(|(key, _)| key.1 == path) {
+                tell(run.socket.clone(), crate::trigger::socket::Panic);
+            }
+        }
+    }
 }

@@ -12,7 +12,7 @@ use tokio_tungstenite::{WebSocketStream, accept_hdr_async, tungstenite::Message}
 
 use super::{
     Board, Common, Connections, Dialer, FilterPool, Rates, Registry, StopAll, Threads,
-    TriggerState, registry::Panic,
+    TriggerState, registry::provoked::Panic,
 };
 use crate::{
     config::{DatabaseUrl, Limits, ProxyEnvironment},

@@ -46,7 +46,9 @@ fn files(folder: &str, ending: &str) -> Vec<(String, String)> {
             found.extend(files(&name, ending));
         } else if name.ends_with(ending) {
             let text = fs::read_to_string(root.join(&name)).unwrap();
-            found.push((name, text.split("#[cfg(test)]\nmod").next().unwrap().into()));
+            let tests = ["#[cfg(test)]\nmod", "#[cfg(test)]\npub(super) mod"];
+            let end = tests.iter().filter_map(|start| text.find(start)).min();
+            found.push((name, text[..end.unwrap_or(text.len())].into()));
         }
     }
     found
