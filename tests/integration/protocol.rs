@@ -1,6 +1,11 @@
 //! Frames as a foreign server sends them: whole, in pieces, broken, compressed; and how they are counted.
 
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+use tokio_tungstenite::accept_async;
 
 use crate::harness::{Database, Need, Peer, TestApp, peer::Connection, ready, wait_for};
 
@@ -64,6 +69,32 @@ async fn invalid_utf8_closes_with_1007() {
     assert_eq!(peer.close_code(&connection).await, Some(1007));
     peer.accept().await;
     app.wait_until_listening(TRIGGER).await;
+}
+
+#[actix::test]
+async fn what_was_sent_before_a_broken_frame_is_not_taken_back_by_a_reset() {
+    let app = TestApp::start(Database::sqlite()).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    let more = json!({"initial_messages": [{"raw_message": "hello"}]});
+    app.create_trigger(TRIGGER, SCRIPT, &url, more).await;
+    let (stream, _) = listener.accept().await.unwrap();
+    let mut stream = accept_async(stream).await.unwrap().into_inner();
+    app.wait_until_listening(TRIGGER).await;
+    // A frame of an opcode that does not exist, and far more behind it than was read along with it.
+    let mut broken = vec![0x87];
+    broken.resize(4 << 20, 0);
+    stream.write_all(&broken).await.expect("it is all taken");
+    stream.shutdown().await.unwrap();
+    let mut heard = Vec::new();
+    let end = stream.read_to_end(&mut heard).await;
+    end.expect("the connection ends without a reset");
+    // A masked text of 5 bytes, and a masked close frame with its code.
+    assert_eq!(heard.len(), (2 + 4 + 5) + (2 + 4 + 2), "{heard:02x?}");
+    let close = &heard[11..];
+    assert_eq!(close[..2], [0x88, 0x82]);
+    let code = [close[6] ^ close[2], close[7] ^ close[3]];
+    assert_eq!(u16::from_be_bytes(code), 1002);
 }
 
 #[actix::test]

@@ -11,7 +11,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use actix_codec::{AsyncRead, AsyncWrite, Framed};
+use actix_codec::{AsyncRead, AsyncWrite, Framed, ReadBuf};
 use futures_util::Stream;
 
 use crate::wire::{Codec, Message, Outgoing, WireError};
@@ -19,6 +19,12 @@ use crate::wire::{Codec, Message, Outgoing, WireError};
 /// Bytes that may wait to be written: a peer that reads nothing gets no further replies, and the memory of
 /// a connection stays bounded. One reply of the largest size a worker gives (2 MiB) fits several times.
 const UNSENT_BYTES: usize = 8 * 1024 * 1024;
+
+/// Most bytes thrown away behind our close frame: a flood that was under way ends within it, and a peer that never
+/// stops costs no more.
+const DRAINED_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes thrown away in one read: they stand on the stack.
+const DRAINED_PIECE: usize = 4 * 1024;
 
 /// What a connection runs on: TCP or TLS, directly or through a proxy.
 pub(super) trait Io: AsyncRead + AsyncWrite + Unpin + 'static {}
@@ -111,6 +117,28 @@ impl Line {
         std::future::poll_fn(move |cx| {
             let mut framed = framed.borrow_mut();
             Pin::new(framed.io_mut()).poll_shutdown(cx)
+        })
+    }
+
+    /// Resolves when the peer has ended its side too, or has sent so much more that it is not going to. What it
+    /// still sends is thrown away: a socket dropped with unread bytes is reset, and a reset takes from the peer
+    /// what it has not read yet, such as our last messages and the close frame (RFC 6455 section 7.1.1).
+    pub(super) fn drain(&self) -> impl Future<Output = ()> + use<> {
+        let framed = Rc::clone(&self.framed);
+        let mut left = DRAINED_BYTES;
+        std::future::poll_fn(move |cx| {
+            let mut framed = framed.borrow_mut();
+            let mut piece = [0; DRAINED_PIECE];
+            loop {
+                let mut unread = ReadBuf::new(&mut piece);
+                match Pin::new(framed.io_mut()).poll_read(cx, &mut unread) {
+                    Poll::Ready(Ok(())) if !unread.filled().is_empty() && left > 0 => {
+                        left = left.saturating_sub(unread.filled().len());
+                    }
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
         })
     }
 

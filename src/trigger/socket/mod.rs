@@ -46,7 +46,7 @@ use crate::{
 
 /// Healthy listening that makes earlier failures forgotten (contract section 5).
 const HEALTHY: Duration = Duration::from_secs(10);
-/// How long a close frame may take to leave before the connection is dropped anyway.
+/// How long our close frame may take to leave, and the peer to close after it, before the connection is dropped anyway.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long what was read may take to be committed when the socket is stopped.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -451,7 +451,7 @@ impl Socket {
         }
     }
 
-    /// Sends a close frame and drops the connection when it has left, or after a bounded time.
+    /// Sends a close frame and drops the connection when the peer has closed too, or after a bounded time.
     fn close_line(&mut self, code: Option<u16>, ctx: &mut Context<Self>) {
         if matches!(self.phase, Phase::Open(_))
             && let Phase::Open(open) = std::mem::replace(&mut self.phase, Phase::Idle)
@@ -466,6 +466,7 @@ impl Socket {
                         if line.flush().await.is_ok() {
                             // Whether the peer still hears it is its own affair.
                             let _ = line.shutdown().await;
+                            line.drain().await;
                         }
                     };
                     let _ = tokio::time::timeout(CLOSE_TIMEOUT, farewell).await;
