@@ -1,24 +1,20 @@
 //! One group commit: the operations that waited, in one transaction, and the news of it afterwards.
 //! Runs on a thread that may block; owned by [`super::ledger`].
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::Arc,
-};
-
-use serde_json::json;
+use std::sync::Arc;
 
 use super::{
-    Args, Canceled, Finished, Job, JobFinished, JobState, NewJob, Outcome, QueueError, Runnable,
-    kind_of,
+    Canceled, Finished, Job, JobFinished, JobState, Outcome, QueueError,
+    ended::completed,
     ledger::{Op, Waiting},
+    rows::rows,
     shared::{Cancellation, Shared},
 };
 use crate::{
     config::Limits,
     db::{
         self, Conn, DbError, Pool,
-        queue::{self, CompletedRow, HELD, QUEUED, ScriptVersion},
+        queue::{self, CompletedRow, QUEUED},
         vars,
     },
     types::Timestamp,
@@ -279,198 +275,4 @@ fn cancel(
         outcome: Arc::new(outcome),
     });
     Ok(Done::Canceled(Canceled::BeforeItRan))
-}
-
-/// The rows of new jobs. A script's version, and with it the shape of a message's arguments, is fixed here.
-fn rows(conn: &mut Conn, jobs: &[NewJob]) -> Result<Vec<Job>, DbError> {
-    let mut newest: HashMap<(&str, &str), Option<ScriptVersion>> = HashMap::new();
-    let now = Timestamp::now();
-    let mut rows = Vec::with_capacity(jobs.len());
-    for job in jobs {
-        let version = match &job.runnable {
-            Runnable::Script { path, hash: None } => {
-                let key = (&*job.workspace, &**path);
-                match newest.entry(key) {
-                    Entry::Occupied(known) => known.get().clone(),
-                    Entry::Vacant(unknown) => {
-                        let version = queue::newest_script(conn, key.0, key.1)?;
-                        unknown.insert(version).clone()
-                    }
-                }
-            }
-            Runnable::Script {
-                hash: Some(hash), ..
-            } => queue::script_version(conn, &job.workspace, *hash)?,
-            Runnable::Flow { .. } | Runnable::Preview { .. } => None,
-        };
-        rows.push(row(job, version.as_ref(), now));
-    }
-    Ok(rows)
-}
-
-fn row(job: &NewJob, version: Option<&ScriptVersion>, now: Timestamp) -> Job {
-    let (path, raw) = match &job.runnable {
-        Runnable::Script { path, .. } | Runnable::Flow { path } => (Some(path.to_string()), None),
-        Runnable::Preview {
-            path,
-            language,
-            content,
-        } => {
-            let raw = json!({"language": language, "content": content});
-            (
-                path.as_ref().map(ToString::to_string),
-                Some(raw.to_string()),
-            )
-        }
-    };
-    let trigger_path = job.trigger.as_ref().and_then(|(_, path)| path.as_deref());
-    let preprocessor = version
-        .filter(|_| !job.skip_preprocessor)
-        .and_then(|version| version.preprocessor.as_deref());
-    let (args, preprocess) = args(&job.args, preprocessor, trigger_path.unwrap_or(""));
-    let hash = match &job.runnable {
-        Runnable::Script { hash, .. } => hash.or(version.map(|version| version.hash)),
-        Runnable::Flow { .. } | Runnable::Preview { .. } => None,
-    };
-    Job {
-        id: job.id,
-        workspace_id: job.workspace.to_string(),
-        kind: kind_of(&job.runnable, job.held).as_str().to_owned(),
-        runnable_path: path,
-        runnable_hash: hash,
-        raw,
-        args,
-        preprocess,
-        trigger_kind: job.trigger.as_ref().map(|(kind, _)| kind.to_string()),
-        trigger_path: trigger_path.map(str::to_owned),
-        created_by: job.created_by.to_string(),
-        permissioned_as: job.permissioned_as.to_string(),
-        parent_job: job.parent,
-        root_job: job.root,
-        flow_step_id: job.flow_step_id.clone(),
-        tag: job.tag.clone(),
-        priority: job.priority,
-        created_at: now,
-        scheduled_at: job.scheduled_at.unwrap_or(now),
-        timeout_secs: job.timeout_secs,
-        reply_to: job.reply_to,
-        options: job.options.clone(),
-        state: if job.held { HELD } else { QUEUED },
-        worker: None,
-        started_at: None,
-        lease_until: None,
-        lost: 0,
-        canceled_by: None,
-        cancel_reason: None,
-    }
-}
-
-/// A job's arguments (windmill-facts §3), and whether the script's preprocessor sees them first.
-/// `encoding` is windsock's own, and only there when it says something (contract section 3, `binary`).
-fn args(args: &Args, preprocessor: Option<&str>, trigger_path: &str) -> (String, bool) {
-    let (text, url, is_base64) = match args {
-        Args::Object(json) => return (json.clone(), false),
-        Args::Message {
-            text,
-            url,
-            is_base64,
-        } => (text.as_str(), &**url, *is_base64),
-    };
-    let Some(preprocessor) = preprocessor else {
-        return (json!({ "msg": text }).to_string(), false);
-    };
-    let mut about = json!({"url": url, "trigger_path": trigger_path});
-    if is_base64 {
-        about["encoding"] = "base64".into();
-    }
-    if preprocessor == "v1" {
-        let trigger = json!({"kind": "websocket", "websocket": about});
-        return (
-            json!({"msg": text, "wm_trigger": trigger}).to_string(),
-            true,
-        );
-    }
-    about["kind"] = "websocket".into();
-    about["msg"] = text.into();
-    (json!({ "event": about }).to_string(), true)
-}
-
-fn completed(job: &Job, outcome: &Outcome, now: Timestamp) -> CompletedRow {
-    let (canceled_by, cancel_reason) = outcome.canceled.clone().unzip();
-    CompletedRow {
-        id: job.id,
-        workspace_id: job.workspace_id.clone(),
-        kind: job.kind.clone(),
-        runnable_path: job.runnable_path.clone(),
-        runnable_hash: job.runnable_hash,
-        raw: job.raw.clone(),
-        args: outcome
-            .preprocessed_args
-            .clone()
-            .unwrap_or_else(|| job.args.clone()),
-        preprocessed: outcome.preprocessed_args.is_some(),
-        trigger_kind: job.trigger_kind.clone(),
-        trigger_path: job.trigger_path.clone(),
-        created_by: job.created_by.clone(),
-        permissioned_as: job.permissioned_as.clone(),
-        parent_job: job.parent_job,
-        root_job: job.root_job,
-        flow_step_id: job.flow_step_id.clone(),
-        tag: job.tag.clone(),
-        created_at: job.created_at,
-        started_at: outcome.started_at,
-        completed_at: now,
-        success: outcome.success,
-        canceled_by,
-        cancel_reason: cancel_reason.flatten(),
-        result: outcome.result.clone(),
-        worker: job.worker.clone(),
-    }
-}
-
-/// What a job that ended before, perhaps in another process, has to tell those who wait for it.
-pub(super) fn finished(row: CompletedRow) -> Finished {
-    let outcome = Outcome {
-        success: row.success,
-        result: row.result,
-        started_at: row.started_at,
-        logs: String::new(),
-        preprocessed_args: row.preprocessed.then(|| row.args.clone()),
-        canceled: row.canceled_by.map(|by| (by, row.cancel_reason)),
-    };
-    let job = Job {
-        id: row.id,
-        workspace_id: row.workspace_id,
-        kind: row.kind,
-        runnable_path: row.runnable_path,
-        runnable_hash: row.runnable_hash,
-        raw: row.raw,
-        args: row.args,
-        preprocess: row.preprocessed,
-        trigger_kind: row.trigger_kind,
-        trigger_path: row.trigger_path,
-        created_by: row.created_by,
-        permissioned_as: row.permissioned_as,
-        parent_job: row.parent_job,
-        root_job: row.root_job,
-        flow_step_id: row.flow_step_id,
-        tag: row.tag,
-        priority: 0,
-        created_at: row.created_at,
-        scheduled_at: row.created_at,
-        timeout_secs: None,
-        reply_to: None,
-        options: None,
-        state: queue::RUNNING,
-        worker: row.worker,
-        started_at: Some(row.started_at),
-        lease_until: None,
-        lost: 0,
-        canceled_by: None,
-        cancel_reason: None,
-    };
-    Finished {
-        job: Arc::new(job),
-        outcome: Arc::new(outcome),
-    }
 }

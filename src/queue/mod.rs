@@ -7,8 +7,10 @@
 //! worker sees. What a user may count on: contract section 4.
 
 mod commit;
+mod ended;
 mod job;
 mod ledger;
+mod rows;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -241,7 +243,7 @@ impl Queue {
                         .run(move |conn| db::queue::find_completed(conn, id))
                         .await?;
                     if let Some(row) = found {
-                        return Ok(commit::finished(row));
+                        return Ok(ended::finished(row));
                     }
                 }
             }

@@ -1,0 +1,90 @@
+//! Jobs that have ended: as rows of `completed`, and from there as news for those who wait. Pure.
+
+use std::sync::Arc;
+
+use super::{Finished, Job, Outcome};
+use crate::{
+    db::queue::{self, CompletedRow},
+    types::Timestamp,
+};
+
+/// The row of a job that has ended.
+pub(super) fn completed(job: &Job, outcome: &Outcome, now: Timestamp) -> CompletedRow {
+    let (canceled_by, cancel_reason) = outcome.canceled.clone().unzip();
+    CompletedRow {
+        id: job.id,
+        workspace_id: job.workspace_id.clone(),
+        kind: job.kind.clone(),
+        runnable_path: job.runnable_path.clone(),
+        runnable_hash: job.runnable_hash,
+        raw: job.raw.clone(),
+        args: outcome
+            .preprocessed_args
+            .clone()
+            .unwrap_or_else(|| job.args.clone()),
+        preprocessed: outcome.preprocessed_args.is_some(),
+        trigger_kind: job.trigger_kind.clone(),
+        trigger_path: job.trigger_path.clone(),
+        created_by: job.created_by.clone(),
+        permissioned_as: job.permissioned_as.clone(),
+        parent_job: job.parent_job,
+        root_job: job.root_job,
+        flow_step_id: job.flow_step_id.clone(),
+        tag: job.tag.clone(),
+        created_at: job.created_at,
+        started_at: outcome.started_at,
+        completed_at: now,
+        success: outcome.success,
+        canceled_by,
+        cancel_reason: cancel_reason.flatten(),
+        result: outcome.result.clone(),
+        worker: job.worker.clone(),
+    }
+}
+
+/// What a job that ended before, perhaps in another process, has to tell those who wait for it.
+pub(super) fn finished(row: CompletedRow) -> Finished {
+    let outcome = Outcome {
+        success: row.success,
+        result: row.result,
+        started_at: row.started_at,
+        logs: String::new(),
+        preprocessed_args: row.preprocessed.then(|| row.args.clone()),
+        canceled: row.canceled_by.map(|by| (by, row.cancel_reason)),
+    };
+    let job = Job {
+        id: row.id,
+        workspace_id: row.workspace_id,
+        kind: row.kind,
+        runnable_path: row.runnable_path,
+        runnable_hash: row.runnable_hash,
+        raw: row.raw,
+        args: row.args,
+        preprocess: row.preprocessed,
+        trigger_kind: row.trigger_kind,
+        trigger_path: row.trigger_path,
+        created_by: row.created_by,
+        permissioned_as: row.permissioned_as,
+        parent_job: row.parent_job,
+        root_job: row.root_job,
+        flow_step_id: row.flow_step_id,
+        tag: row.tag,
+        priority: 0,
+        created_at: row.created_at,
+        scheduled_at: row.created_at,
+        timeout_secs: None,
+        reply_to: None,
+        options: None,
+        state: queue::RUNNING,
+        worker: row.worker,
+        started_at: Some(row.started_at),
+        lease_until: None,
+        lost: 0,
+        canceled_by: None,
+        cancel_reason: None,
+    };
+    Finished {
+        job: Arc::new(job),
+        outcome: Arc::new(outcome),
+    }
+}
