@@ -133,7 +133,7 @@ impl Context {
         self.call(call.function, args);
         let result = self.drive(&call.host, call.timeout).await;
         let was_stopped = self.state.clock.check().is_some();
-        if !was_stopped && !matches!(&result, Err(error) if error.name == OUT_OF_MEMORY) {
+        if !was_stopped && !matches!(&result, Err(error) if is_past_trust(error)) {
             self.poisoned = !self.finish();
         }
         let result = result.and_then(|text| self.checked(text));
@@ -221,10 +221,7 @@ impl Context {
             }
             let timer = self.state.next_timer();
             if fetches.is_empty() && timer.is_none() {
-                return Err(ScriptError::new(
-                    "Error",
-                    "the script waits for a promise that nothing can resolve any more",
-                ));
+                return Err(ScriptError::new("Error", NOTHING_RESOLVES));
             }
             let wake = [timer, self.state.clock.deadline()]
                 .into_iter()
@@ -350,6 +347,15 @@ impl Drop for Context {
 
 /// The name of the error of a script that used up its memory.
 const OUT_OF_MEMORY: &str = "OutOfMemoryError";
+
+/// The error of a script that can never come to a result.
+const NOTHING_RESOLVES: &str = "the script waits for a promise that nothing can resolve any more";
+
+/// Whether the engine may be broken after such an error: where its memory ends inside a step of a promise, it drops
+/// the promise without a word.
+fn is_past_trust(error: &ScriptError) -> bool {
+    error.name == OUT_OF_MEMORY || error.message == NOTHING_RESOLVES
+}
 
 impl Prelude {
     fn start(

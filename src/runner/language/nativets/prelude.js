@@ -171,8 +171,17 @@
   }
 
   let values, web;
-  const loadValues = () => (values ??= host.values()(limits, { stringify }));
-  const loadWeb = () => (web ??= host.web()(host, limits, { define, wait, parse, stringify }));
+  const loadValues = () => (values ??= compiled(host.values)(limits, { stringify }));
+  const loadWeb = () => (web ??= compiled(host.web)(host, limits, { define, wait, parse, stringify }));
+
+  // These sources have no errors: when the engine finds one, its memory ended while it read them.
+  function compiled(source) {
+    try {
+      return source();
+    } catch (error) {
+      throw error instanceof SyntaxError ? null : error;
+    }
+  }
 
   function print(args) {
     const plain = args.length === 1 && typeof args[0] === "string" ? args[0] : loadValues().format(args);
