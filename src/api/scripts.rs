@@ -19,6 +19,7 @@ use crate::{
         script::{ScriptFilter, ScriptRow},
         trigger,
     },
+    queue::ConcurrencyLimit,
     types::{Language, ObjectPath, Timestamp},
 };
 
@@ -285,6 +286,7 @@ impl NewScript {
         let facts = state.script_check.check(language, content.clone()).await?;
         let mut settings = self.rest;
         settings.retain(|name, value| KEPT.contains(&name.as_str()) && !value.is_null());
+        ConcurrencyLimit::read(&settings)?;
         let schema = self
             .schema
             .filter(|schema| !schema.is_null())

@@ -27,6 +27,7 @@ use crate::{
         trigger::{TriggerFilter, TriggerRow},
         user,
     },
+    queue::Lane,
     trigger::{
         spec::TriggerSpec,
         status::{Dropped, TriggerState, TriggerStatus},
@@ -375,6 +376,7 @@ pub(crate) async fn update(
         .await?;
     let spec = TriggerSpec::from_json(&body.0.0)?;
     state.listening.check(spec.clone()).await?;
+    let lane = spec.lane();
     let (workspace, path) = (at.workspace.clone(), at.path.clone());
     let moved = state
         .transaction(move |conn| {
@@ -413,6 +415,8 @@ pub(crate) async fn update(
             Ok(moved)
         })
         .await?;
+    let now_at = moved.as_ref().map_or(path.as_str(), ObjectPath::as_str);
+    bound_jobs(&state, &workspace, now_at, lane).await;
     if let Some(moved) = moved {
         state
             .trigger_changed(&workspace, "created", moved.as_str())
@@ -422,6 +426,14 @@ pub(crate) async fn update(
         state.trigger_changed(&workspace, "updated", &path).await;
     }
     Ok(Text(format!("Trigger '{path}' updated")))
+}
+
+/// Has the jobs that wait already follow the new bounds too. New ones do so by themselves, so a database that is away
+/// just now is no reason to take back what was saved.
+async fn bound_jobs(state: &State, workspace: &str, path: &str, lane: Option<Lane>) {
+    if let Err(error) = state.queue.bound(workspace, path, lane).await {
+        log::warn!(trigger = path; "jobs that wait keep the old bounds until the next message: {error}");
+    }
 }
 
 /// Removes a trigger; its connection is closed within a second, its jobs stay.

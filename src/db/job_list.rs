@@ -313,6 +313,8 @@ fn queue_rows(conn: &mut Conn, ids: &[JobId], bodies: bool) -> Result<Vec<QueueR
         queue::lost,
         queue::canceled_by,
         queue::cancel_reason,
+        queue::turn,
+        queue::concurrency_key,
     ),);
     let rows: Vec<(QueueRow,)> = query.select(columns).load(conn)?;
     Ok(rows.into_iter().map(|(row,)| row).collect())

@@ -8,6 +8,7 @@ mod columns;
 mod conn;
 pub(crate) mod folder;
 pub(crate) mod job_list;
+pub(crate) mod lanes;
 mod migrate;
 pub mod queue;
 pub(crate) mod resource;

@@ -24,6 +24,15 @@ pub(crate) const RUNNING: i32 = 1;
 /// `queue.state`: a suspended trigger holds it.
 pub(crate) const HELD: i32 = 2;
 
+/// `queue.state`: has its trigger's turn, waits for a slot of its concurrency key.
+pub(crate) const LIMITED: i32 = 8;
+/// `queue.state`: waits for its time, keeps its trigger's turn.
+pub(crate) const LATER_IN_TURN: i32 = 9;
+/// `queue.state`: waits in its trigger's line.
+pub(crate) const IN_LINE: i32 = 10;
+/// `queue.state`: waits for its time, keeps nothing.
+pub(crate) const LATER: i32 = 11;
+
 /// A job that has not ended.
 #[derive(Debug, Clone, Queryable, Selectable, Insertable, QueryableByName)]
 #[diesel(table_name = queue)]
@@ -59,6 +68,8 @@ pub struct QueueRow {
     pub lost: i32,
     pub canceled_by: Option<String>,
     pub cancel_reason: Option<String>,
+    pub turn: Option<i64>,
+    pub concurrency_key: Option<String>,
 }
 
 /// A job that has ended.
@@ -100,6 +111,8 @@ pub(crate) struct ScriptVersion {
     pub(crate) hash: i64,
     /// `v1`, `v2`, or none when it has no preprocessor.
     pub(crate) preprocessor: Option<String>,
+    /// JSON object: what bounds its runs is in there.
+    pub(crate) settings: String,
 }
 
 /// The newest version of the script at `path` that is neither archived nor deleted.
@@ -114,7 +127,7 @@ pub(crate) fn newest_script(
         .filter(scripts::archived.eq(false))
         .filter(scripts::deleted.eq(false))
         .order((scripts::created_at.desc(), scripts::hash))
-        .select((scripts::hash, scripts::preprocessor))
+        .select((scripts::hash, scripts::preprocessor, scripts::settings))
         .first(conn)
         .optional()?)
 }
@@ -129,7 +142,7 @@ pub(crate) fn script_version(
         .filter(scripts::workspace_id.eq(workspace))
         .filter(scripts::hash.eq(hash))
         .filter(scripts::deleted.eq(false))
-        .select((scripts::hash, scripts::preprocessor))
+        .select((scripts::hash, scripts::preprocessor, scripts::settings))
         .first(conn)
         .optional()?)
 }

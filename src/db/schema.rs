@@ -51,6 +51,25 @@ diesel::table! {
 }
 
 diesel::table! {
+    lane_ends (lane_key, ended_at, job_id) {
+        lane_key -> Text,
+        ended_at -> Int8,
+        job_id -> Bytea,
+    }
+}
+
+diesel::table! {
+    lanes (key) {
+        key -> Text,
+        max_jobs -> Nullable<Int8>,
+        ordered -> Bool,
+        window_us -> Int8,
+        last_turn -> Int8,
+        wake_at -> Nullable<Int8>,
+    }
+}
+
+diesel::table! {
     queue (id) {
         id -> Bytea,
         workspace_id -> Text,
@@ -81,6 +100,8 @@ diesel::table! {
         lost -> Int4,
         canceled_by -> Nullable<Text>,
         cancel_reason -> Nullable<Text>,
+        turn -> Nullable<Int8>,
+        concurrency_key -> Nullable<Text>,
     }
 }
 

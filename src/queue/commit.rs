@@ -1,11 +1,15 @@
 //! One group commit: the operations that waited, in one transaction, and the news of it afterwards.
 //! Runs on a thread that may block; owned by [`super::ledger`].
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     Canceled, Finished, Job, JobFinished, JobState, Outcome, QueueError,
     ended::completed,
+    lanes::{Lanes, Limits as LaneLimits},
     ledger::{Op, Waiting},
     rows::rows,
     shared::{Cancellation, Shared},
@@ -36,9 +40,14 @@ pub(super) enum Done {
     Canceled(Canceled),
 }
 
+/// How often claims look for jobs of lanes whose time has come.
+const WAKE_EVERY: Duration = Duration::from_millis(100);
+
 /// What happened in a transaction that others want to know once it is committed.
 #[derive(Default)]
 struct News {
+    /// Jobs that waited in a lane are ready now.
+    ready: bool,
     queued: Vec<Job>,
     running: Vec<Job>,
     ended: Vec<Finished>,
@@ -76,7 +85,11 @@ pub(super) fn run(
     // Results first, so that a slot is free; claims last, so that they see what came in with them.
     batch.sort_by_key(|(op, _)| match op {
         Op::Finish(_) | Op::Log(..) => 0,
-        Op::Push(..) | Op::GiveBack(_) | Op::Cancel { .. } | Op::Upkeep { .. } => 1,
+        Op::Push(..)
+        | Op::GiveBack(_)
+        | Op::Cancel { .. }
+        | Op::Bound { .. }
+        | Op::Upkeep { .. } => 1,
         Op::Claim(_) => 2,
     });
     let scope = Scope { shared, limits };
@@ -120,24 +133,59 @@ struct Scope<'a> {
     limits: &'a Limits,
 }
 
+/// The rows that the jobs of a push become.
+type NewRows = Option<(Vec<Job>, LaneLimits)>;
+
 impl Scope<'_> {
     fn transact(&self, conn: &mut Conn, batch: &[Waiting]) -> Result<Vec<Done>, DbError> {
         let mut news = News::default();
         let dones = db::transaction(conn, |conn| {
-            batch
-                .iter()
-                .map(|(op, _)| self.apply(conn, op, &mut news))
-                .collect::<Result<Vec<Done>, DbError>>()
+            let mut lanes = Lanes::default();
+            let new_rows = prepare(conn, batch, &mut lanes)?;
+            let mut dones = Vec::with_capacity(batch.len());
+            for ((op, _), new_rows) in batch.iter().zip(new_rows) {
+                if matches!(op, Op::Claim(_)) {
+                    self.settle(conn, &mut lanes, &mut news)?;
+                }
+                dones.push(self.apply(conn, (op, new_rows), &mut lanes, &mut news)?);
+            }
+            news.ready |= lanes.fill(conn, Timestamp::now())?;
+            Ok(dones)
         })?;
         self.publish(news);
         Ok(dones)
     }
 
-    fn apply(&self, conn: &mut Conn, op: &Op, news: &mut News) -> Result<Done, DbError> {
+    /// Makes ready what has become so, before jobs are claimed.
+    fn settle(&self, conn: &mut Conn, lanes: &mut Lanes, news: &mut News) -> Result<(), DbError> {
+        let now = Timestamp::now();
+        let due = {
+            let mut woke = self.shared.woke.lock();
+            let due = woke.is_none_or(|woke| woke.elapsed() >= WAKE_EVERY);
+            if due {
+                *woke = Some(Instant::now());
+            }
+            due
+        };
+        if due {
+            news.ready |= lanes.wake(conn, now)?;
+        }
+        news.ready |= lanes.fill(conn, now)?;
+        Ok(())
+    }
+
+    fn apply(
+        &self,
+        conn: &mut Conn,
+        (op, new_rows): (&Op, NewRows),
+        lanes: &mut Lanes,
+        news: &mut News,
+    ) -> Result<Done, DbError> {
         let worker = self.shared.worker.as_str();
         match op {
             Op::Push(jobs, stored) => {
-                let rows = rows(conn, jobs)?;
+                let (mut rows, limits) = new_rows.unwrap_or_default();
+                lanes.place(conn, jobs, &mut rows, &limits, Timestamp::now())?;
                 queue::insert(conn, &rows)?;
                 if let Some(stored) = stored {
                     vars::store(conn, &stored.workspace, &stored.path, &stored.values)?;
@@ -166,6 +214,7 @@ impl Scope<'_> {
                         if !outcome.logs.is_empty() {
                             queue::insert_log(conn, job.id, last_piece(job), &outcome.logs)?;
                         }
+                        lanes.ended(conn, job)?;
                         news.ended.push(Finished {
                             job: Arc::clone(job),
                             outcome: Arc::clone(outcome),
@@ -187,14 +236,34 @@ impl Scope<'_> {
                 id,
                 by,
                 reason,
-            } => cancel(conn, workspace, (*id, by.clone(), reason.clone()), news),
-            Op::Upkeep { everybody } => self.upkeep(conn, *everybody, news),
+            } => {
+                let wish = (*id, by.clone(), reason.clone());
+                cancel(conn, workspace, wish, lanes, news)
+            }
+            Op::Bound {
+                workspace,
+                trigger_path,
+                lane,
+            } => {
+                lanes.bound(conn, (workspace, trigger_path), *lane)?;
+                Ok(Done::Written)
+            }
+            Op::Upkeep { everybody, first } => self.upkeep(conn, (*everybody, *first), lanes, news),
         }
     }
 
-    fn upkeep(&self, conn: &mut Conn, everybody: bool, news: &mut News) -> Result<Done, DbError> {
+    fn upkeep(
+        &self,
+        conn: &mut Conn,
+        (everybody, first): (bool, bool),
+        lanes: &mut Lanes,
+        news: &mut News,
+    ) -> Result<Done, DbError> {
         let worker = self.shared.worker.as_str();
         let now = Timestamp::now();
+        if first {
+            db::lanes::wake_all(conn, now)?;
+        }
         if !everybody {
             queue::renew(conn, worker, now.plus(self.limits.job_lease))?;
             news.cancellations.extend(queue::flagged(conn, worker)?);
@@ -207,6 +276,7 @@ impl Scope<'_> {
             let message = format!("the job has lost {} workers and is not run again", job.lost);
             let outcome = Outcome::failed("WorkersLost", &message, now);
             if queue::end_unheld(conn, &completed(&job, &outcome, now))? {
+                lanes.ended(conn, &job)?;
                 news.ended.push(Finished {
                     job: Arc::new(job),
                     outcome: Arc::new(outcome),
@@ -223,7 +293,7 @@ impl Scope<'_> {
         for job in &news.running {
             self.shared.tell(job, JobState::Running);
         }
-        if news.queued.iter().any(|job| job.state == QUEUED) {
+        if news.ready || news.queued.iter().any(|job| job.state == QUEUED) {
             self.shared.ready.notify_one();
         }
         let replies = self.shared.ended(&news.ended);
@@ -240,6 +310,36 @@ impl Scope<'_> {
     }
 }
 
+/// What must be read before anything is written: the rows of new jobs, and whether a lane will change. If one may, the
+/// right to change lanes is taken here, before the locks of rows, so that processes cannot wait in a circle.
+fn prepare(conn: &mut Conn, batch: &[Waiting], lanes: &mut Lanes) -> Result<Vec<NewRows>, DbError> {
+    let has_lane = |job: &Job| job.turn.is_some() || job.concurrency_key.is_some();
+    let mut new_rows = Vec::with_capacity(batch.len());
+    for (op, _) in batch {
+        let mut rows_of_push = None;
+        let in_lanes = match op {
+            Op::Push(jobs, _) => {
+                let (rows, limits) = rows(conn, jobs)?;
+                let any = !limits.is_empty() || jobs.iter().any(|job| job.lane.is_some());
+                rows_of_push = Some((rows, limits));
+                any
+            }
+            Op::Finish(jobs) => jobs.iter().any(|(job, _)| has_lane(job)),
+            Op::Cancel { id, .. } => db::lanes::any_in_lanes(conn, &[*id])?,
+            Op::Bound { .. } => true,
+            Op::Upkeep { everybody, first } => {
+                *first || db::lanes::any_lost(conn, Timestamp::now(), *everybody)?
+            }
+            Op::Claim(_) | Op::GiveBack(_) | Op::Log(..) => false,
+        };
+        new_rows.push(rows_of_push);
+        if in_lanes {
+            lanes.lock(conn)?;
+        }
+    }
+    Ok(new_rows)
+}
+
 /// Jobs end with the first log piece number that no running piece of the same run takes.
 fn last_piece(job: &Job) -> i32 {
     job.lost.saturating_add(1).saturating_mul(PIECES_PER_RUN) - 1
@@ -252,6 +352,7 @@ fn cancel(
     conn: &mut Conn,
     workspace: &str,
     (id, by, reason): Cancellation,
+    lanes: &mut Lanes,
     news: &mut News,
 ) -> Result<Done, DbError> {
     let Some(job) = queue::find(conn, workspace, id)? else {
@@ -270,6 +371,7 @@ fn cancel(
     let now = Timestamp::now();
     let outcome = Outcome::canceled(&by, reason.as_deref(), now);
     queue::end_unheld(conn, &completed(&job, &outcome, now))?;
+    lanes.touch(conn, &job)?;
     news.ended.push(Finished {
         job: Arc::new(job),
         outcome: Arc::new(outcome),

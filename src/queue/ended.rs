@@ -82,6 +82,8 @@ pub(super) fn finished(row: CompletedRow) -> Finished {
         lost: 0,
         canceled_by: None,
         cancel_reason: None,
+        turn: None,
+        concurrency_key: None,
     };
     Finished {
         job: Arc::new(job),

@@ -88,6 +88,17 @@ pub struct NewJob {
     pub skip_preprocessor: bool,
     /// JSON object: retry policy, error handler.
     pub options: Option<String>,
+    /// What bounds how many jobs of its trigger run at once.
+    pub lane: Option<Lane>,
+}
+
+/// What bounds how many jobs of a trigger run at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lane {
+    /// So many at most.
+    pub max_jobs: u32,
+    /// In order of arrival: a job that is to be retried holds the next.
+    pub ordered: bool,
 }
 
 /// Values that a trigger's messages stored (`set` of its conversation rules), in order.
@@ -127,6 +138,7 @@ impl NewJob {
             held: false,
             skip_preprocessor: false,
             options: None,
+            lane: None,
         }
     }
 }

@@ -17,7 +17,7 @@ use actix::{
 use tokio::sync::oneshot;
 
 use super::{
-    Job, NewJob, Outcome, QueueError, Stored,
+    Job, Lane, NewJob, Outcome, QueueError, Stored,
     commit::{self, Done},
     shared::Shared,
 };
@@ -60,8 +60,19 @@ pub(super) enum Op {
         by: String,
         reason: Option<String>,
     },
+    /// Bounds a trigger's jobs.
+    Bound {
+        workspace: String,
+        trigger_path: String,
+        lane: Option<Lane>,
+    },
     /// Keeps the leases of this process, takes those that lapsed, looks for wishes to cancel.
-    Upkeep { everybody: bool },
+    Upkeep {
+        /// Takes the jobs of all processes.
+        everybody: bool,
+        /// The first one of this process.
+        first: bool,
+    },
 }
 
 impl Op {
@@ -72,7 +83,7 @@ impl Op {
             Self::Finish(jobs) => jobs.len(),
             Self::GiveBack(ids) => ids.len(),
             Self::Claim(max) => *max,
-            Self::Log(..) | Self::Cancel { .. } | Self::Upkeep { .. } => 1,
+            Self::Log(..) | Self::Cancel { .. } | Self::Bound { .. } | Self::Upkeep { .. } => 1,
         }
     }
 
@@ -80,7 +91,11 @@ impl Op {
     fn must_stay(&self) -> bool {
         match self {
             Self::Push(..) | Self::Finish(_) | Self::Log(..) => true,
-            Self::Claim(_) | Self::GiveBack(_) | Self::Cancel { .. } | Self::Upkeep { .. } => false,
+            Self::Claim(_)
+            | Self::GiveBack(_)
+            | Self::Cancel { .. }
+            | Self::Bound { .. }
+            | Self::Upkeep { .. } => false,
         }
     }
 }
@@ -122,9 +137,9 @@ impl Actor for Ledger {
     fn started(&mut self, ctx: &mut Self::Context) {
         // With SQLite this is the only process: what runs according to the file belongs to a dead one.
         let everybody = self.pool.is_sqlite();
-        self.upkeep(everybody, ctx);
+        self.upkeep((everybody, true), ctx);
         ctx.run_interval(self.limits.job_lease_renewal, |ledger, ctx| {
-            ledger.upkeep(false, ctx);
+            ledger.upkeep((false, false), ctx);
         });
     }
 }
@@ -146,11 +161,12 @@ impl Handler<Submit> for Ledger {
 }
 
 impl Ledger {
-    fn upkeep(&mut self, everybody: bool, ctx: &mut Context<Self>) {
+    fn upkeep(&mut self, (everybody, first): (bool, bool), ctx: &mut Context<Self>) {
         let waits = |(op, _): &Waiting| matches!(op, Op::Upkeep { .. });
-        if everybody || !self.waiting.iter().any(waits) {
+        if first || !self.waiting.iter().any(waits) {
             let (answer, _) = oneshot::channel();
-            self.waiting.push_back((Op::Upkeep { everybody }, answer));
+            let upkeep = Op::Upkeep { everybody, first };
+            self.waiting.push_back((upkeep, answer));
             self.commit(ctx);
         }
     }

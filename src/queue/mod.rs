@@ -2,13 +2,15 @@
 //!
 //! [`Queue`] is the handle everybody holds. Every write to the jobs tables of this process goes through the
 //! `ledger`, which puts whatever waits into one transaction. Who moves which state:
-//! `push` → queued (or held) · `claim` → running, leased to a worker · `finish` → completed ·
+//! `push` → queued (or held, or waiting for its turn: `lanes`) · `claim` → running, leased to a worker · `finish` → completed ·
 //! a lapsed lease → queued again, failed after three lost workers · `cancel` → completed, or a flag the
 //! worker sees. What a user may count on: contract section 4.
 
 mod commit;
+mod concurrency;
 mod ended;
 mod job;
+mod lanes;
 mod ledger;
 mod rows;
 mod shared;
@@ -26,8 +28,9 @@ use self::{
     shared::Shared,
 };
 pub use self::{
+    concurrency::ConcurrencyLimit,
     job::{
-        Args, Finished, Job, JobEvent, JobState, NewJob, Outcome, PRIORITY_CONNECT, Runnable,
+        Args, Finished, Job, JobEvent, JobState, Lane, NewJob, Outcome, PRIORITY_CONNECT, Runnable,
         Stored, kind_of,
     },
     ledger::Ledger,
@@ -188,6 +191,27 @@ impl Queue {
     #[must_use]
     pub fn first_piece(job: &Job) -> i32 {
         job.lost.saturating_mul(commit::PIECES_PER_RUN)
+    }
+
+    /// Bounds how many jobs of a trigger run at once, also of those that wait already; none = no bound any more.
+    ///
+    /// # Errors
+    /// The database gave no answer, or not within 20 s.
+    pub async fn bound(
+        &self,
+        workspace: &str,
+        trigger_path: &str,
+        lane: Option<Lane>,
+    ) -> Result<(), QueueError> {
+        let bound = Op::Bound {
+            workspace: workspace.to_owned(),
+            trigger_path: trigger_path.to_owned(),
+            lane,
+        };
+        tokio::time::timeout(REQUEST_TIMEOUT, self.submit(bound))
+            .await
+            .map_err(|_| QueueError::TooSlow(REQUEST_TIMEOUT))?
+            .map(|_| ())
     }
 
     /// Cancels a job: at once when it waits, through its worker when it runs.

@@ -5,7 +5,7 @@ use std::collections::{HashMap, hash_map::Entry};
 
 use serde_json::json;
 
-use super::{Args, Job, NewJob, Runnable, kind_of};
+use super::{Args, ConcurrencyLimit, Job, NewJob, Runnable, kind_of, lanes::Limits};
 use crate::{
     db::{
         Conn, DbError,
@@ -14,31 +14,63 @@ use crate::{
     types::Timestamp,
 };
 
-/// The rows of new jobs. A script's version, and with it the shape of a message's arguments, is fixed here.
-pub(super) fn rows(conn: &mut Conn, jobs: &[NewJob]) -> Result<Vec<Job>, DbError> {
-    let mut newest: HashMap<(&str, &str), Option<ScriptVersion>> = HashMap::new();
+/// The rows of new jobs. A script's version, and with it the shape of a message's arguments and the limit of its
+/// runs, is fixed here.
+pub(super) fn rows(conn: &mut Conn, jobs: &[NewJob]) -> Result<(Vec<Job>, Limits), DbError> {
+    let mut versions: HashMap<(&str, Version<'_>), Option<Found>> = HashMap::new();
     let now = Timestamp::now();
     let mut rows = Vec::with_capacity(jobs.len());
+    let mut limits = Limits::new();
     for job in jobs {
         let version = match &job.runnable {
-            Runnable::Script { path, hash: None } => {
-                let key = (&*job.workspace, &**path);
-                match newest.entry(key) {
-                    Entry::Occupied(known) => known.get().clone(),
+            Runnable::Script { path, hash } => {
+                let version = hash.map_or(Version::Newest(path), Version::Hash);
+                let key = (&*job.workspace, version);
+                match versions.entry(key) {
+                    Entry::Occupied(known) => known.into_mut().as_ref(),
                     Entry::Vacant(unknown) => {
-                        let version = queue::newest_script(conn, key.0, key.1)?;
-                        unknown.insert(version).clone()
+                        let version = match version {
+                            Version::Newest(path) => queue::newest_script(conn, key.0, path)?,
+                            Version::Hash(hash) => queue::script_version(conn, key.0, hash)?,
+                        };
+                        unknown.insert(version.map(Found::from)).as_ref()
                     }
                 }
             }
-            Runnable::Script {
-                hash: Some(hash), ..
-            } => queue::script_version(conn, &job.workspace, *hash)?,
             Runnable::Flow { .. } | Runnable::Preview { .. } => None,
         };
-        rows.push(row(job, version.as_ref(), now));
+        let mut row = row(job, version.map(|found| &found.version), now);
+        if let Some(limit) = version.and_then(|found| found.limit.as_ref()) {
+            let path = row.runnable_path.as_deref().unwrap_or_default();
+            let key = limit.key_of(&row.workspace_id, path, &row.args);
+            limits.insert(key.clone(), limit.clone());
+            row.concurrency_key = Some(key);
+        }
+        rows.push(row);
     }
-    Ok(rows)
+    Ok((rows, limits))
+}
+
+/// Which version of a script.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Version<'a> {
+    Newest(&'a str),
+    Hash(i64),
+}
+
+/// A version, its settings read once for all its jobs.
+struct Found {
+    version: ScriptVersion,
+    limit: Option<ConcurrencyLimit>,
+}
+
+impl From<ScriptVersion> for Found {
+    fn from(version: ScriptVersion) -> Self {
+        Self {
+            limit: ConcurrencyLimit::stored(&version.settings),
+            version,
+        }
+    }
 }
 
 fn row(job: &NewJob, version: Option<&ScriptVersion>, now: Timestamp) -> Job {
@@ -95,6 +127,8 @@ fn row(job: &NewJob, version: Option<&ScriptVersion>, now: Timestamp) -> Job {
         lost: 0,
         canceled_by: None,
         cancel_reason: None,
+        turn: None,
+        concurrency_key: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the ledger and the handles share: wake-ups, who waits for which job, news for those who watch.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use actix::Recipient;
 use parking_lot::Mutex;
@@ -28,6 +28,8 @@ pub(super) struct Shared {
     pub(super) replies: Mutex<Option<Recipient<JobFinished>>>,
     /// Why the last commit failed; none while the database answers.
     pub(super) failure: Mutex<Option<String>>,
+    /// When lanes were looked at for what waits for its time.
+    pub(super) woke: Mutex<Option<Instant>>,
 }
 
 impl Shared {
@@ -40,6 +42,7 @@ impl Shared {
             waiters: Mutex::default(),
             replies: Mutex::default(),
             failure: Mutex::default(),
+            woke: Mutex::default(),
         }
     }
 

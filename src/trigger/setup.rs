@@ -90,6 +90,7 @@ impl Setup {
             trigger: Some((TriggerKind::Websocket, Some(Arc::clone(&self.path)))),
             reply_to: connection,
             held: self.mode == Mode::Suspended,
+            lane: self.plan.lane,
             ..self.blank_job(self.runnable(&self.script_path, self.spec.is_flow), args)
         }
     }
@@ -135,6 +136,7 @@ impl Setup {
             held: false,
             skip_preprocessor: false,
             options: None,
+            lane: None,
         }
     }
 }

@@ -14,6 +14,7 @@ mod durability;
 mod handshake;
 mod harness;
 mod harness_itself;
+mod lanes;
 mod message_to_job;
 mod page;
 mod protocol;

@@ -105,6 +105,8 @@ pub(super) fn job(hash: i64, args: &Value) -> Job {
         lost: 0,
         canceled_by: None,
         cancel_reason: None,
+        turn: None,
+        concurrency_key: None,
     }
 }
 

@@ -21,7 +21,10 @@ use serde_json::{Map, Number, Value};
 use utoipa::ToSchema;
 
 use self::read::Fields;
-use crate::types::{FilterLogic, Invalid, ObjectPath};
+use crate::{
+    queue::Lane,
+    types::{FilterLogic, Invalid, ObjectPath},
+};
 
 pub use parts::{
     AwaitMessage, Binary, Condition, ConversationRule, Expect, Heartbeat, InitialMessage, OnClose,
@@ -192,6 +195,14 @@ impl TriggerSpec {
     /// Names the field that does not compile. What [`Self::from_json`] has read compiles.
     pub fn compile(&self) -> Result<Plan, Invalid> {
         Plan::new(self)
+    }
+
+    /// What bounds how many jobs of the trigger run at once; `ordered` means one.
+    #[must_use]
+    pub fn lane(&self) -> Option<Lane> {
+        let ordered = self.ordered.unwrap_or(false);
+        let max_jobs = if ordered { Some(1) } else { self.max_in_flight };
+        max_jobs.map(|max_jobs| Lane { max_jobs, ordered })
     }
 }
 

@@ -14,6 +14,7 @@ use super::{
     rules::{Backoff, check_url, raw_message_text},
 };
 use crate::{
+    queue::Lane,
     trigger::{
         filter::{CompiledFilter, Picker},
         template::{Place, Template, variable_only},
@@ -66,10 +67,8 @@ pub struct Plan {
     pub binary: Binary,
     /// Largest message, in bytes.
     pub max_message_bytes: usize,
-    /// Jobs running at once; 1 when `ordered`.
-    pub max_in_flight: Option<u32>,
-    /// Jobs run in order of arrival.
-    pub ordered: bool,
+    /// What bounds how many jobs run at once.
+    pub lane: Option<Lane>,
     /// Sends results back.
     pub can_return_message: bool,
     /// Sends failed jobs' results back.
@@ -158,7 +157,6 @@ pub struct HeartbeatPlan {
 
 impl Plan {
     pub(super) fn new(spec: &TriggerSpec) -> Result<Self, Invalid> {
-        let ordered = spec.ordered.unwrap_or(false);
         let reconnect = spec.reconnect.clone().unwrap_or_default();
         let (initial_ms, max_ms) = reconnect.delays_ms();
         let headers = spec.headers.iter().flatten().map(|(name, value)| {
@@ -190,8 +188,7 @@ impl Plan {
             idle_timeout: spec.idle_timeout_secs.map(Duration::from_secs),
             binary: spec.binary.unwrap_or_default(),
             max_message_bytes: message_bytes.and_then(Result::ok).unwrap_or(MESSAGE_BYTES),
-            max_in_flight: if ordered { Some(1) } else { spec.max_in_flight },
-            ordered,
+            lane: spec.lane(),
             can_return_message: spec.can_return_message,
             can_return_error_result: spec.can_return_error_result,
             on_close: spec.on_close.clone().unwrap_or_default(),

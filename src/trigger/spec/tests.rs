@@ -8,7 +8,10 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::trigger::template::{Counter, Values};
+use crate::{
+    queue::Lane,
+    trigger::template::{Counter, Values},
+};
 
 /// The smallest body, with `extra` laid over it; a `null` on the right takes a field away.
 fn body(extra: &Value) -> Map<String, Value> {
@@ -530,10 +533,7 @@ fn left_out_fields_have_the_contracts_defaults() {
         }
     );
     assert_eq!(plan.ping_interval, Some(Duration::from_secs(30)));
-    assert_eq!(
-        (plan.idle_timeout, plan.max_in_flight, plan.ordered),
-        (None, None, false)
-    );
+    assert_eq!((plan.idle_timeout, plan.lane), (None, None));
     assert_eq!(
         (plan.binary, plan.max_message_bytes),
         (Binary::Ignore, 16 * 1024 * 1024)
@@ -557,8 +557,15 @@ fn given_fields_reach_the_plan() {
         (None, Some(Duration::from_secs(90)))
     );
     assert_eq!(
-        (plan.max_in_flight, plan.max_message_bytes, plan.binary),
-        (Some(1), 100, Binary::Base64)
+        (plan.lane, plan.max_message_bytes, plan.binary),
+        (
+            Some(Lane {
+                max_jobs: 1,
+                ordered: true
+            }),
+            100,
+            Binary::Base64
+        )
     );
     assert!(!plan.backoff.gives_up(2) && plan.backoff.gives_up(3));
     let closes = [Some(4004), Some(4009), Some(1000), None].map(|code| plan.on_close(code));

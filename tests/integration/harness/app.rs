@@ -54,6 +54,15 @@ impl TestApp {
         app
     }
 
+    /// Starts another process on the same database that only runs jobs (PostgreSQL). It ends with its handle.
+    pub async fn start_worker(&self, settings: Settings) -> Server {
+        let settings = settings.flag("--mode").flag("worker");
+        let settings = settings.flag("--base-internal-url").flag(self.url());
+        let mut worker = Server::spawn(&settings, &self.database, self.folder.path());
+        wait_for("the worker runs", async || worker.port()).await;
+        worker
+    }
+
     /// Starts the server again on the same database, after [`Self::stop`] or [`Self::kill`].
     pub async fn start_again(&mut self) {
         assert!(self.server.is_none(), "the server still runs");

@@ -1,5 +1,7 @@
 //! The queue against a real SQLite file; what differs on PostgreSQL is tested in `tests/integration`.
 
+mod lanes;
+
 use std::time::Duration;
 
 use diesel::RunQueryDsl;
@@ -66,6 +68,18 @@ impl Bench {
             .await
             .unwrap();
     }
+}
+
+/// Claims until there are `count` jobs: what waits for its time is not looked at with every claim.
+async fn claim_until(bench: &Bench, count: usize) -> Vec<Job> {
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    let mut jobs = Vec::new();
+    while jobs.len() < count {
+        assert!(std::time::Instant::now() < deadline, "{} jobs", jobs.len());
+        jobs.extend(bench.claim(10).await);
+        actix_rt::task::yield_now().await;
+    }
+    jobs
 }
 
 fn job(args: &Value) -> NewJob {
