@@ -101,3 +101,13 @@ async fn a_stopped_server_starts_again(database: Database) {
     assert_eq!(app.get("scripts/exists/p/u/admin/kept").await.text, "true");
     app.stop().await;
 }
+
+#[actix::test]
+async fn the_server_is_one_process_of_the_binary() {
+    let app = TestApp::start(Database::sqlite()).await;
+    let program = std::fs::read_link(format!("/proc/{}/exe", app.process_id())).unwrap();
+    assert_eq!(
+        program,
+        std::path::Path::new(env!("CARGO_BIN_EXE_windsock"))
+    );
+}

@@ -118,6 +118,11 @@ impl TestApp {
         &self.server().url
     }
 
+    /// The server's process.
+    pub fn process_id(&self) -> u32 {
+        self.server().process_id()
+    }
+
     /// Sends another token from now on, or none.
     pub fn set_token(&mut self, token: Option<&str>) {
         self.token = token.map(str::to_owned);

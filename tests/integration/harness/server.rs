@@ -110,6 +110,11 @@ impl Server {
         self.output.find(port).ok_or_else(|| self.output.text())
     }
 
+    /// Its id in the system.
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends SIGTERM and waits for the end.
     ///
     /// # Panics
