@@ -1,10 +1,8 @@
 //! What windsock says by itself: initial messages, rules, stored values, and what a close code means.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::harness::{
-    Database, Need, Peer, TestApp, app::trigger, peer::Connection, ready, wait_for,
-};
+use crate::harness::{Database, Need, Peer, TestApp, app::trigger, ready, wait_for};
 
 const SCRIPT: &str = "u/admin/take";
 const TRIGGER: &str = "f/talks/one";
@@ -14,18 +12,6 @@ async fn app() -> TestApp {
     let content = "export async function main(msg: string) { return msg; }";
     app.create_script(SCRIPT, "nativets", content).await;
     app
-}
-
-/// Waits until the connection has said `count` texts; gives them.
-async fn said(peer: &Peer, by: &Connection, count: usize) -> Vec<Value> {
-    wait_for("windsock speaks", async || {
-        let messages = peer.events("message").into_iter();
-        let own = messages.filter(|message| message["connection"] == by.number);
-        let texts: Vec<Value> = own.map(|message| message["text"].clone()).collect();
-        let seen = format!("{texts:?}");
-        (texts.len() >= count).then_some(texts).ok_or(seen)
-    })
-    .await
 }
 
 #[actix::test]
@@ -44,10 +30,10 @@ async fn initial_messages_wait_for_each_other() {
     app.create_trigger(TRIGGER, SCRIPT, &peer.url("/"), more)
         .await;
     let connection = peer.accept().await;
-    assert_eq!(said(&peer, &connection, 1).await, ["hi"]);
+    assert_eq!(peer.said(&connection, 1).await, ["hi"]);
     assert_ne!(app.status(TRIGGER).await["state"], "listening");
     peer.send(&connection, &[r#"{"type":"hello"}"#]).await;
-    let texts = said(&peer, &connection, 2).await;
+    let texts = peer.said(&connection, 2).await;
     assert_eq!(texts, ["hi", r#"{"token":"me"}"#]);
     app.wait_until_listening(TRIGGER).await;
 }
@@ -70,19 +56,19 @@ async fn stored_values_survive_a_restart_and_a_reset_forgets_them() {
     app.create_trigger(TRIGGER, SCRIPT, &peer.url("/"), more)
         .await;
     let first = peer.accept().await;
-    said(&peer, &first, 1).await;
+    peer.said(&first, 1).await;
     peer.send(&first, &[r#"{"t":"event","seq":7}"#]).await;
-    let texts = said(&peer, &first, 2).await;
+    let texts = peer.said(&first, 2).await;
     assert_eq!(texts, [r#"{"after":null}"#, r#"{"id":1,"ack":7}"#]);
     // The answer was sent, so the value is durable: no goodbye is needed.
     app.kill();
     app.start_again().await;
     let second = peer.accept().await;
-    assert_eq!(said(&peer, &second, 1).await, [r#"{"after":7}"#]);
+    assert_eq!(peer.said(&second, 1).await, [r#"{"after":7}"#]);
     app.wait_until_listening(TRIGGER).await;
     peer.close(&second, 4009, "session over").await;
     let third = peer.accept().await;
-    assert_eq!(said(&peer, &third, 1).await, [r#"{"after":null}"#]);
+    assert_eq!(peer.said(&third, 1).await, [r#"{"after":null}"#]);
     app.wait_until_listening(TRIGGER).await;
     peer.close(&third, 4004, "bad token").await;
     wait_for("the trigger is disabled", async || {

@@ -17,17 +17,6 @@ async fn app() -> TestApp {
     app
 }
 
-/// Waits until the trigger shows an error that contains `part`; gives its status.
-async fn wait_for_error(app: &TestApp, part: &str) -> Value {
-    wait_for(&format!("the error says {part:?}"), async || {
-        let status = app.status(TRIGGER).await;
-        let error = status["error"].as_str().unwrap_or_default();
-        let fits = error.to_lowercase().contains(part);
-        fits.then(|| status.clone()).ok_or(status.to_string())
-    })
-    .await
-}
-
 #[actix::test]
 async fn headers_and_subprotocols_reach_the_server() {
     if !ready("headers_and_subprotocols", &[Need::Peer]) {
@@ -63,12 +52,12 @@ async fn refusals_say_why_and_are_tried_again() {
     let more = json!({"reconnect": {"initial_delay_ms": 10, "max_delay_ms": 50}});
     app.create_trigger(TRIGGER, SCRIPT, &peer.url("/"), more)
         .await;
-    wait_for_error(&app, "401").await;
+    app.wait_for_error(TRIGGER, "401").await;
     peer.command(refuse(403)).await;
-    wait_for_error(&app, "403").await;
+    app.wait_for_error(TRIGGER, "403").await;
     let moved = json!({"status": 302, "headers": {"Location": peer.url("/elsewhere")}});
     peer.command(json!({"do": "behave", "refuse": moved})).await;
-    wait_for_error(&app, "302").await;
+    app.wait_for_error(TRIGGER, "302").await;
     let asked = peer.events("refused");
     assert!(asked.iter().all(|event| event["path"] == "/"), "{asked:?}");
     peer.command(json!({"do": "behave", "refuse": null})).await;
@@ -87,7 +76,7 @@ async fn retry_after_is_honoured() {
     let more = json!({"reconnect": {"initial_delay_ms": 10, "max_delay_ms": 10}});
     app.create_trigger(TRIGGER, SCRIPT, &peer.url("/"), more)
         .await;
-    let status = wait_for_error(&app, "429").await;
+    let status = app.wait_for_error(TRIGGER, "429").await;
     assert_eq!(status["state"], "backoff", "{status}");
     assert!(status["next_attempt_at"].is_string(), "{status}");
     let connection = peer.accept().await;
@@ -153,7 +142,7 @@ async fn private_addresses_are_refused_at_save_and_at_connect() {
     app.create_script("u/admin/url", "nativets", url).await;
     app.create_trigger(TRIGGER, SCRIPT, "$script:u/admin/url", json!({}))
         .await;
-    wait_for_error(&app, "private").await;
+    app.wait_for_error(TRIGGER, "private").await;
 }
 
 #[actix::test]
@@ -190,7 +179,7 @@ async fn own_ca_and_client_certificate() {
     let more = json!({"reconnect": {"initial_delay_ms": 10, "max_delay_ms": 50}});
     app.create_trigger(TRIGGER, SCRIPT, &url, more.clone())
         .await;
-    wait_for_error(&app, "certificate").await;
+    app.wait_for_error(TRIGGER, "certificate").await;
     let tls = json!({"ca_pem": ca.pem()});
     let update = async |tls: Value| {
         let mut body = trigger(TRIGGER, SCRIPT, &url, more.clone());
@@ -200,7 +189,7 @@ async fn own_ca_and_client_certificate() {
             .expect(200);
     };
     update(tls).await;
-    wait_for_error(&app, "closed the connection").await;
+    app.wait_for_error(TRIGGER, "closed the connection").await;
     assert!(peer.connections().is_empty());
     update(json!({
         "ca_pem": ca.pem(), "client_cert_pem": client_cert, "client_key_pem": client_key,

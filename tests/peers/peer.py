@@ -1,28 +1,20 @@
-"""A foreign WebSocket server for the integration tests: the package `websockets`, steered by JSON lines.
+"""A foreign WebSocket server for the integration tests: the package `websockets`, steered as `steered` says.
 
-Reads one command a line on stdin, `{"id": 1, "do": "send", …}`, and answers `{"event": "done", "id": 1}`; tells
-everything that happens as one event a line on stdout. Ends when stdin closes, so it never outlives its test.
-Every event carries `at`, seconds of the wall clock. It knows nothing of windsock and holds no expectation.
+It knows nothing of windsock and holds no expectation.
 """
 
 import argparse
 import asyncio
 import base64
-import json
 import ssl
-import sys
-import time
 
+from steered import keep, obey_lines, tell
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
 connections = {}  # number -> connection, also closed ones: a test may ask for any
 # What the next handshakes and connections meet; changed by the command `behave`.
 behaviour = {"refuse": None, "hang": False, "greet": [], "echo": False, "close_after_greeting": None, "subprotocol": None}
-
-
-def tell(event, **fields):
-    print(json.dumps({"event": event, "at": time.time(), **fields}), flush=True)
 
 
 def shown(message):
@@ -103,16 +95,8 @@ async def ping(number, connection):
         pass
 
 
-tasks = set()  # asyncio itself only holds tasks weakly
-
-
-def keep(task):
-    tasks.add(task)
-    task.add_done_callback(tasks.discard)
-
-
-async def obey(command):
-    do, number = command.pop("do"), command.pop("to", None)
+async def obey(do, command):
+    number = command.pop("to", None)
     if do == "behave":
         behaviour.update(command)
         return
@@ -124,7 +108,7 @@ async def obey(command):
     elif do == "send_fragments":
         await connection.send(iter(command["texts"]))
     elif do == "stream":
-        keep(asyncio.create_task(stream(number, connection, **command)))
+        keep(stream(number, connection, **command))
     elif do == "close":
         await connection.close(command.get("code", 1000), command.get("reason", ""))
     elif do == "drop":
@@ -136,18 +120,9 @@ async def obey(command):
     elif do == "thaw":
         connection.transport.resume_reading()
     elif do == "ping":  # tells `pong` when it is answered; a dead client must not hold up other commands
-        keep(asyncio.create_task(ping(number, connection)))
+        keep(ping(number, connection))
     else:
         raise ValueError(f"unknown command {do!r}")
-
-
-async def answer(command):
-    number = command.pop("id")
-    try:
-        await obey(command)
-        tell("done", id=number)
-    except Exception as error:
-        tell("done", id=number, error=f"{type(error).__name__}: {error}")
 
 
 def arguments():
@@ -173,16 +148,13 @@ def tls(options):
 
 async def main():
     options = arguments()
-    stdin = asyncio.StreamReader(limit=64 * 1024 * 1024)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
     # No pings and no limits of its own: what the client does is what is tested.
     # `reuse_port` lets a successor listen on the same port before this process is killed.
     async with serve(on_connection, "127.0.0.1", options.port, reuse_port=True, ssl=tls(options),
                      compression=options.compression, process_request=on_request, select_subprotocol=choose_subprotocol,
                      ping_interval=None, open_timeout=None, max_size=None, max_queue=None, close_timeout=5) as server:
         tell("listening", port=server.sockets[0].getsockname()[1])
-        while line := await stdin.readline():
-            await answer(json.loads(line))
+        await obey_lines(obey)
         for connection in connections.values():
             connection.transport.abort()
 

@@ -224,6 +224,31 @@ impl TestApp {
         .await
     }
 
+    /// Waits until the trigger shows an error that contains `part`, in whatever case; gives its status.
+    pub async fn wait_for_error(&self, path: &str, part: &str) -> Value {
+        let fits = |status: &Value| {
+            let error = status["error"].as_str().unwrap_or_default();
+            error.to_lowercase().contains(&part.to_lowercase())
+        };
+        self.wait_for_status(path, &format!("an error with {part:?}"), fits)
+            .await
+    }
+
+    /// Waits for a status that fits `what`; gives it.
+    pub async fn wait_for_status(
+        &self,
+        path: &str,
+        what: &str,
+        fits: impl Fn(&Value) -> bool,
+    ) -> Value {
+        wait_for(&format!("{path}: {what}"), async || {
+            let status = self.status(path).await;
+            let seen = status.to_string();
+            fits(&status).then_some(status).ok_or(seen)
+        })
+        .await
+    }
+
     /// The jobs of `jobs/list` for a query such as `script_path_exact=u/admin/hello`.
     pub async fn jobs(&self, query: &str) -> Vec<Value> {
         self.list(&format!("jobs/list?{query}")).await

@@ -1,4 +1,5 @@
-//! `Peer`: a foreign WebSocket server, `tests/peers/peer.py` on the Python package `websockets`, in its own process.
+//! `Peer`: a foreign WebSocket server, a program of `tests/peers` in its own process: `peer.py` on the Python package
+//! `websockets`, or one that plays a certain service.
 //!
 //! It is steered by one JSON command a line and tells every event the same way; it ends when its stdin closes.
 
@@ -19,6 +20,7 @@ use super::wait_for;
 /// A server somewhere else. Several connections may stand at once, numbered from 1 in the order they came.
 pub struct Peer {
     port: u16,
+    program: &'static str,
     options: Vec<String>,
     process: Process,
     /// Connections that the test has already taken with [`Self::accept`].
@@ -64,11 +66,17 @@ impl Peer {
 
     /// With options of `peer.py`, such as `--compression deflate`.
     pub async fn start_with(options: &[&str]) -> Self {
+        Self::play("peer.py", options).await
+    }
+
+    /// Another program of `tests/peers`: `….py` or `….cjs`.
+    pub async fn play(program: &'static str, options: &[&str]) -> Self {
         let options: Vec<String> = options.iter().map(ToString::to_string).collect();
-        let process = Process::spawn(&options, 0);
+        let process = Process::spawn(program, &options, 0);
         let port = process.wait_until_listening().await;
         Self {
             port,
+            program,
             options,
             process,
             accepted: 0,
@@ -93,7 +101,7 @@ impl Peer {
 
     /// Starts a new process on the same port after [`Self::kill`]; gives the moment it listened.
     pub async fn start_again(&mut self) -> f64 {
-        self.process = Process::spawn(&self.options, self.port);
+        self.process = Process::spawn(self.program, &self.options, self.port);
         self.process.wait_until_listening().await;
         self.accepted = 0;
         self.event("it listens again", |event| event["event"] == "listening")
@@ -105,7 +113,7 @@ impl Peer {
     /// Kills the process when another one already listens on its port; gives the moment of the kill.
     /// So every connection breaks, yet no attempt to connect is refused.
     pub async fn replace(&mut self) -> f64 {
-        let successor = Process::spawn(&self.options, self.port);
+        let successor = Process::spawn(self.program, &self.options, self.port);
         successor.wait_until_listening().await;
         let killed_at = now();
         self.kill();
@@ -191,11 +199,36 @@ impl Peer {
         .await
     }
 
+    /// Waits for the `count`th event of one name; gives it.
+    pub async fn nth(&self, name: &str, count: usize) -> Value {
+        wait_for(
+            &format!("the peer tells `{name}` {count} times"),
+            async || {
+                let events = self.events(name);
+                let found = events.get(count - 1).cloned();
+                found.ok_or_else(|| format!("{events:?}"))
+            },
+        )
+        .await
+    }
+
     /// Every event of one name so far: `accepted`, `refused`, `message`, `closed`, `streamed`, `pong`.
     pub fn events(&self, name: &str) -> Vec<Value> {
         let events = self.process.events.lock().expect("no reader panics");
         let named = events.iter().filter(|event| event["event"] == name);
         named.cloned().collect()
+    }
+
+    /// Waits until the connection has said `count` texts; gives all it has said.
+    pub async fn said(&self, by: &Connection, count: usize) -> Vec<Value> {
+        wait_for(&format!("{count} texts arrive at the peer"), async || {
+            let messages = self.events("message").into_iter();
+            let own = messages.filter(|message| message["connection"] == by.number);
+            let texts: Vec<Value> = own.map(|message| message["text"].clone()).collect();
+            let seen = format!("{texts:?}");
+            (texts.len() >= count).then_some(texts).ok_or(seen)
+        })
+        .await
     }
 
     /// Waits for the end of a connection; gives its close code.
@@ -207,9 +240,16 @@ impl Peer {
 }
 
 impl Process {
-    fn spawn(options: &[String], port: u16) -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/peer.py");
-        let mut command = Command::new(python());
+    fn spawn(program: &str, options: &[String], port: u16) -> Self {
+        let script = source("tests/peers").join(program);
+        let mut command = if program.ends_with(".py") {
+            Command::new(python())
+        } else {
+            let mut node = Command::new("node");
+            node.env("NODE_PATH", source(NODE_MODULES));
+            node
+        };
+        command.env("PYTHONDONTWRITEBYTECODE", "1");
         command.arg(script).args(["--port", &port.to_string()]);
         let mut child = command
             .args(options)
@@ -264,10 +304,17 @@ pub fn missing() -> Option<String> {
     missing.then(|| "no python3 with the package websockets found".into())
 }
 
+/// Where `tests/run` installs the packages of `tests/peers/package.json`.
+const NODE_MODULES: &str = "target/node/node_modules";
+
+fn source(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
 /// The Python that `tests/run` has set up, else the one of the virtual environment beside the sources.
 fn python() -> PathBuf {
     let set_up = env::var_os("WINDSOCK_TEST_PYTHON").map(PathBuf::from);
-    let usual = || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python");
+    let usual = || source("target/venv/bin/python");
     set_up.unwrap_or_else(usual)
 }
 
