@@ -70,7 +70,11 @@ impl Socket {
                 at: now,
                 is_base64: true,
             };
-            self.intake.accept(candidate, After::default());
+            let after = After {
+                connection: self.connection(),
+                ..After::default()
+            };
+            self.intake.accept(candidate, after);
             self.pause_when_full();
             self.commit(ctx);
         } else {
@@ -139,8 +143,9 @@ impl Socket {
             let wanted = socket.intake.decided(messages, &verdicts, slots);
             socket.live.matched.add(wanted as u64);
             socket.live.unmatched.add((count - wanted) as u64);
-            socket.commit(ctx);
+            // In this order: the next batch may be nothing but values to store, which wait for no verdict.
             socket.decide(ctx);
+            socket.commit(ctx);
             socket.read_on();
         }));
     }
@@ -150,19 +155,14 @@ impl Socket {
         let Some(batch) = self.intake.next_to_commit() else {
             return;
         };
-        let reply_to = match &self.phase {
-            Phase::Open(open)
-                if self.setup.spec.can_return_message && self.setup.mode == Mode::Enabled =>
-            {
-                Some(open.number)
-            }
-            Phase::Open(_) | Phase::Idle | Phase::Attempting(_) | Phase::Waiting(_) => None,
-        };
+        let replies = self.setup.spec.can_return_message && self.setup.mode == Mode::Enabled;
         let mut jobs: Vec<NewJob> = Vec::with_capacity(batch.len());
         let (mut sets, mut afters, mut bytes) = (Vec::new(), Vec::new(), 0);
         for Accepted { message, mut after } in batch {
             if let Some(message) = message {
                 bytes += message.text.len();
+                // The connection it came on, which may be gone by now: a result goes on no other.
+                let reply_to = replies.then_some(after.connection);
                 jobs.push(self.setup.job(message, reply_to));
             }
             sets.append(&mut after.sets);
@@ -217,7 +217,7 @@ impl Socket {
         for text in texts {
             let is_same = matches!(&self.phase, Phase::Open(open) if open.number == connection);
             if is_same {
-                self.send(Outgoing::Text(text.into()), ctx);
+                self.say(text, ctx);
             }
         }
     }
@@ -240,7 +240,7 @@ impl Socket {
         };
         if !is_same {
             self.live.reply_undeliverable.add(1);
-        } else if self.send(Outgoing::Text(text.into()), ctx) {
+        } else if self.speak(text, ctx) {
             self.live.replied.add(1);
         } else {
             self.live.reply_failed.add(1);

@@ -18,7 +18,7 @@ pub(super) struct After {
     pub(super) sets: Vec<(String, String)>,
     /// Texts to send (`send`), in order, once it is durable.
     pub(super) sends: Vec<String>,
-    /// The connection to send them on; on no other.
+    /// The connection the message came on, and the one to answer on; no other.
     pub(super) connection: i64,
 }
 

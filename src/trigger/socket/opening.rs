@@ -141,6 +141,14 @@ impl Socket {
     }
 
     fn is_connection(&self, number: i64) -> bool {
-        matches!(&self.phase, Phase::Open(open) if open.number == number)
+        self.connection() == number
+    }
+
+    /// The number of the open connection; 0 without one.
+    pub(super) fn connection(&self) -> i64 {
+        match &self.phase {
+            Phase::Open(open) => open.number,
+            Phase::Idle | Phase::Attempting(_) | Phase::Waiting(_) => 0,
+        }
     }
 }

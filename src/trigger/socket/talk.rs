@@ -23,6 +23,9 @@ const MAX_ANSWERS: usize = 256;
 /// Shortest heartbeat a server may ask for (`interval_field`): less would be a flood of our own making.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Shortest pause between two looks at a clock.
+const MIN_LOOK: Duration = Duration::from_millis(50);
+
 /// What a peer without the expected sign of life is told (contract section 3, `expect`).
 const DEAD_PEER: u16 = 4000;
 
@@ -41,7 +44,7 @@ pub(super) struct Talk {
     interval: Option<Duration>,
     /// When something was last sent.
     spoke: Instant,
-    /// Since when the expected message is awaited.
+    /// Since when the expected message is awaited: since the first heartbeat that has not been answered.
     pub(super) expected: Option<Instant>,
     /// Which rules have fired on this connection.
     fired: Vec<bool>,
@@ -127,11 +130,11 @@ impl Socket {
             if let Some((expect, _)) = &heartbeat.expect
                 && expect.matches(text)
             {
-                self.talk.expected = Some(Instant::now());
+                self.talk.expected = None;
             }
         }
-        self.awaited(text, ctx);
         let mut heard = Heard::default();
+        heard.after.connection = self.connection();
         for (index, rule) in setup.plan.conversation.iter().enumerate() {
             let fired = self.talk.fired.get(index).copied().unwrap_or(false);
             if (rule.once && fired) || !rule.on.matches(text) {
@@ -149,6 +152,8 @@ impl Socket {
                 self.say(text, ctx);
             }
         }
+        // After the rules: the next step may ask for what they have stored.
+        self.awaited(text, ctx);
         heard
     }
 
@@ -165,9 +170,6 @@ impl Socket {
                     .get_or_insert_default()
                     .insert(name.clone(), value);
             }
-        }
-        if let Phase::Open(open) = &self.phase {
-            heard.after.connection = open.number;
         }
         if let Some(send) = &rule.send {
             match self.render(send, Some(text)) {
@@ -221,10 +223,15 @@ impl Socket {
 
     /// Sends a text of our own.
     pub(super) fn say(&mut self, text: String, ctx: &mut Context<Self>) {
-        self.talk.spoke = Instant::now();
-        if !self.send(Outgoing::Text(text.into()), ctx) {
+        if !self.speak(text, ctx) {
             self.live.reply_failed.add(1);
         }
+    }
+
+    /// Sends a text; answers whether it is on its way.
+    pub(super) fn speak(&mut self, text: String, ctx: &mut Context<Self>) -> bool {
+        self.talk.spoke = Instant::now();
+        self.send(Outgoing::Text(text.into()), ctx)
     }
 
     /// Fills in a template with what this connection knows.
@@ -252,18 +259,23 @@ impl Socket {
         }
         if let Some(idle) = setup.plan.idle_timeout {
             // Looked at in quarters, so that it is noticed at most a quarter late.
-            let look = (idle / 4).max(Duration::from_millis(50));
+            let look = (idle / 4).max(MIN_LOOK);
             let watch = ctx.run_interval(look, move |socket, ctx| socket.idle(idle, ctx));
             open.timers.push(watch);
         }
         if let Some(heartbeat) = &setup.plan.heartbeat {
             let every = interval.unwrap_or(heartbeat.interval);
-            open.timers
-                .push(ctx.run_interval(every, move |socket, ctx| socket.beat(every, ctx)));
+            // Silence begins at any moment: looked for in quarters, too.
+            let look = if heartbeat.idle_only {
+                (every / 4).max(MIN_LOOK)
+            } else {
+                every
+            };
+            let beat = ctx.run_interval(look, move |socket, ctx| socket.beat(every, ctx));
+            open.timers.push(beat);
             if let Some((_, timeout)) = &heartbeat.expect {
                 let timeout = *timeout;
-                self.talk.expected = Some(Instant::now());
-                let look = (timeout / 4).max(Duration::from_millis(50));
+                let look = (timeout / 4).max(MIN_LOOK);
                 let watch = ctx.run_interval(look, move |socket, ctx| socket.expect(timeout, ctx));
                 open.timers.push(watch);
             }
@@ -326,7 +338,12 @@ impl Socket {
             return;
         }
         match self.render(&heartbeat.message, None) {
-            Ok(text) => self.say(text, ctx),
+            Ok(text) => {
+                self.say(text, ctx);
+                if heartbeat.expect.is_some() {
+                    self.talk.expected.get_or_insert_with(Instant::now);
+                }
+            }
             Err(error) => {
                 let text = format!("heartbeat: {error}");
                 self.closed(End::ours(close_code::NORMAL), &text, ctx);
