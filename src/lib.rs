@@ -43,6 +43,7 @@ pub mod api;
 pub mod config;
 pub mod db;
 mod demo;
+pub mod flow;
 pub mod identity;
 pub mod queue;
 pub mod runner;
