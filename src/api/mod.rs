@@ -9,6 +9,7 @@ mod auth;
 mod describe;
 mod error;
 mod extract;
+mod flows;
 mod folders;
 mod job_view;
 mod jobs_list;
@@ -279,6 +280,21 @@ fn table() -> Vec<Group> {
             Post "/archive/h/{path}" scripts::archive_hash, "Archives one version";
             Post "/delete/p/{path:.*}" scripts::delete_path, "Deletes the script at a path";
             Post "/delete/h/{path}" scripts::delete_hash, "Deletes one version";
+        },
+        group! { "/w/{workspace}/flows", "flows";
+            Post "/create" flows::create, "Saves a flow";
+            Post "/update/{path:.*}" flows::update, "Saves a new version of a flow";
+            Get "/get/v/{path}" flows::get_version, "One version";
+            Get "/get/{path:.*}" flows::get, "The newest version at a path";
+            Get "/exists/{path:.*}" flows::exists, "Whether there is a flow at a path";
+            Get "/list" flows::list, "Flows";
+            Get "/list_paths" flows::list_paths, "Paths of flows";
+            Get "/history/p/{path:.*}" flows::history, "The versions at a path";
+            Get "/get_latest_version/{path:.*}" flows::latest_version, "The newest version at a path, in short";
+            Get "/deployment_status/p/{path:.*}" flows::deployment_status, "What became of a deployment";
+            Get "/get_triggers_count/{path:.*}" flows::triggers_count, "How many triggers run a flow";
+            Post "/archive/{path:.*}" flows::archive, "Archives the flow at a path, or brings it back";
+            Delete "/delete/{path:.*}" flows::delete, "Deletes the flow at a path";
         },
         group! { "/w/{workspace}/websocket_triggers", "websocket triggers";
             Post "/create" triggers::create, "Makes a trigger";

@@ -28,6 +28,12 @@ pub trait ScriptCheck: Send + Sync {
         language: Language,
         content: String,
     ) -> LocalBoxFuture<'static, Result<ScriptFacts, Invalid>>;
+
+    /// Checks that `value` is a flow that can be run; answers `v1` or `v2` when it has a preprocessor.
+    ///
+    /// # Errors
+    /// Names the module and the field that does not fit, or is not supported.
+    fn check_flow(&self, value: Value) -> LocalBoxFuture<'static, Result<Option<String>, Invalid>>;
 }
 
 /// A connection to be tried out.

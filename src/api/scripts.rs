@@ -188,6 +188,38 @@ pub(crate) struct Counts {
     azure_count: i64,
 }
 
+impl Counts {
+    /// There are no triggers but those of websockets.
+    pub(crate) fn of(websocket_count: i64) -> Self {
+        Self {
+            websocket_count,
+            schedule_count: 0,
+            http_routes_count: 0,
+            webhook_count: 0,
+            email_count: 0,
+            kafka_count: 0,
+            nats_count: 0,
+            mqtt_count: 0,
+            amqp_count: 0,
+            postgres_count: 0,
+            sqs_count: 0,
+            gcp_count: 0,
+            azure_count: 0,
+        }
+    }
+}
+
+impl Deployment {
+    /// Nothing was to be done.
+    pub(crate) fn done() -> Self {
+        Self {
+            lock: Some(String::new()),
+            lock_error_logs: None,
+            job_id: None,
+        }
+    }
+}
+
 /// The 16 digits of a hash.
 pub(crate) fn hex(hash: i64) -> String {
     format!("{hash:016x}")
@@ -617,21 +649,7 @@ pub(crate) async fn triggers_count(
             )?)
         })
         .await?;
-    Ok(Json(Counts {
-        websocket_count,
-        schedule_count: 0,
-        http_routes_count: 0,
-        webhook_count: 0,
-        email_count: 0,
-        kafka_count: 0,
-        nats_count: 0,
-        mqtt_count: 0,
-        amqp_count: 0,
-        postgres_count: 0,
-        sqs_count: 0,
-        gcp_count: 0,
-        azure_count: 0,
-    }))
+    Ok(Json(Counts::of(websocket_count)))
 }
 
 /// Archives the script at a path: it does not run any more, its versions stay.

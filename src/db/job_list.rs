@@ -315,6 +315,7 @@ fn queue_rows(conn: &mut Conn, ids: &[JobId], bodies: bool) -> Result<Vec<QueueR
         queue::cancel_reason,
         queue::turn,
         queue::concurrency_key,
+        queue::depth,
     ),);
     let rows: Vec<(QueueRow,)> = query.select(columns).load(conn)?;
     Ok(rows.into_iter().map(|(row,)| row).collect())

@@ -6,6 +6,9 @@
 
 mod columns;
 mod conn;
+pub(crate) mod flow;
+#[expect(dead_code, reason = "runs of flows come next")]
+pub mod flow_run;
 pub(crate) mod folder;
 pub(crate) mod job_list;
 pub(crate) mod lanes;

@@ -23,6 +23,8 @@ pub(crate) const QUEUED: i32 = 0;
 pub(crate) const RUNNING: i32 = 1;
 /// `queue.state`: a suspended trigger holds it.
 pub(crate) const HELD: i32 = 2;
+/// `queue.state`: a flow that has begun and waits for its steps; no worker has it. It wakes at `lease_until`.
+pub(crate) const PARKED: i32 = 3;
 
 /// `queue.state`: has its trigger's turn, waits for a slot of its concurrency key.
 pub(crate) const LIMITED: i32 = 8;
@@ -70,6 +72,7 @@ pub struct QueueRow {
     pub cancel_reason: Option<String>,
     pub turn: Option<i64>,
     pub concurrency_key: Option<String>,
+    pub depth: i32,
 }
 
 /// A job that has ended.

@@ -30,6 +30,43 @@ diesel::table! {
 }
 
 diesel::table! {
+    flow_runs (job_id) {
+        job_id -> Bytea,
+        revision -> Int8,
+        status -> Text,
+        early -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    flow_values (job_id, name) {
+        job_id -> Bytea,
+        name -> Text,
+        value -> Text,
+    }
+}
+
+diesel::table! {
+    flows (workspace_id, version) {
+        workspace_id -> Text,
+        version -> Int8,
+        path -> Text,
+        summary -> Text,
+        description -> Text,
+        value -> Text,
+        schema_json -> Nullable<Text>,
+        preprocessor -> Nullable<Text>,
+        tag -> Nullable<Text>,
+        timeout_secs -> Nullable<Int4>,
+        settings -> Text,
+        created_by -> Text,
+        created_at -> Int8,
+        archived -> Bool,
+        deleted -> Bool,
+    }
+}
+
+diesel::table! {
     folders (workspace_id, name) {
         workspace_id -> Text,
         name -> Text,
@@ -102,6 +139,7 @@ diesel::table! {
         cancel_reason -> Nullable<Text>,
         turn -> Nullable<Int8>,
         concurrency_key -> Nullable<Text>,
+        depth -> Int4,
     }
 }
 
@@ -242,6 +280,7 @@ diesel::table! {
     }
 }
 
+diesel::joinable!(flows -> workspaces (workspace_id));
 diesel::joinable!(folders -> workspaces (workspace_id));
 diesel::joinable!(resources -> workspaces (workspace_id));
 diesel::joinable!(scripts -> workspaces (workspace_id));
@@ -250,6 +289,18 @@ diesel::joinable!(users -> workspaces (workspace_id));
 diesel::joinable!(variables -> workspaces (workspace_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
-    completed, folders, job_logs, queue, resources, scripts, tokens, triggers, users, variables,
+    completed,
+    flow_runs,
+    flow_values,
+    flows,
+    folders,
+    job_logs,
+    queue,
+    resources,
+    scripts,
+    tokens,
+    triggers,
+    users,
+    variables,
     workspaces,
 );

@@ -2,15 +2,18 @@
 //! is kept of a run. Pure: JSON in, checked types out. `runner` runs it, `api` saves it, `queue` stores the runs.
 //!
 //! - `value.rs` a flow: modules, what they do, when they stop, skip, wait and are tried again
-//! - `read.rs`, `steps.rs` from JSON, every field checked: what has an effect and is not supported is refused by name
+//! - `read.rs`, `steps.rs`, `inputs.rs`, `fields.rs` from JSON, every field checked: what has an effect and is not supported is refused by name
 //! - `status.rs` where a run is, in Windmill's shape
 
+mod fields;
+mod inputs;
 mod read;
 mod status;
 mod steps;
 #[cfg(test)]
 mod tests;
 mod value;
+mod walk;
 
 pub use self::{
     status::{

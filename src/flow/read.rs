@@ -8,8 +8,11 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 
 use super::{
-    FAILURE, PREPROCESSOR, steps,
-    value::{Expr, FlowValue, Input, Module, Retry, Step, StopIf},
+    FAILURE, PREPROCESSOR,
+    fields::{Place, check_fields, expr, flag, given, is_off, list, object, text, whole},
+    inputs::{condition, secs},
+    steps,
+    value::{FlowValue, Module, Retry, Step, StopIf},
 };
 use crate::types::Invalid;
 
@@ -17,8 +20,6 @@ use crate::types::Invalid;
 const MAX_NESTING: usize = 20;
 /// Modules of one flow.
 const MAX_MODULES: usize = 1_000;
-/// Longest expression.
-const MAX_EXPR_BYTES: usize = 64 * 1024;
 /// Longest wait and longest run: a year.
 const MAX_SECS: u64 = 365 * 24 * 3600;
 /// Most tries of each kind, as for triggers.
@@ -75,220 +76,11 @@ const MODULE_REFUSED: &[(&str, &str)] = &[
     ("debouncing", "filter at the trigger instead"),
 ];
 
-/// Where something stands in a flow, for people: `modules[1] (id b)`.
-#[derive(Debug, Clone)]
-pub(super) struct Place(pub(super) String);
-
-impl Place {
-    /// What is wrong there.
-    pub(super) fn wrong<T>(&self, what: impl std::fmt::Display) -> Result<T, Invalid> {
-        Err(Invalid(format!("{}: {what}", self.0)))
-    }
-
-    fn at_list(&self, list: &str, index: usize) -> String {
-        let head = self.0.split(" (id ").next().unwrap_or_default();
-        if head == "value" || head.is_empty() {
-            format!("{list}[{index}]")
-        } else {
-            format!("{head}.{list}[{index}]")
-        }
-    }
-}
-
 /// What is known of a flow while it is read.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     ids: HashSet<String>,
     depth: usize,
-}
-
-/// Whether a value stands for "not used".
-fn is_off(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Number(number) => number.as_f64() == Some(0.0),
-        Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(fields) => fields.is_empty(),
-        Value::Bool(true) => false,
-    }
-}
-
-/// Refuses what is not supported and what is not known.
-pub(super) fn check_fields(
-    place: &Place,
-    fields: &Map<String, Value>,
-    (read, decor): (&[&str], &[&str]),
-    refused: &[(&str, &str)],
-) -> Result<(), Invalid> {
-    for (name, value) in fields {
-        if read.contains(&name.as_str()) || decor.contains(&name.as_str()) {
-            continue;
-        }
-        match refused.iter().find(|(known, _)| known == name) {
-            Some(_) if is_off(value) => {}
-            Some((_, instead)) => {
-                return place.wrong(format!("{name} is not supported; {instead}"));
-            }
-            None => return place.wrong(format!("{name} is not a known field")),
-        }
-    }
-    Ok(())
-}
-
-pub(super) fn object<'a>(
-    place: &Place,
-    value: &'a Value,
-) -> Result<&'a Map<String, Value>, Invalid> {
-    match value.as_object() {
-        Some(fields) => Ok(fields),
-        None => place.wrong("must be an object"),
-    }
-}
-
-/// A field that is there and not null.
-pub(super) fn given<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
-    fields.get(name).filter(|value| !value.is_null())
-}
-
-pub(super) fn flag(
-    place: &Place,
-    fields: &Map<String, Value>,
-    name: &str,
-) -> Result<bool, Invalid> {
-    match given(fields, name) {
-        None => Ok(false),
-        Some(Value::Bool(flag)) => Ok(*flag),
-        Some(_) => place.wrong(format!("{name} must be true or false")),
-    }
-}
-
-pub(super) fn text(
-    place: &Place,
-    fields: &Map<String, Value>,
-    name: &str,
-) -> Result<Option<String>, Invalid> {
-    match given(fields, name) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => place.wrong(format!("{name} must be a text")),
-    }
-}
-
-pub(super) fn whole(
-    place: &Place,
-    fields: &Map<String, Value>,
-    name: &str,
-    range: std::ops::RangeInclusive<u64>,
-) -> Result<Option<u64>, Invalid> {
-    let Some(value) = given(fields, name) else {
-        return Ok(None);
-    };
-    match value.as_u64().filter(|number| range.contains(number)) {
-        Some(number) => Ok(Some(number)),
-        None => place.wrong(format!(
-            "{name} must be a whole number from {} to {}",
-            range.start(),
-            range.end()
-        )),
-    }
-}
-
-pub(super) fn list<'a>(
-    place: &Place,
-    fields: &'a Map<String, Value>,
-    name: &str,
-) -> Result<&'a [Value], Invalid> {
-    match given(fields, name) {
-        Some(Value::Array(items)) => Ok(items),
-        Some(_) => place.wrong(format!("{name} must be a list")),
-        None => place.wrong(format!("{name} is missing")),
-    }
-}
-
-/// The text of an expression.
-pub(super) fn expr(place: &Place, name: &str, value: &Value) -> Result<Expr, Invalid> {
-    match value {
-        Value::String(text) if text.trim().is_empty() => {
-            place.wrong(format!("{name} must not be empty"))
-        }
-        Value::String(text) if text.len() > MAX_EXPR_BYTES => place.wrong(format!(
-            "{name} must not be longer than {MAX_EXPR_BYTES} bytes"
-        )),
-        Value::String(text) => Ok(Expr(text.clone())),
-        _ => place.wrong(format!("{name} must be a JavaScript expression as text")),
-    }
-}
-
-/// `{"expr": …}`.
-fn condition(place: &Place, name: &str, value: &Value) -> Result<Expr, Invalid> {
-    let inner = Place(format!("{}: {name}", place.0));
-    let fields = object(&inner, value)?;
-    check_fields(&inner, fields, (&["expr"], &[]), &[])?;
-    match fields.get("expr") {
-        Some(value) => expr(place, &format!("{name}.expr"), value),
-        None => place.wrong(format!("{name}.expr is missing")),
-    }
-}
-
-/// An input transform.
-pub(super) fn input(place: &Place, name: &str, value: &Value) -> Result<Input, Invalid> {
-    let inner = Place(format!("{}: {name}", place.0));
-    let fields = object(&inner, value)?;
-    match fields.get("type").and_then(Value::as_str) {
-        Some("static") => {
-            check_fields(&inner, fields, (&["type", "value"], &["expr"]), &[])?;
-            let value = fields.get("value").unwrap_or(&Value::Null);
-            Ok(Input::Static(value.to_string()))
-        }
-        Some("javascript") => {
-            check_fields(&inner, fields, (&["type", "expr"], &["value"]), &[])?;
-            match fields.get("expr") {
-                Some(value) => Ok(Input::Javascript(expr(
-                    place,
-                    &format!("{name}.expr"),
-                    value,
-                )?)),
-                None => place.wrong(format!("{name}.expr is missing")),
-            }
-        }
-        Some("ai") => place.wrong(format!(
-            "{name}.type 'ai' is not supported; use static or javascript"
-        )),
-        _ => place.wrong(format!("{name}.type must be static or javascript")),
-    }
-}
-
-/// An input that is a number of seconds, or becomes one; a bare number is taken too.
-fn secs(place: &Place, fields: &Map<String, Value>, name: &str) -> Result<Option<Input>, Invalid> {
-    let number = |value: &Value| {
-        value
-            .as_f64()
-            .is_some_and(|secs| (0.0..=MAX_SECS as f64).contains(&secs))
-    };
-    let wrong = || {
-        place.wrong(format!(
-            "{name} must be a number of seconds from 0 to {MAX_SECS}"
-        ))
-    };
-    match given(fields, name) {
-        None => Ok(None),
-        Some(value @ Value::Number(_)) if number(value) => {
-            Ok(Some(Input::Static(value.to_string())))
-        }
-        Some(Value::Number(_)) => wrong(),
-        Some(value) => {
-            let input = input(place, name, value)?;
-            match &input {
-                Input::Static(text) => match serde_json::from_str(text).unwrap_or_default() {
-                    Value::Null => Ok(None),
-                    value if number(&value) => Ok(Some(input)),
-                    _ => wrong(),
-                },
-                Input::Javascript(_) => Ok(Some(input)),
-            }
-        }
-    }
 }
 
 fn stop(place: &Place, fields: &Map<String, Value>, name: &str) -> Result<Option<StopIf>, Invalid> {

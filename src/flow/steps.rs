@@ -3,7 +3,9 @@
 use serde_json::{Map, Value};
 
 use super::{
-    read::{Place, Reader, check_fields, expr, flag, given, input, list, object, text, whole},
+    fields::{Place, check_fields, expr, flag, given, list, object, text, whole},
+    inputs::input,
+    read::Reader,
     value::{Branch, Input, Inputs, Step, WhileLimits},
 };
 use crate::types::{Invalid, Language, ObjectPath};

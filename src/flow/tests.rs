@@ -78,6 +78,7 @@ fn a_whole_flow_is_read() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn what_is_not_supported_is_refused_by_module_and_field() {
     let b = |more: Value| refusal(two(with("b", more)));
     let flow = |field: &str, value: Value| refusal(json!({"modules": [raw("a")], field: value}));
@@ -181,6 +182,7 @@ fn what_is_not_supported_is_refused_by_module_and_field() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn values_of_modules_are_refused_by_field() {
     let b = |value: Value| refusal(two(json!({"id": "b", "value": value})));
     let script = |field: &str, value: Value| {
@@ -311,6 +313,7 @@ fn inner_of(id: &str) -> Value {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn other_mistakes_are_named() {
     let special = |name: &str, module: Value| refusal(json!({"modules": [], name: module}));
     for (text, wanted) in [

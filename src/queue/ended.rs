@@ -84,6 +84,7 @@ pub(super) fn finished(row: CompletedRow) -> Finished {
         cancel_reason: None,
         turn: None,
         concurrency_key: None,
+        depth: 0,
     };
     Finished {
         job: Arc::new(job),

@@ -90,6 +90,8 @@ pub struct NewJob {
     pub options: Option<String>,
     /// What bounds how many jobs of its trigger run at once.
     pub lane: Option<Lane>,
+    /// How many jobs called each other to come to it; see [`MAX_DEPTH`].
+    pub depth: i32,
 }
 
 /// What bounds how many jobs of a trigger run at once.
@@ -114,6 +116,8 @@ pub struct Stored {
 
 /// The priority of runnables for URLs and initial messages: before triggered jobs (contract section 4).
 pub const PRIORITY_CONNECT: i32 = 100;
+/// How deep flows and scripts may call each other: deeper is a recursion that nobody wants to end by filling a disk.
+pub const MAX_DEPTH: i32 = 50;
 
 impl NewJob {
     /// A job of `workspace` that runs `runnable` with `args` as `user`, now.
@@ -139,6 +143,7 @@ impl NewJob {
             skip_preprocessor: false,
             options: None,
             lane: None,
+            depth: 0,
         }
     }
 }

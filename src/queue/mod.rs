@@ -30,8 +30,8 @@ use self::{
 pub use self::{
     concurrency::ConcurrencyLimit,
     job::{
-        Args, Finished, Job, JobEvent, JobState, Lane, NewJob, Outcome, PRIORITY_CONNECT, Runnable,
-        Stored, kind_of,
+        Args, Finished, Job, JobEvent, JobState, Lane, MAX_DEPTH, NewJob, Outcome,
+        PRIORITY_CONNECT, Runnable, Stored, kind_of,
     },
     ledger::Ledger,
     shared::Cancellation,

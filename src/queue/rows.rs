@@ -129,6 +129,7 @@ fn row(job: &NewJob, version: Option<&ScriptVersion>, now: Timestamp) -> Job {
         cancel_reason: None,
         turn: None,
         concurrency_key: None,
+        depth: job.depth,
     }
 }
 

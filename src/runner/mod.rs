@@ -18,6 +18,7 @@ mod environment;
 mod executor;
 mod fetch;
 mod finish;
+mod flow;
 mod job_log;
 pub mod language;
 mod limits;
@@ -60,6 +61,7 @@ use self::{
 pub use self::{
     check::{Preprocessor, ScriptFacts, check},
     fetch::{AddressCheck, FetchSettings},
+    flow::{FlowFacts, check_flow},
     limits::RunLimits,
     source::{Identify, JobIdentity},
 };

@@ -30,6 +30,18 @@ impl ScriptCheck for Scripts {
             })
         })
     }
+
+    fn check_flow(
+        &self,
+        value: serde_json::Value,
+    ) -> LocalBoxFuture<'static, Result<Option<String>, Invalid>> {
+        Box::pin(async move {
+            let facts = runner::check_flow(&value).await?;
+            Ok(facts
+                .preprocessor
+                .map(|version| version.as_str().to_owned()))
+        })
+    }
 }
 
 /// Speaks to the registry.

@@ -137,6 +137,7 @@ impl Setup {
             skip_preprocessor: false,
             options: None,
             lane: None,
+            depth: 0,
         }
     }
 }

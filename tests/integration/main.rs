@@ -11,6 +11,7 @@ mod bad_scripts;
 mod conformance;
 mod conversation;
 mod durability;
+mod flows;
 mod handshake;
 mod harness;
 mod harness_itself;

@@ -63,6 +63,17 @@ impl ScriptCheck for NotEmpty {
             Ok(ScriptFacts::default())
         })
     }
+
+    fn check_flow(&self, value: Value) -> LocalBoxFuture<'static, Result<Option<String>, Invalid>> {
+        Box::pin(async move {
+            let flow = windsock_flow(&value)?;
+            Ok(flow.preprocessor.map(|_| "v2".to_owned()))
+        })
+    }
+}
+
+fn windsock_flow(value: &Value) -> Result<crate::flow::FlowValue, Invalid> {
+    crate::flow::FlowValue::from_json(value)
 }
 
 /// What a server is made of, on a database of its own.

@@ -107,6 +107,7 @@ pub(super) fn job(hash: i64, args: &Value) -> Job {
         cancel_reason: None,
         turn: None,
         concurrency_key: None,
+        depth: 0,
     }
 }
 

@@ -1,0 +1,3 @@
+//! Flows: saved, checked, run step by step.
+
+mod saving;
