@@ -8,13 +8,14 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use super::{
     Phase, Socket,
     intake::{Accepted, After},
+    role::Role,
 };
 use crate::{
     queue::{NewJob, QueueError, Stored},
     trigger::{
         filter_pool::{Candidate, Decide},
         reply::Reply,
-        spec::result_text,
+        spec::{Binary, result_text},
         status::Verdict,
     },
     types::{Mode, Timestamp},
@@ -27,7 +28,7 @@ impl Socket {
         let now = Timestamp::now();
         self.live.message(text.len(), now);
         let heard = self.hear(text, ctx);
-        if self.trial.is_some() {
+        if !matches!(self.role, Role::Listener) {
             return;
         }
         if self.common.echo {
@@ -80,6 +81,25 @@ impl Socket {
         } else {
             self.live.unmatched.add(1);
             self.show(&text, Verdict::Unmatched, now);
+        }
+    }
+
+    /// A binary message: dropped and counted, or base64 (contract section 3).
+    pub(super) fn binary(&mut self, bytes: &[u8], ctx: &mut Context<Self>) {
+        let now = Timestamp::now();
+        self.live.message(bytes.len(), now);
+        if self.common.echo {
+            self.echo(Outgoing::Binary(bytes::Bytes::copy_from_slice(bytes)), ctx);
+        } else if self.setup.plan.binary == Binary::Base64 {
+            self.accept_binary(bytes, now, ctx);
+        } else {
+            self.live.binary.add(1);
+            if self.live.is_tailed() {
+                let text = format!("(binary, {} bytes)", bytes.len());
+                self.common
+                    .board
+                    .sample(&self.live, &text, Verdict::Dropped, now);
+            }
         }
     }
 

@@ -9,21 +9,23 @@ mod flow;
 mod intake;
 mod line;
 mod opening;
+mod role;
+mod round;
 mod talk;
 
 use std::{sync::Arc, time::Duration};
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient,
-    SpawnHandle, StreamHandler, Supervised, WrapFuture,
+    Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle,
+    StreamHandler, Supervised,
 };
-use tokio::{sync::oneshot, time::Instant};
+use tokio::time::Instant;
 
 use self::{
-    connect::Opened,
     intake::Intake,
-    line::{Line, Unsent},
+    line::Line,
     opening::Opening,
+    role::{Report, Role},
     talk::Talk,
 };
 use super::{
@@ -33,21 +35,17 @@ use super::{
     registry::Exhausted,
     reply::{Connections, Reply},
     setup::Setup,
-    spec::{Binary, OnClose, connection_differs},
-    status::{Board, Live, Verdict},
+    spec::connection_differs,
+    status::{Board, Live},
 };
 use crate::{
     config::Limits,
-    db::{Pool, vars},
+    db::Pool,
     queue::Queue,
-    types::{Invalid, Mode, Timestamp},
+    types::Timestamp,
     wire::{CloseReason, Message as Incoming, Outgoing, WireError, close_code},
 };
 
-/// Healthy listening that makes earlier failures forgotten (contract section 5).
-const HEALTHY: Duration = Duration::from_secs(10);
-/// How long our close frame may take to leave, and the peer to close after it, before the connection is dropped anyway.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long what was read may take to be committed when the socket is stopped.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -111,11 +109,8 @@ pub struct Socket {
     /// Attempts since it last listened well.
     attempt: u32,
     stopping: bool,
-    /// Who hears how it went, when this is a connection to be tried out: then nothing becomes a job.
-    trial: Option<Report>,
+    role: Role,
 }
-
-type Report = oneshot::Sender<Result<(), Invalid>>;
 
 /// Where the round is.
 enum Phase {
@@ -186,7 +181,7 @@ impl Socket {
             phase: Phase::Idle,
             attempt: 0,
             stopping: false,
-            trial: None,
+            role: Role::Listener,
         }
     }
 
@@ -208,7 +203,7 @@ impl Socket {
             phase: Phase::Idle,
             attempt: 0,
             stopping: false,
-            trial: Some(report),
+            role: Role::Trial(report),
         }
     }
 }
@@ -336,273 +331,3 @@ impl Handler<Reply> for Socket {
         self.reply(&reply, ctx);
     }
 }
-
-impl Socket {
-    /// Begins an attempt, after the wait that `connect_rate` asks for.
-    fn attempt_now(&mut self, ctx: &mut Context<Self>) {
-        self.live.connecting();
-        let (common, setup) = (self.common.clone(), Arc::clone(&self.setup));
-        let attempt = connect::open(common, setup, self.talk.vars.take());
-        let handle = ctx.spawn(attempt.into_actor(self).map(|result, socket, ctx| {
-            socket.phase = Phase::Idle;
-            match result {
-                Ok(opened) => socket.opened(opened, ctx),
-                Err(failure) if socket.trial.is_some() => {
-                    socket.trial_over(Err(failure.with_answer()), ctx);
-                }
-                Err(failure) => socket.wait(&failure.text, failure.retry_after, ctx),
-            }
-        }));
-        self.phase = Phase::Attempting(handle);
-    }
-
-    fn opened(&mut self, opened: Opened, ctx: &mut Context<Self>) {
-        let (line, incoming) = Line::new(opened.framed);
-        let number = self.common.connections.open(ctx.address().recipient());
-        let now = Instant::now();
-        self.live.handshaking();
-        self.talk.connected(&self.setup, opened.vars);
-        let reader = ctx.add_stream(incoming);
-        self.phase = Phase::Open(Box::new(Open {
-            line,
-            number,
-            reader,
-            timers: Vec::new(),
-            since: now,
-            heard: now,
-            messaged: now,
-            flushing: false,
-            healthy: None,
-            opening: Opening::new(opened.variables),
-        }));
-        self.pause_when_full();
-        self.arm_timers(ctx);
-        self.next_step(ctx);
-    }
-
-    /// Puts a frame on its way. A peer that does not read is told apart from a broken connection.
-    fn send(&mut self, message: Outgoing, ctx: &mut Context<Self>) -> bool {
-        let Phase::Open(open) = &mut self.phase else {
-            return false;
-        };
-        match open.line.write(message) {
-            Ok(()) => {
-                self.flush(ctx);
-                true
-            }
-            Err(Unsent::Full) => false,
-            Err(Unsent::Broken) => {
-                self.closed(End::SILENT, "the connection broke while writing", ctx);
-                false
-            }
-        }
-    }
-
-    fn flush(&mut self, ctx: &mut Context<Self>) {
-        let Phase::Open(open) = &mut self.phase else {
-            return;
-        };
-        if std::mem::replace(&mut open.flushing, true) {
-            return;
-        }
-        let number = open.number;
-        let flush = open.line.flush().into_actor(self);
-        ctx.spawn(flush.map(move |flushed, socket, ctx| {
-            let Phase::Open(open) = &mut socket.phase else {
-                return;
-            };
-            if open.number != number {
-                return;
-            }
-            open.flushing = false;
-            if let Err(error) = flushed {
-                let text = format!("the connection broke while writing: {error}");
-                socket.closed(End::SILENT, &text, ctx);
-            } else {
-                socket.written(ctx);
-            }
-        }));
-    }
-
-    /// The connection is over.
-    fn closed(&mut self, end: End, text: &str, ctx: &mut Context<Self>) {
-        let Phase::Open(open) = &self.phase else {
-            return;
-        };
-        if self.trial.is_some() {
-            self.trial_over(Err(text.to_owned()), ctx);
-            return;
-        }
-        let was_healthy = open.since.elapsed() >= HEALTHY && open.opening.is_done();
-        match end.answer {
-            Some(answer) => self.close_line(answer, ctx),
-            None => self.drop_line(ctx),
-        }
-        if was_healthy {
-            self.attempt = 0;
-        }
-        match self.setup.plan.on_close(end.code) {
-            OnClose::Reconnect => self.wait(text, None, ctx),
-            OnClose::Reset => {
-                self.reset_values(ctx);
-                self.wait(text, None, ctx);
-            }
-            OnClose::Disable => self.give_up(text),
-        }
-    }
-
-    /// Sends a close frame and drops the connection when the peer has closed too, or after a bounded time.
-    fn close_line(&mut self, code: Option<u16>, ctx: &mut Context<Self>) {
-        if matches!(self.phase, Phase::Open(_))
-            && let Phase::Open(open) = std::mem::replace(&mut self.phase, Phase::Idle)
-        {
-            self.release(&open, ctx);
-            let reason = code.map(|code| CloseReason::new(code, ""));
-            if open.line.write(Outgoing::Close(reason)).is_ok() {
-                let line = open.line;
-                // Not bound to the actor: it may end, or connect again, meanwhile.
-                actix_rt::spawn(async move {
-                    let farewell = async {
-                        if line.flush().await.is_ok() {
-                            // Whether the peer still hears it is its own affair.
-                            let _ = line.shutdown().await;
-                            line.drain().await;
-                        }
-                    };
-                    let _ = tokio::time::timeout(CLOSE_TIMEOUT, farewell).await;
-                });
-            }
-        } else {
-            self.drop_line(ctx);
-        }
-    }
-
-    /// Drops the connection, the attempt or the wait, whichever there is.
-    fn drop_line(&mut self, ctx: &mut Context<Self>) {
-        match std::mem::replace(&mut self.phase, Phase::Idle) {
-            Phase::Idle => {}
-            Phase::Attempting(handle) | Phase::Waiting(handle) => {
-                ctx.cancel_future(handle);
-            }
-            Phase::Open(open) => self.release(&open, ctx),
-        }
-    }
-
-    fn release(&self, open: &Open, ctx: &mut Context<Self>) {
-        self.common.connections.close(open.number);
-        ctx.cancel_future(open.reader);
-        for timer in open.timers.iter().chain(&open.healthy) {
-            ctx.cancel_future(*timer);
-        }
-    }
-
-    /// For when the context is gone already.
-    fn forget_connection(&mut self) {
-        if let Phase::Open(open) = &self.phase {
-            self.common.connections.close(open.number);
-        }
-    }
-
-    /// Waits for the next attempt (contract section 3, `reconnect`), or gives up when they are used up.
-    fn wait(&mut self, text: &str, at_least: Option<Duration>, ctx: &mut Context<Self>) {
-        let backoff = self.setup.plan.backoff;
-        let n = self.attempt;
-        self.attempt = n.saturating_add(1);
-        if backoff.gives_up(self.attempt) {
-            let text = format!("{text} (after {} attempts)", self.attempt);
-            self.give_up(&text);
-            return;
-        }
-        let wait = backoff.wait(n, rand::random::<f64>());
-        let wait = wait.max(at_least.unwrap_or_default().min(MAX_RETRY_AFTER));
-        let next = Timestamp::now().plus(wait);
-        self.live.backoff(text, self.attempt, next);
-        log::info!(
-            trigger = &*self.setup.path, attempt = self.attempt, wait_ms = wait.as_millis() as u64;
-            "not connected: {text}"
-        );
-        let handle = ctx.run_later(wait, |socket, ctx| socket.attempt_now(ctx));
-        self.phase = Phase::Waiting(handle);
-    }
-
-    fn give_up(&mut self, text: &str) {
-        self.live.disabled(Some(text));
-        self.common.exhausted.do_send(Exhausted {
-            workspace: Arc::clone(&self.setup.workspace),
-            path: Arc::clone(&self.setup.path),
-            version: self.setup.version,
-            error: text.to_owned(),
-        });
-    }
-
-    /// Forgets what was stored; the next connection begins anew (`on_close: reset`).
-    fn reset_values(&mut self, ctx: &mut Context<Self>) {
-        self.talk.reset();
-        let pool = self.common.pool.clone();
-        let setup = Arc::clone(&self.setup);
-        let forget = async move {
-            let (workspace, path) = (setup.workspace.to_string(), setup.path.to_string());
-            let forgotten = pool
-                .run(move |conn| vars::forget(conn, &workspace, &path))
-                .await;
-            if let Err(error) = forgotten {
-                log::error!(trigger = &*setup.path; "stored values were not forgotten: {error}");
-            }
-        };
-        ctx.spawn(forget.into_actor(self));
-    }
-
-    /// Tells how the trial went, and ends.
-    fn trial_over(&mut self, outcome: Result<(), String>, ctx: &mut Context<Self>) {
-        if let Some(report) = self.trial.take() {
-            // Whoever asked may have gone.
-            let _ = report.send(outcome.map_err(Invalid));
-        }
-        self.stopping = true;
-        self.close_line(Some(close_code::NORMAL), ctx);
-        ctx.stop();
-    }
-
-    fn show_listening(&self) {
-        if let Phase::Open(open) = &self.phase
-            && open.opening.is_done()
-        {
-            self.live.listening(self.setup.mode == Mode::Suspended);
-        }
-    }
-
-    fn stop_when_committed(&mut self, code: u16, ctx: &mut Context<Self>) {
-        if self.intake.is_empty() {
-            self.close_line(Some(code), ctx);
-            ctx.stop();
-        } else {
-            ctx.run_later(STOP_POLL, move |socket, ctx| {
-                socket.stop_when_committed(code, ctx)
-            });
-        }
-    }
-
-    /// A binary message: dropped and counted, or base64 (contract section 3).
-    fn binary(&mut self, bytes: &[u8], ctx: &mut Context<Self>) {
-        let now = Timestamp::now();
-        self.live.message(bytes.len(), now);
-        if self.common.echo {
-            self.echo(Outgoing::Binary(bytes::Bytes::copy_from_slice(bytes)), ctx);
-        } else if self.setup.plan.binary == Binary::Base64 {
-            self.accept_binary(bytes, now, ctx);
-        } else {
-            self.live.binary.add(1);
-            if self.live.is_tailed() {
-                let text = format!("(binary, {} bytes)", bytes.len());
-                self.common
-                    .board
-                    .sample(&self.live, &text, Verdict::Dropped, now);
-            }
-        }
-    }
-}
-
-/// Longest wait a server may ask for (`Retry-After`): past it one attempt too many is the smaller harm.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
-/// How often a stopping socket looks whether all is committed.
-const STOP_POLL: Duration = Duration::from_millis(5);

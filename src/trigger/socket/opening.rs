@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use actix::{ActorFutureExt, AsyncContext, Context, SpawnHandle, WrapFuture};
 
-use super::{End, HEALTHY, Phase, Socket, connect, talk::Variables};
-use crate::{trigger::spec::FirstStep, types::Mode, wire::close_code};
+use super::{End, Phase, Socket, connect, talk::Variables};
+use crate::{trigger::spec::FirstStep, wire::close_code};
 
 /// Where the first messages are.
 pub(super) struct Opening {
@@ -57,18 +57,7 @@ impl Socket {
         match setup.plan.first.get(open.opening.step) {
             None => {
                 open.opening.under_way = UnderWay::Done;
-                if self.trial.is_some() {
-                    self.trial_over(Ok(()), ctx);
-                    return;
-                }
-                self.live.listening(setup.mode == Mode::Suspended);
-                let healthy = ctx.run_later(HEALTHY, |socket, _| {
-                    socket.attempt = 0;
-                    socket.live.healthy();
-                });
-                if let Phase::Open(open) = &mut self.phase {
-                    open.healthy = Some(healthy);
-                }
+                self.opening_done(ctx);
             }
             Some(FirstStep::Send(template)) => match self.render(template, None) {
                 Ok(text) => self.write_step(text, ctx),
