@@ -201,9 +201,15 @@ impl Asked {
         }
         let second = segments.next().unwrap_or_default();
         let jobs = first == "jobs" || first == "jobs_u";
+        let domain = match first {
+            _ if jobs => "jobs".to_owned(),
+            // `trigger/<kind>/…` holds what all kinds of triggers have.
+            "trigger" => format!("{second}_triggers"),
+            first => first.to_owned(),
+        };
         Self {
             workspace,
-            domain: if jobs { "jobs" } else { first }.to_owned(),
+            domain,
             runs: jobs && second.starts_with("run"),
         }
     }
@@ -338,6 +344,12 @@ mod tests {
                 true,
             ),
             ("/api/w/main/jobs_u/get/1", Some("main"), "jobs", false),
+            (
+                "/api/w/main/trigger/websocket/resume_suspended_trigger_jobs/f/a/b",
+                Some("main"),
+                "websocket_triggers",
+                false,
+            ),
         ] {
             let asked = Asked::of(path);
             assert_eq!(

@@ -11,6 +11,7 @@ mod error;
 mod extract;
 mod flows;
 mod folders;
+mod held;
 mod job_view;
 mod jobs_list;
 mod jobs_read;
@@ -308,6 +309,10 @@ fn table() -> Vec<Group> {
             Get "/status/{path:.*}" triggers::status, "Where a trigger is, and its counters";
             Post "/test" triggers::test, "Tries a connection out";
             Get "/live" live::live, "Statuses, jobs and messages as they come (a WebSocket)";
+        },
+        group! { "/w/{workspace}/trigger/websocket", "websocket triggers";
+            Post "/resume_suspended_trigger_jobs/{path:.*}" held::resume, "Has jobs run that a suspended trigger holds";
+            Post "/cancel_suspended_trigger_jobs/{path:.*}" held::discard, "Ends jobs that a suspended trigger holds";
         },
         group! { "/w/{workspace}/jobs", "jobs";
             Post "/run/p/{path:.*}" jobs_run::run_script, "Runs the script at a path";

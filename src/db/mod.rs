@@ -10,6 +10,7 @@ pub(crate) mod flow;
 #[expect(dead_code, reason = "runs of flows come next")]
 pub mod flow_run;
 pub(crate) mod folder;
+pub(crate) mod held;
 pub(crate) mod job_list;
 pub(crate) mod lanes;
 mod migrate;

@@ -236,7 +236,8 @@ pub(crate) fn finish(
     Ok(held)
 }
 
-fn insert_completed(conn: &mut Conn, rows: &[CompletedRow]) -> Result<(), DbError> {
+/// Adds ended jobs.
+pub(crate) fn insert_completed(conn: &mut Conn, rows: &[CompletedRow]) -> Result<(), DbError> {
     match conn {
         Conn::Sqlite(conn) => {
             for row in rows {

@@ -9,6 +9,7 @@ use std::{
 use super::{
     Canceled, Finished, Job, JobFinished, JobState, Outcome, QueueError,
     ended::completed,
+    held,
     lanes::{Lanes, Limits as LaneLimits},
     ledger::{Op, Waiting},
     rows::rows,
@@ -38,6 +39,8 @@ pub(super) enum Done {
     Written,
     /// What became of the wish to cancel.
     Canceled(Canceled),
+    /// So many held jobs were released or discarded.
+    Moved(usize),
 }
 
 /// How often claims look for jobs of lanes whose time has come.
@@ -45,12 +48,12 @@ const WAKE_EVERY: Duration = Duration::from_millis(100);
 
 /// What happened in a transaction that others want to know once it is committed.
 #[derive(Default)]
-struct News {
+pub(super) struct News {
     /// Jobs that waited in a lane are ready now.
     ready: bool,
-    queued: Vec<Job>,
+    pub(super) queued: Vec<Job>,
     running: Vec<Job>,
-    ended: Vec<Finished>,
+    pub(super) ended: Vec<Finished>,
     cancellations: Vec<Cancellation>,
 }
 
@@ -88,6 +91,7 @@ pub(super) fn run(
         Op::Push(..)
         | Op::GiveBack(_)
         | Op::Cancel { .. }
+        | Op::Held(_)
         | Op::Bound { .. }
         | Op::Upkeep { .. } => 1,
         Op::Claim(_) => 2,
@@ -240,6 +244,7 @@ impl Scope<'_> {
                 let wish = (*id, by.clone(), reason.clone());
                 cancel(conn, workspace, wish, lanes, news)
             }
+            Op::Held(batch) => Ok(Done::Moved(held::apply(conn, batch, lanes, news)?)),
             Op::Bound {
                 workspace,
                 trigger_path,
@@ -326,7 +331,8 @@ fn prepare(conn: &mut Conn, batch: &[Waiting], lanes: &mut Lanes) -> Result<Vec<
             }
             Op::Finish(jobs) => jobs.iter().any(|(job, _)| has_lane(job)),
             Op::Cancel { id, .. } => db::lanes::any_in_lanes(conn, &[*id])?,
-            Op::Bound { .. } => true,
+            // What is released may get a lane.
+            Op::Held(_) | Op::Bound { .. } => true,
             Op::Upkeep { everybody, first } => {
                 *first || db::lanes::any_lost(conn, Timestamp::now(), *everybody)?
             }

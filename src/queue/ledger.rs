@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use super::{
     Job, Lane, NewJob, Outcome, QueueError, Stored,
     commit::{self, Done},
+    held::Batch,
     shared::Shared,
 };
 use crate::{
@@ -60,6 +61,8 @@ pub(super) enum Op {
         by: String,
         reason: Option<String>,
     },
+    /// Releases or discards held jobs.
+    Held(Box<Batch>),
     /// Bounds a trigger's jobs.
     Bound {
         workspace: String,
@@ -83,6 +86,7 @@ impl Op {
             Self::Finish(jobs) => jobs.len(),
             Self::GiveBack(ids) => ids.len(),
             Self::Claim(max) => *max,
+            Self::Held(batch) => batch.of.ids.as_ref().map_or(ROWS_PER_COMMIT, Vec::len),
             Self::Log(..) | Self::Cancel { .. } | Self::Bound { .. } | Self::Upkeep { .. } => 1,
         }
     }
@@ -94,6 +98,7 @@ impl Op {
             Self::Claim(_)
             | Self::GiveBack(_)
             | Self::Cancel { .. }
+            | Self::Held(_)
             | Self::Bound { .. }
             | Self::Upkeep { .. } => false,
         }

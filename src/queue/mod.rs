@@ -9,9 +9,11 @@
 mod commit;
 mod concurrency;
 mod ended;
+mod held;
 mod job;
 mod lanes;
 mod ledger;
+mod options;
 mod rows;
 mod shared;
 #[cfg(test)]
@@ -29,6 +31,7 @@ use self::{
 };
 pub use self::{
     concurrency::ConcurrencyLimit,
+    held::{Held, Release},
     job::{
         Args, Finished, Job, JobEvent, JobState, Lane, MAX_DEPTH, NewJob, Outcome,
         PRIORITY_CONNECT, Runnable, Stored, kind_of,
@@ -154,7 +157,7 @@ impl Queue {
     pub async fn claim(&self, max: usize) -> Result<Vec<Job>, QueueError> {
         match self.submit(Op::Claim(max)).await? {
             Done::Claimed(jobs) => Ok(jobs),
-            Done::Pushed | Done::Written | Done::Canceled(_) => Ok(Vec::new()),
+            Done::Pushed | Done::Written | Done::Canceled(_) | Done::Moved(_) => Ok(Vec::new()),
         }
     }
 
@@ -233,7 +236,9 @@ impl Queue {
         };
         match self.submit(cancel).await? {
             Done::Canceled(canceled) => Ok(canceled),
-            Done::Pushed | Done::Written | Done::Claimed(_) => Ok(Canceled::NotFound),
+            Done::Pushed | Done::Written | Done::Claimed(_) | Done::Moved(_) => {
+                Ok(Canceled::NotFound)
+            }
         }
     }
 

@@ -1,11 +1,18 @@
 //! New jobs as rows of the queue: which version they run and which arguments they get is fixed here, within the
 //! transaction that commits them. Called by `commit` alone.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use serde_json::json;
 
-use super::{Args, ConcurrencyLimit, Job, NewJob, Runnable, kind_of, lanes::Limits};
+use super::{
+    Args, ConcurrencyLimit, Job, NewJob, Runnable, kind_of,
+    lanes::Limits,
+    options::{HeldMessage, Options},
+};
 use crate::{
     db::{
         Conn, DbError,
@@ -40,7 +47,8 @@ pub(super) fn rows(conn: &mut Conn, jobs: &[NewJob]) -> Result<(Vec<Job>, Limits
             Runnable::Flow { .. } | Runnable::Preview { .. } => None,
         };
         let mut row = row(job, version.map(|found| &found.version), now);
-        if let Some(limit) = version.and_then(|found| found.limit.as_ref()) {
+        let limit = version.and_then(|found| found.limit.as_ref());
+        if let Some(limit) = limit.filter(|_| !job.held) {
             let path = row.runnable_path.as_deref().unwrap_or_default();
             let key = limit.key_of(&row.workspace_id, path, &row.args);
             limits.insert(key.clone(), limit.clone());
@@ -92,7 +100,12 @@ fn row(job: &NewJob, version: Option<&ScriptVersion>, now: Timestamp) -> Job {
     let preprocessor = version
         .filter(|_| !job.skip_preprocessor)
         .and_then(|version| version.preprocessor.as_deref());
-    let (args, preprocess) = args(&job.args, preprocessor, trigger_path.unwrap_or(""));
+    let (args, preprocess, options) = if job.held {
+        held(job)
+    } else {
+        let (args, preprocess) = args(&job.args, preprocessor, trigger_path.unwrap_or(""));
+        (args, preprocess, job.options.clone())
+    };
     let hash = match &job.runnable {
         Runnable::Script { hash, .. } => hash.or(version.map(|version| version.hash)),
         Runnable::Flow { .. } | Runnable::Preview { .. } => None,
@@ -119,7 +132,7 @@ fn row(job: &NewJob, version: Option<&ScriptVersion>, now: Timestamp) -> Job {
         scheduled_at: job.scheduled_at.unwrap_or(now),
         timeout_secs: job.timeout_secs,
         reply_to: job.reply_to,
-        options: job.options.clone(),
+        options,
         state: if job.held { HELD } else { QUEUED },
         worker: None,
         started_at: None,
@@ -131,6 +144,26 @@ fn row(job: &NewJob, version: Option<&ScriptVersion>, now: Timestamp) -> Job {
         concurrency_key: None,
         depth: job.depth,
     }
+}
+
+/// A held job's arguments, and what is kept beside them: which arguments it runs with is known when it is released.
+fn held(job: &NewJob) -> (String, bool, Option<String>) {
+    let mut options = Options::read(job.options.as_deref());
+    let args = match &job.args {
+        Args::Object(json) => json.clone(),
+        Args::Message {
+            text,
+            url,
+            is_base64,
+        } => {
+            options.held = Some(HeldMessage {
+                url: Arc::clone(url),
+                is_base64: *is_base64,
+            });
+            json!({ "msg": text }).to_string()
+        }
+    };
+    (args, false, options.column())
 }
 
 /// A job's arguments (windmill-facts §3), and whether the script's preprocessor sees them first.

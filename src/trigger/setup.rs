@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     db::trigger::TriggerRow,
-    queue::{Args, NewJob, Runnable},
+    queue::{Args, NewJob, Release, Runnable},
     types::{Invalid, JobId, Mode, TriggerKind},
 };
 
@@ -92,6 +92,17 @@ impl Setup {
             held: self.mode == Mode::Suspended,
             lane: self.plan.lane,
             ..self.blank_job(self.runnable(&self.script_path, self.spec.is_flow), args)
+        }
+    }
+
+    /// What jobs become that it held while it was suspended.
+    #[must_use]
+    pub fn release(&self) -> Release {
+        Release {
+            runnable: self.runnable(&self.script_path, self.spec.is_flow),
+            permissioned_as: Arc::clone(&self.permissioned_as),
+            options: None,
+            lane: self.plan.lane,
         }
     }
 

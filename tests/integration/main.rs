@@ -23,5 +23,6 @@ mod protocol;
 mod recipes;
 mod replies;
 mod starting;
+mod suspended;
 mod tidy;
 mod windmill_shapes;
