@@ -19,6 +19,7 @@ pub(crate) mod resource;
 mod schema;
 pub(crate) mod script;
 pub(crate) mod script_content;
+pub(crate) mod script_version;
 pub(crate) mod setting;
 pub(crate) mod text;
 pub(crate) mod token;

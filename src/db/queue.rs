@@ -13,7 +13,7 @@ use diesel::{
 
 use super::{
     Conn, DbError,
-    schema::{completed, job_logs, queue, scripts},
+    schema::{completed, job_logs, queue},
 };
 use crate::types::{JobId, Timestamp};
 
@@ -105,49 +105,6 @@ pub struct CompletedRow {
     pub cancel_reason: Option<String>,
     pub result: String,
     pub worker: Option<String>,
-}
-
-/// The version of a script that a new job runs.
-#[derive(Debug, Clone, Queryable)]
-pub(crate) struct ScriptVersion {
-    /// Its hash.
-    pub(crate) hash: i64,
-    /// `v1`, `v2`, or none when it has no preprocessor.
-    pub(crate) preprocessor: Option<String>,
-    /// JSON object: what bounds its runs is in there.
-    pub(crate) settings: String,
-}
-
-/// The newest version of the script at `path` that is neither archived nor deleted.
-pub(crate) fn newest_script(
-    conn: &mut Conn,
-    workspace: &str,
-    path: &str,
-) -> Result<Option<ScriptVersion>, DbError> {
-    Ok(scripts::table
-        .filter(scripts::workspace_id.eq(workspace))
-        .filter(scripts::path.eq(path))
-        .filter(scripts::archived.eq(false))
-        .filter(scripts::deleted.eq(false))
-        .order((scripts::created_at.desc(), scripts::hash))
-        .select((scripts::hash, scripts::preprocessor, scripts::settings))
-        .first(conn)
-        .optional()?)
-}
-
-/// The preprocessor of one version of a script.
-pub(crate) fn script_version(
-    conn: &mut Conn,
-    workspace: &str,
-    hash: i64,
-) -> Result<Option<ScriptVersion>, DbError> {
-    Ok(scripts::table
-        .filter(scripts::workspace_id.eq(workspace))
-        .filter(scripts::hash.eq(hash))
-        .filter(scripts::deleted.eq(false))
-        .select((scripts::hash, scripts::preprocessor, scripts::settings))
-        .first(conn)
-        .optional()?)
 }
 
 /// Adds new jobs.

@@ -16,7 +16,8 @@ use super::{
 use crate::{
     db::{
         Conn, DbError,
-        queue::{self, HELD, QUEUED, ScriptVersion},
+        queue::{HELD, QUEUED},
+        script_version::{self, ScriptVersion},
     },
     types::Timestamp,
 };
@@ -37,8 +38,8 @@ pub(super) fn rows(conn: &mut Conn, jobs: &[NewJob]) -> Result<(Vec<Job>, Limits
                     Entry::Occupied(known) => known.into_mut().as_ref(),
                     Entry::Vacant(unknown) => {
                         let version = match version {
-                            Version::Newest(path) => queue::newest_script(conn, key.0, path)?,
-                            Version::Hash(hash) => queue::script_version(conn, key.0, hash)?,
+                            Version::Newest(path) => script_version::newest(conn, key.0, path)?,
+                            Version::Hash(hash) => script_version::of_hash(conn, key.0, hash)?,
                         };
                         unknown.insert(version.map(Found::from)).as_ref()
                     }
