@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use minijinja::{Environment, ErrorKind, Output, UndefinedBehavior, Value, syntax::SyntaxConfig};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::value::RawValue;
 
 use super::{MAX_OUTPUT_BYTES, Place, RenderError, Values, escaped};
@@ -11,6 +12,13 @@ use crate::types::Invalid;
 /// Steps of one rendering; a byte of output is 1/64 step. Enough for 1 MiB of text and a loop over a thousand
 /// values, and a template that never ends is stopped after a few milliseconds.
 const FUEL: u64 = 50_000;
+
+/// Everything but RFC 3986's unreserved characters.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// Name of the one template in an environment; without an extension nothing is escaped as HTML.
 const NAME: &str = "text";
@@ -38,6 +46,7 @@ impl Engine {
         environment.set_fuel(Some(FUEL));
         environment.set_formatter(move |out, _, value| write_value(out, value, place));
         environment.add_filter("raw", raw);
+        environment.add_filter("urlencode", urlencode);
         // With it a loop could nest a value without end; see the bound on tags in `reference`.
         environment.remove_global("namespace");
         environment
@@ -118,6 +127,16 @@ fn raw(value: &Value) -> Value {
     match value.as_str() {
         Some(text) => Value::from_safe_string(text.to_owned()),
         None => value.clone(),
+    }
+}
+
+/// `|urlencode`: fit for any place in a URL. The engine's own leaves `/` alone, which ends a user's name or a password
+/// and lets a value add steps to a path.
+fn urlencode(value: &Value) -> String {
+    match value.as_str() {
+        _ if value.is_undefined() || value.is_none() => String::new(),
+        Some(text) => utf8_percent_encode(text, RESERVED).to_string(),
+        None => utf8_percent_encode(&value.to_string(), RESERVED).to_string(),
     }
 }
 

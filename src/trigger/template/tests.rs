@@ -97,12 +97,12 @@ fn values_are_text_in_urls_and_headers() {
                 "x=&y=&z=",
             ),
             ("x={{vars.n}}&y={{vars.o}}", r#"x=12&y={"k":[1,2.5,null]}"#),
-            ("x={{vars.cursor|urlencode}}", "x=a%20b/%3F%26%C3%A9"),
+            ("x={{vars.cursor|urlencode}}", "x=a%20b%2F%3F%26%C3%A9"),
             ("x={{vars.gone|urlencode}}", "x="),
             ("Bearer {{vars.cursor|raw}}", "Bearer a b/?&é"),
             (
                 "x={{ \"$var:u/a/t\"|urlencode }}",
-                "x=to%22k%7B%7Bn%7D%7D%24var%3Au/a/t",
+                "x=to%22k%7B%7Bn%7D%7D%24var%3Au%2Fa%2Ft",
             ),
         ] {
             assert_eq!(
