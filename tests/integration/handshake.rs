@@ -1,11 +1,10 @@
 //! What windsock says to open a connection, and what it makes of a refusal.
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
-};
 use serde_json::{Value, json};
 
-use crate::harness::{Database, Need, Peer, Settings, TestApp, app::trigger, ready, wait_for};
+use crate::harness::{
+    Authority, Database, Need, Peer, Settings, TestApp, app::trigger, ready, wait_for,
+};
 
 const SCRIPT: &str = "u/admin/take";
 const TRIGGER: &str = "f/calls/one";
@@ -150,28 +149,10 @@ async fn own_ca_and_client_certificate() {
     if !ready("own_ca", &[Need::Peer]) {
         return;
     }
-    let folder = tempfile::TempDir::with_prefix("windsock-tls-").unwrap();
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    let issue = |name: &str| {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        // A name of its own: OpenSSL takes a certificate that is named like its issuer for a self-signed one.
-        params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, name);
-        let cert = params.signed_by(&key, &ca).unwrap();
-        (cert.pem(), key.serialize_pem())
-    };
-    let write = |name: &str, text: &str| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
-    let (cert, key) = issue("127.0.0.1");
-    let (client_cert, client_key) = issue("client.test");
-    let (cert, key) = (write("cert", &cert), write("key", &key));
-    let ca_file = write("ca", &ca.pem());
+    let authority = Authority::new();
+    let (cert, key) = authority.files("127.0.0.1");
+    let (client_cert, client_key) = authority.issue("client.test");
+    let ca_file = authority.ca_file();
     let mut peer =
         Peer::start_with(&["--cert", &cert, "--key", &key, "--client-ca", &ca_file]).await;
     let app = app().await;
@@ -180,7 +161,7 @@ async fn own_ca_and_client_certificate() {
     app.create_trigger(TRIGGER, SCRIPT, &url, more.clone())
         .await;
     app.wait_for_error(TRIGGER, "certificate").await;
-    let tls = json!({"ca_pem": ca.pem()});
+    let tls = json!({"ca_pem": authority.ca_pem()});
     let update = async |tls: Value| {
         let mut body = trigger(TRIGGER, SCRIPT, &url, more.clone());
         body["tls"] = tls;
@@ -192,7 +173,7 @@ async fn own_ca_and_client_certificate() {
     app.wait_for_error(TRIGGER, "closed the connection").await;
     assert!(peer.connections().is_empty());
     update(json!({
-        "ca_pem": ca.pem(), "client_cert_pem": client_cert, "client_key_pem": client_key,
+        "ca_pem": authority.ca_pem(), "client_cert_pem": client_cert, "client_key_pem": client_key,
     }))
     .await;
     peer.accept().await;

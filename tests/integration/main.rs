@@ -9,7 +9,9 @@
 mod api_errors;
 mod bad_scripts;
 mod conformance;
+mod connecting;
 mod conversation;
+mod conversation_rules;
 mod durability;
 mod flows;
 mod handshake;
@@ -20,6 +22,7 @@ mod lanes;
 mod message_to_job;
 mod page;
 mod protocol;
+mod proxy;
 mod recipes;
 mod replies;
 mod starting;

@@ -54,6 +54,9 @@ class Service:
     def arguments(self, parser):
         """Adds options of its own to the command line."""
 
+    def tls(self):
+        """An SSL context, for a `wss` server."""
+
     async def admit(self, connection, request):
         """Answers the handshake with something else than the upgrade, if it returns a response."""
 
@@ -94,7 +97,7 @@ class Service:
         options = {"ping_interval": None, "open_timeout": None, "max_queue": None, "close_timeout": 5,
                    "compression": None, **self.serve_options}
         async with serve(self.serve_connection, "127.0.0.1", self.options.port, reuse_port=True,
-                         process_request=self.admit, **options) as server:
+                         process_request=self.admit, ssl=self.tls(), **options) as server:
             self.port = server.sockets[0].getsockname()[1]
             await self.before()
             tell("listening", port=self.port, **self.more_ports())

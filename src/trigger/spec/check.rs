@@ -96,6 +96,9 @@ pub(super) fn subprotocols(place: &str, value: &Value) -> Result<Vec<String>, In
 
 pub(super) fn proxy(place: &str, value: &Value) -> Result<String, Invalid> {
     let text = read::text(place, value)?;
+    if text == "direct" {
+        return Ok(text);
+    }
     let known = Url::parse(&text).is_ok_and(|url| {
         matches!(url.scheme(), "http" | "https") && url.host().is_some() && url.port() != Some(0)
     });
@@ -104,7 +107,7 @@ pub(super) fn proxy(place: &str, value: &Value) -> Result<String, Invalid> {
     } else {
         Err(invalid(
             place,
-            "expected http://[user:password@]host:port; leave it out to use the environment's",
+            "expected http://[user:password@]host:port, or direct for none; leave it out to use the environment's",
         ))
     }
 }

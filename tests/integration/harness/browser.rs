@@ -178,7 +178,8 @@ pub fn missing() -> Option<String> {
         .then(|| "no chromium and chromedriver found".into())
 }
 
-fn chromium() -> Option<PathBuf> {
+/// The browser's program.
+pub fn chromium() -> Option<PathBuf> {
     in_path("chromium").or_else(|| in_path("google-chrome"))
 }
 

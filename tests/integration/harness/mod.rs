@@ -3,6 +3,7 @@
 //! Nothing here expects anything of windsock beyond how it is started; expectations live in the capability files.
 
 pub mod app;
+pub mod authority;
 pub mod browser;
 pub mod cutter;
 pub mod peer;
@@ -16,6 +17,7 @@ use std::{
 };
 
 pub use app::{Answer, TestApp};
+pub use authority::Authority;
 pub use browser::Browser;
 pub use cutter::Cutter;
 pub use peer::Peer;
@@ -37,6 +39,8 @@ pub enum Need {
     Postgres,
     /// Chromium and chromedriver.
     Browser,
+    /// node with the packages of `tests/peers/package.json`.
+    Node,
 }
 
 impl Need {
@@ -45,6 +49,7 @@ impl Need {
             Need::Peer => peer::missing(),
             Need::Postgres => postgres::missing(),
             Need::Browser => browser::missing(),
+            Need::Node => peer::node_missing(),
         }
     }
 }

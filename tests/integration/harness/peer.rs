@@ -304,6 +304,13 @@ pub fn missing() -> Option<String> {
     missing.then(|| "no python3 with the package websockets found".into())
 }
 
+/// Why there can be no peer of `tests/peers/package.json`, if so.
+pub fn node_missing() -> Option<String> {
+    let installed = source(NODE_MODULES).join("graphql-ws").is_dir();
+    let there = installed && super::process::in_path("node").is_some();
+    (!there).then(|| "no node with the package graphql-ws found".into())
+}
+
 /// Where `tests/run` installs the packages of `tests/peers/package.json`.
 const NODE_MODULES: &str = "target/node/node_modules";
 
