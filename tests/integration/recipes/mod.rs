@@ -1,6 +1,14 @@
 //! The recipes of `docs/recipes`, each run as it stands there against a server that behaves like the real one.
 
+mod cursor;
+mod devtools;
 mod discord;
+mod exchange;
+mod graphql;
+mod home_assistant;
+mod nostr;
+mod ocpp;
+mod slack;
 
 use std::{fs, path::Path};
 
@@ -78,10 +86,11 @@ impl Recipe {
         .await;
         assert_eq!(jobs.len(), count, "{jobs:?}");
         let mut whole = Vec::new();
-        for job in jobs.iter().rev() {
+        for job in &jobs {
             whole.push(app.wait_for_job(job["id"].as_str().unwrap()).await);
         }
-        whole.sort_by_key(|job| job["created_at"].as_str().map(str::to_owned));
+        // Ids grow in the order the messages came; jobs of one commit end in any order.
+        whole.sort_by_key(|job| job["id"].as_str().map(str::to_owned));
         whole
     }
 

@@ -1,0 +1,54 @@
+//! A feed that goes on behind the last event that became a job, whatever happened to windsock.
+
+use serde_json::{Value, json};
+
+use super::Recipe;
+use crate::harness::{Need, Peer, ready, wait_for};
+
+#[actix::test]
+async fn feed_with_cursor() {
+    if !ready("recipes::feed_with_cursor", &[Need::Peer]) {
+        return;
+    }
+    let mut peer = Peer::play("jetstream.py", &[]).await;
+    let real = "wss://jetstream2.us-east.bsky.network";
+    let mut recipe = Recipe::read("feed-with-cursor", &[(real, &peer.url(""))]);
+    recipe.trigger["reconnect"] = json!({"initial_delay_ms": 10, "max_delay_ms": 50});
+    let mut app = recipe.run(&[]).await;
+    let first = peer.accept().await;
+    let path = "/subscribe?wantedCollections=app.bsky.feed.post";
+    assert_eq!(first.path, path);
+    recipe.listening(&app).await;
+    let enqueued = |status: &Value| status["enqueued"].as_u64().unwrap();
+    for kill in [true, true, false] {
+        let connection = peer.connections().pop().unwrap();
+        let before = enqueued(&app.status(recipe.path()).await);
+        peer.command(json!({"do": "publish", "count": 400})).await;
+        app.wait_for_status(recipe.path(), "more arrive", |status| {
+            enqueued(status) >= before + 50
+        })
+        .await;
+        if kill {
+            app.kill();
+            app.start_again().await;
+        } else {
+            peer.command(json!({"do": "drop", "to": connection.number}))
+                .await;
+        }
+        wait_for("it comes back", async || {
+            let now = peer.connections().pop().unwrap();
+            let back = now.number > connection.number;
+            back.then_some(()).ok_or("not yet".into())
+        })
+        .await;
+        let again = peer.connections().pop().unwrap();
+        assert!(again.path.starts_with(&format!("{path}&cursor=17000")));
+    }
+    let results = recipe.results(&app, 600).await;
+    let mut numbers: Vec<u64> = results
+        .iter()
+        .map(|text| text.as_str().unwrap()[5..].parse().unwrap())
+        .collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..1200).step_by(2).collect::<Vec<_>>());
+}
