@@ -4,7 +4,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::FutureExt;
 use memchr::{memchr, memrchr};
 
 use super::source::JobSource;
@@ -156,8 +155,8 @@ impl LogSink {
     pub(crate) fn hand_on(&mut self, log: &mut JobLog) {
         let busy = self
             .storing
-            .as_mut()
-            .is_some_and(|task| task.now_or_never().is_none());
+            .as_ref()
+            .is_some_and(|task| !task.is_finished());
         let Some((source, job)) = self.target.as_ref().filter(|_| !busy && !log.is_empty()) else {
             return;
         };
@@ -239,6 +238,24 @@ mod tests {
         );
         log.push(b"more");
         assert!(log.is_empty());
+    }
+
+    #[actix_rt::test]
+    async fn a_quiet_spell_after_a_stored_piece_is_no_harm() {
+        let source = crate::runner::tests::FakeSource::new();
+        let job = crate::runner::tests::job(1, &serde_json::json!({}));
+        let mut sink = LogSink::new(source.clone(), &job, Duration::from_secs(1));
+        let mut log = JobLog::new(100);
+        log.push(b"one");
+        sink.hand_on(&mut log);
+        let stored = "the piece is stored";
+        source.until(stored, |state| !state.pieces.is_empty()).await;
+        tokio::task::yield_now().await;
+        for _ in 0..3 {
+            sink.hand_on(&mut log);
+        }
+        sink.settled().await;
+        assert_eq!(source.state.lock().pieces.len(), 1);
     }
 
     #[test]
