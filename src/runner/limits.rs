@@ -1,8 +1,10 @@
 //! [`RunLimits`]: every bound of a run, with its reason. Settings that a user changes are in `crate::config`.
 //!
-//! Plain data: no I/O, no actors. Tests shorten some.
+//! Plain data: no I/O but for a look at which folders there are, no actors. Tests shorten some.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use super::contain::files::Readable;
 
 /// What one run, one process and one worker may take.
 #[derive(Debug, Clone)]
@@ -13,8 +15,13 @@ pub struct RunLimits {
     pub log_bytes: usize,
     /// Largest result: it is stored, listed and sent to peers whole.
     pub result_bytes: usize,
-    /// Address space of a `python3` or `bash` process: 2 GiB, so that one job cannot push the others into swap.
+    /// Memory of a job with all it started, and address space of each `python3` or `bash` process: 2 GiB, so that
+    /// one job cannot push the others into swap.
     pub memory_bytes: u64,
+    /// Processes and threads of a job: far more than one needs, far fewer than a machine has.
+    pub processes: u64,
+    /// Files that every job may read.
+    pub(crate) readable: Arc<Readable>,
     /// Largest file a job may write: below it a scratch folder stays far from filling a disk.
     pub file_bytes: u64,
     /// Open descriptors of a process: the usual limit of a login shell.
@@ -40,6 +47,8 @@ impl Default for RunLimits {
             log_bytes: 1024 * 1024,
             result_bytes: 2 * 1024 * 1024,
             memory_bytes: 2 * 1024 * 1024 * 1024,
+            processes: 256,
+            readable: Arc::new(Readable::without(&[])),
             file_bytes: 512 * 1024 * 1024,
             open_files: 1024,
             engine_memory_bytes: 128 * 1024 * 1024,

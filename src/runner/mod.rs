@@ -14,6 +14,7 @@
 mod board;
 mod channel;
 mod check;
+mod contain;
 mod environment;
 mod executor;
 mod fetch;
@@ -33,6 +34,7 @@ mod warm;
 mod worker;
 
 use std::{
+    path::{Path, PathBuf},
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -50,6 +52,7 @@ use tokio::{
 
 use self::{
     board::Board,
+    contain::files::Readable,
     environment::Environment,
     fetch::Fetcher,
     finish::{End, FinishSender, commit_ends},
@@ -66,7 +69,7 @@ pub use self::{
     source::{Identify, JobIdentity},
 };
 use crate::{
-    config::{Config, ProxyEnvironment},
+    config::{Config, DatabaseUrl, ProxyEnvironment},
     db::Pool,
     queue::{Outcome, Queue},
     types::{JobId, Timestamp},
@@ -113,6 +116,7 @@ impl RunnerSettings {
             workers: config.num_workers,
             limits: RunLimits {
                 job_timeout: config.limits.job_timeout,
+                readable: Arc::new(Readable::without(&not_for_jobs(config))),
                 ..RunLimits::default()
             },
             fetch: FetchSettings {
@@ -123,6 +127,17 @@ impl RunnerSettings {
             base_url,
             proxies: config.proxies.clone(),
         }
+    }
+}
+
+/// What no job may read, even where it lies in a folder that languages need.
+fn not_for_jobs(config: &Config) -> Vec<PathBuf> {
+    match &config.database {
+        DatabaseUrl::Sqlite(file) => {
+            let folder = file.parent().filter(|folder| *folder != Path::new(""));
+            vec![folder.unwrap_or(Path::new(".")).to_owned()]
+        }
+        DatabaseUrl::Postgres(_) => Vec::new(),
     }
 }
 
@@ -241,6 +256,7 @@ impl Actor for Runner {
         if self.shared.board.workers() == 0 {
             return;
         }
+        contain::report();
         self.workers = (0..self.shared.board.workers())
             .map(|number| self.start_worker(number))
             .collect();

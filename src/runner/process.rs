@@ -1,15 +1,20 @@
-//! [`Child`]: a process that runs users' code, and what it may not do: cleared environment, a process group
-//! of its own that is killed whole, no inherited descriptors, limits, a lower priority, and it ends with us.
+//! [`Child`]: a process that runs users' code, and what it may not do: cleared environment, a session of its
+//! own that is killed whole, no inherited descriptors, limits, a lower priority, another user, only the files
+//! it needs, and it ends with us.
 //!
 //! Used by `warm` (runners that stay) and `check` (one short run). What is said over the channel, and what a
-//! language is, is not here. Rules on files (Landlock) and another uid for jobs belong into [`enter`].
+//! language is, is not here; which users and which files is in `contain`.
 
 use std::{
     ffi::OsString,
     io,
-    os::{fd::OwnedFd, unix::process::ExitStatusExt},
+    os::{
+        fd::{AsRawFd, OwnedFd, RawFd},
+        unix::process::ExitStatusExt,
+    },
     path::PathBuf,
     process::{ExitStatus, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
@@ -22,14 +27,24 @@ use nix::{
         signal::{Signal, killpg},
         stat::{Mode, umask},
     },
-    unistd::{Pid, getpid, getppid},
+    unistd::{Pid, getpid, getppid, setsid},
 };
+use rustix::process::setpriority_process;
 use tokio::{io::AsyncReadExt, process::Command};
 
-use super::limits::RunLimits;
+use super::{
+    contain::{
+        files,
+        users::JobUser,
+        watch::{Bounds, Watched},
+    },
+    limits::RunLimits,
+};
 
 /// How much nicer jobs are than the listeners: a busy job gets about a third of a busy listener's share.
-const NICENESS: libc::c_int = 5;
+const NICENESS: i32 = 5;
+/// Where memory runs short, the kernel ends jobs first (proc(5), oom_score_adj).
+const FIRST_TO_GO: &str = "1000";
 
 /// What a child is started with.
 pub(crate) struct ChildSpec {
@@ -45,27 +60,46 @@ pub(crate) struct ChildSpec {
     pub(crate) stdin: Stdio,
     /// Its standard output and its standard error.
     pub(crate) output: (Stdio, Stdio),
+    /// What it may read besides what every language needs.
+    pub(crate) reads: Vec<PathBuf>,
+    /// What it may write besides devices.
+    pub(crate) writes: Vec<PathBuf>,
+    /// Who it runs as, when windsock is root.
+    pub(crate) user: Option<JobUser>,
+    /// Whether the kernel bounds its address space. Some runtimes reserve more than they use: for these the
+    /// memory in use is all that is watched.
+    pub(crate) bounded_address_space: bool,
 }
 
 /// The limits the kernel keeps for a child.
 #[derive(Debug, Clone, Copy)]
 struct Kept {
-    memory_bytes: u64,
+    memory_bytes: Option<u64>,
     file_bytes: u64,
     open_files: u64,
+    /// Only for a user of its own: others would be counted, too.
+    processes: Option<u64>,
+    /// Its rules on files.
+    rules: Option<RawFd>,
     parent: Pid,
 }
 
-/// A running child; dropped, its whole group is killed.
+/// A running child; dropped, its whole session is killed.
 pub(crate) struct Child {
     inner: tokio::process::Child,
     group: Pid,
     reaped: bool,
+    watched: Arc<Watched>,
+    // Dropped last: whatever still runs as this user is killed then.
+    _user: Option<JobUser>,
 }
 
 impl Child {
     /// Starts it. Must be called on a thread that lives as long as the child may: it is killed with the thread.
     pub(crate) fn start(spec: ChildSpec, limits: &RunLimits) -> io::Result<Self> {
+        let mut reads = limits.readable.beside(&spec.program);
+        reads.extend(spec.reads);
+        let rules = files::ruleset(&limits.readable, &reads, &spec.writes)?;
         let mut command = Command::new(&spec.program);
         command
             .args(&spec.args)
@@ -75,12 +109,17 @@ impl Child {
             .stdin(spec.stdin)
             .stdout(spec.output.0)
             .stderr(spec.output.1)
-            .process_group(0)
             .kill_on_drop(true);
+        if let Some(user) = &spec.user {
+            // All other groups are given up with it.
+            command.uid(user.id()).gid(user.id());
+        }
         let kept = Kept {
-            memory_bytes: limits.memory_bytes,
+            memory_bytes: spec.bounded_address_space.then_some(limits.memory_bytes),
             file_bytes: limits.file_bytes,
             open_files: limits.open_files,
+            processes: spec.user.as_ref().map(|_| limits.processes),
+            rules: rules.as_ref().map(AsRawFd::as_raw_fd),
             parent: getpid(),
         };
         contain(&mut command, kept);
@@ -90,11 +129,30 @@ impl Child {
             .and_then(|id| i32::try_from(id).ok())
             .map(Pid::from_raw)
             .ok_or_else(|| io::Error::other("the process ended before it began"))?;
+        // Only wanted, not needed.
+        let _ = std::fs::write(format!("/proc/{group}/oom_score_adj"), FIRST_TO_GO);
+        let bounds = Bounds {
+            memory_bytes: limits.memory_bytes,
+            processes: limits.processes,
+        };
+        let user = spec.user.as_ref().map(JobUser::id);
         Ok(Self {
             inner,
             group,
             reaped: false,
+            watched: Watched::begin(group, user, bounds),
+            _user: spec.user,
         })
+    }
+
+    /// Says whether a job runs in it: then what it takes is watched.
+    pub(crate) fn busy(&self, busy: bool) {
+        self.watched.busy(busy);
+    }
+
+    /// Whether `process` is of its session: only then it may be killed for it.
+    pub(crate) fn owns(&self, process: Pid) -> bool {
+        nix::unistd::getsid(Some(process)) == Ok(self.group)
     }
 
     /// Kills every process of its group.
@@ -111,8 +169,12 @@ impl Child {
         // The group is killed before its leader is reaped: its number cannot be anybody else's then.
         let ended = tokio::time::timeout(patience, self.exited()).await.is_ok();
         self.kill();
+        self.watched.end();
         let status = self.inner.wait().await;
         self.reaped = true;
+        if let Some(why) = self.watched.killed() {
+            return why.to_owned();
+        }
         match status {
             Ok(status) if ended => describe(status),
             Ok(_) => "was killed".to_owned(),
@@ -141,6 +203,7 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
+        self.watched.end();
         self.kill();
     }
 }
@@ -159,15 +222,9 @@ fn describe(status: ExitStatus) -> String {
 
 /// Lowers the priority of the calling thread to that of jobs: scripts that run in it must not crowd out the
 /// listeners.
-#[expect(
-    unsafe_code,
-    reason = "setpriority has no safe wrapper; it takes plain numbers"
-)]
 pub(crate) fn lower_priority_of_this_thread() {
-    // SAFETY: a plain system call; on Linux it means the calling thread. A failure changes nothing.
-    unsafe {
-        libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS);
-    }
+    // On Linux "this process" means the calling thread. A failure changes nothing.
+    let _ = setpriority_process(None, NICENESS);
 }
 
 /// Has [`enter`] run in the child before its program starts.
@@ -183,12 +240,15 @@ fn contain(command: &mut Command, kept: Kept) {
     }
 }
 
-/// Between fork and exec: system calls only.
+/// Between fork and exec, as the job's user: system calls only.
 #[expect(
     unsafe_code,
-    reason = "setpriority and close_range have no safe wrapper; both take plain numbers"
+    reason = "close_range and landlock_restrict_self have no wrapper that may be called here; both take plain \
+              numbers"
 )]
 fn enter(kept: &Kept) -> Result<(), Errno> {
+    // A session of its own: what the job starts is found by it, and shares the processor as one.
+    setsid()?;
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     if getppid() != kept.parent {
         // The parent died before the line above: nobody would end this process.
@@ -199,14 +259,22 @@ fn enter(kept: &Kept) -> Result<(), Errno> {
     let limit = |resource, value| setrlimit(resource, value, value);
     limit(Resource::RLIMIT_CORE, 0)?;
     limit(Resource::RLIMIT_FSIZE, kept.file_bytes)?;
-    limit(Resource::RLIMIT_AS, kept.memory_bytes)?;
     limit(Resource::RLIMIT_NOFILE, kept.open_files)?;
-    // SAFETY: plain system calls with numbers; a failure leaves the process as it was.
+    if let Some(bytes) = kept.memory_bytes {
+        limit(Resource::RLIMIT_AS, bytes)?;
+    }
+    if let Some(count) = kept.processes {
+        limit(Resource::RLIMIT_NPROC, count)?;
+    }
+    let _ = setpriority_process(None, NICENESS);
+    // SAFETY: plain system calls with numbers; `rules` is a descriptor that the parent holds open.
     unsafe {
-        libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS);
         // Ours are close-on-exec anyway; this also catches one that a library opened without it.
         let close_on_exec = libc::CLOSE_RANGE_CLOEXEC.cast_signed();
         libc::close_range(3, libc::c_uint::MAX, close_on_exec);
+        if let Some(rules) = kept.rules {
+            Errno::result(libc::syscall(libc::SYS_landlock_restrict_self, rules, 0))?;
+        }
     }
     Ok(())
 }
@@ -225,34 +293,45 @@ pub(crate) struct Said {
 /// Largest output of a short run that is read: a schema or an error text.
 const SAID_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Runs `program` once with `input` on its standard input and waits for its end.
+/// A short run of a program.
+pub(crate) struct Once<'a> {
+    /// The program, as a path.
+    pub(crate) program: PathBuf,
+    /// Its arguments.
+    pub(crate) args: Vec<OsString>,
+    /// What stands on its standard input.
+    pub(crate) input: &'a str,
+    /// What it may read besides what every language needs.
+    pub(crate) reads: Vec<PathBuf>,
+}
+
+/// Runs a program once and waits for its end.
 ///
 /// # Errors
 /// It cannot be started, or does not end within the time of a check.
-pub(crate) async fn run_once(
-    program: PathBuf,
-    args: Vec<OsString>,
-    input: &str,
-    limits: &RunLimits,
-) -> io::Result<Said> {
+pub(crate) async fn run_once(once: Once<'_>, limits: &RunLimits) -> io::Result<Said> {
     use tokio::io::AsyncWriteExt;
     let (stdout, out) = pipe()?;
     let (stderr, err) = pipe()?;
     let (read_input, write_input) = io::pipe()?;
     let spec = ChildSpec {
-        program,
-        args,
+        program: once.program,
+        args: once.args,
         env: vec![("LANG".to_owned(), "C.UTF-8".to_owned())],
         folder: PathBuf::from("/"),
         stdin: Stdio::from(read_input),
         output: (Stdio::from(out), Stdio::from(err)),
+        reads: once.reads,
+        writes: Vec::new(),
+        user: JobUser::next()?,
+        bounded_address_space: true,
     };
     let mut child = Child::start(spec, limits)?;
     let mut write_input =
         tokio::net::unix::pipe::Sender::from_owned_fd(OwnedFd::from(write_input))?;
     let feed = async move {
         // One that does not read to the end says why on its own.
-        let _ = write_input.write_all(input.as_bytes()).await;
+        let _ = write_input.write_all(once.input.as_bytes()).await;
     };
     let listen = async |pipe: tokio::net::unix::pipe::Receiver| {
         let mut bytes = Vec::new();
@@ -261,6 +340,7 @@ pub(crate) async fn run_once(
     };
     let all = async {
         let ((), stdout, stderr) = tokio::join!(feed, listen(stdout), listen(stderr));
+        child.watched.end();
         let status = child.inner.wait().await?;
         Ok(Said {
             success: status.success(),

@@ -7,7 +7,9 @@
 use std::{
     collections::HashMap,
     ffi::OsString,
+    fs::{Permissions, set_permissions},
     io,
+    os::unix::fs::{PermissionsExt, chown, fchown},
     path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
@@ -23,6 +25,7 @@ use tokio::net::unix::pipe;
 
 use super::{
     channel::Channel,
+    contain::users::JobUser,
     job_log::{JobLog, LogSink},
     limits::RunLimits,
     process::{self, Child, ChildSpec},
@@ -48,6 +51,10 @@ pub(crate) struct Launch {
     pub(crate) script_file: Option<(&'static str, String)>,
     /// Its first environment; the job's comes with each call.
     pub(crate) env: Vec<(String, String)>,
+    /// What it may read besides what every language needs: files of its interpreter, of packages.
+    pub(crate) reads: Vec<PathBuf>,
+    /// Whether the kernel may bound its address space; see [`ChildSpec`].
+    pub(crate) bounded_address_space: bool,
 }
 
 /// Why a call gave no answer.
@@ -102,15 +109,29 @@ impl WarmProcess {
         }
         let (channel, theirs) = Channel::open(limits.result_bytes + ANSWER_SLACK_BYTES)?;
         let (output, print) = process::pipe()?;
+        let user = JobUser::next()?;
+        if let Some(user) = &user {
+            hand_over(folder.path(), &scratch, user)?;
+            // For those who open /dev/stderr.
+            fchown(&print, Some(user.id()), None)?;
+        }
         let mut env = launch.env;
-        env.push(("HOME".to_owned(), scratch.to_string_lossy().into_owned()));
+        for name in ["HOME", "TMPDIR"] {
+            env.push((name.to_owned(), scratch.to_string_lossy().into_owned()));
+        }
+        let mut reads = launch.reads;
+        reads.push(folder.path().to_owned());
         let spec = ChildSpec {
             program: launch.program,
             args: launch.args,
             env,
-            folder: scratch,
+            folder: scratch.clone(),
             stdin: theirs,
             output: (Stdio::from(print.try_clone()?), Stdio::from(print)),
+            reads,
+            writes: vec![scratch],
+            user,
+            bounded_address_space: launch.bounded_address_space,
         };
         Ok(Self {
             child: Child::start(spec, limits)?,
@@ -146,6 +167,7 @@ impl WarmProcess {
         context: &mut CallContext<'_>,
     ) -> Result<Vec<u8>, Ended> {
         self.calls += 1;
+        self.child.busy(true);
         let answer = match self.channel.send(request) {
             Ok(()) => self.answer(context).await,
             Err(error) => Err(Lost::Channel(error)),
@@ -161,6 +183,7 @@ impl WarmProcess {
         if result.is_err() {
             self.kill();
         }
+        self.child.busy(false);
         self.drain(context.log);
         self.used = Instant::now();
         self.job_group = None;
@@ -221,7 +244,8 @@ impl WarmProcess {
 
     /// Kills the process and everything the job started in its group.
     pub(crate) fn kill(&self) {
-        if let Some(group) = self.job_group {
+        // What a script says over the channel is not believed: it may name any group.
+        if let Some(group) = self.job_group.filter(|group| self.child.owns(*group)) {
             // It may be gone already.
             let _ = killpg(group, Signal::SIGKILL);
         }
@@ -253,6 +277,15 @@ impl Drop for WarmProcess {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Gives the scratch folder to the job's user. The folder around it stays ours, for the job to pass through and
+/// to read: what windsock writes there, no job can turn into a link to something else.
+fn hand_over(folder: &Path, scratch: &Path, user: &JobUser) -> io::Result<()> {
+    chown(folder, None, Some(user.id()))?;
+    set_permissions(folder, Permissions::from_mode(0o710))?;
+    chown(scratch, Some(user.id()), Some(user.id()))?;
+    set_permissions(scratch, Permissions::from_mode(0o700))
 }
 
 enum Lost {

@@ -6,6 +6,7 @@ use std::{
     fs::{File, TryLockError},
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    os::unix::fs::OpenOptionsExt,
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -261,7 +262,13 @@ fn lock(database: &DatabaseUrl) -> Result<Option<File>, StartError> {
         .open(&name)
         .map_err(unusable)?;
     match lock.try_lock() {
-        Ok(()) => Ok(Some(lock)),
+        Ok(()) => {
+            // For its owner alone: SQLite would let everybody read it. What it adds beside it takes after it.
+            let mut own = File::options();
+            own.create(true).append(true).mode(0o600);
+            own.open(file).map_err(unusable)?;
+            Ok(Some(lock))
+        }
         Err(TryLockError::WouldBlock) => Err(StartError::InUse(file.clone())),
         Err(TryLockError::Error(error)) => Err(unusable(error).into()),
     }

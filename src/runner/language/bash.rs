@@ -16,7 +16,7 @@ use crate::{
     runner::{
         job_log::JobLog,
         limits::RunLimits,
-        process::run_once,
+        process::{Once, run_once},
         script::Script,
         warm::{Launch, WarmProcess},
     },
@@ -50,6 +50,8 @@ pub(crate) fn launch(script: &Script) -> Result<Launch, String> {
         args: args.map(OsString::from).to_vec(),
         script_file: Some(("main.sh", script.content.clone())),
         env: Vec::new(),
+        reads: Vec::new(),
+        bounded_address_space: true,
     })
 }
 
@@ -280,7 +282,13 @@ pub(crate) async fn check(content: &str, limits: &RunLimits) -> Result<Value, In
         ));
     }
     let args = ["--noprofile", "--norc", "-n"].map(OsString::from).to_vec();
-    let said = run_once(program, args, content, limits)
+    let once = Once {
+        program,
+        args,
+        input: content,
+        reads: Vec::new(),
+    };
+    let said = run_once(once, limits)
         .await
         .map_err(|error| Invalid(format!("content: bash could not check it: {error}")))?;
     if !said.success {

@@ -15,6 +15,8 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
+use super::contain::users;
+
 /// The environment of a job: windmill-facts §8. The order is always the same.
 pub(crate) type JobEnv = Vec<(&'static str, String)>;
 
@@ -102,6 +104,7 @@ fn resolve(program: &str, path: Option<&OsStr>) -> Result<PathBuf, String> {
     let runs = |file: &Path| {
         file.metadata()
             .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+            && users::can_run(file)
     };
     path.into_iter()
         .flat_map(std::env::split_paths)
@@ -109,7 +112,8 @@ fn resolve(program: &str, path: Option<&OsStr>) -> Result<PathBuf, String> {
         .map(|folder| folder.join(program))
         .find(|file| runs(file))
         .ok_or_else(|| {
-            format!("this machine has no {program}: install it, or add its folder to the PATH of windsock")
+            let whom = if users::all().is_ok() { " that every user may run" } else { "" };
+            format!("this machine has no {program}{whom}: install it, or add its folder to the PATH of windsock")
         })
 }
 

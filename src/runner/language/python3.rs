@@ -3,7 +3,10 @@
 //! Conventions: windmill-facts §8. The wrapper's half is `python3_wrapper.py`. Environments with packages
 //! come in between [`interpreter`] and [`launch`]; there are none yet.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -12,7 +15,7 @@ use super::{Answer, Call, environment_changes, one_line, resolve};
 use crate::{
     runner::{
         limits::RunLimits,
-        process::run_once,
+        process::{Once, run_once},
         script::Script,
         warm::{Launch, WarmProcess},
     },
@@ -23,29 +26,51 @@ const WRAPPER: &str = include_str!("python3_wrapper.py");
 const CHECK: &str = include_str!("python3_check.py");
 
 /// The interpreter itself: what `PATH` names may be the shim of a version manager, which costs 60 ms a start.
-static INTERPRETER: OnceCell<PathBuf> = OnceCell::const_new();
+static INTERPRETER: OnceCell<Interpreter> = OnceCell::const_new();
+
+/// A `python3`, and where its own files are.
+#[derive(Debug, Clone)]
+pub(crate) struct Interpreter {
+    /// Its real path.
+    pub(crate) program: PathBuf,
+    /// What a process of it reads.
+    pub(crate) reads: Vec<PathBuf>,
+}
+
+/// Says where an interpreter and its files are: a line each.
+const WHERE: &str =
+    "import sys; print(sys.executable, sys.prefix, sys.base_prefix, sys.exec_prefix, sep='\\n')";
+/// What lies in the folder of an installation or of a virtual environment.
+const INSTALLED: [&str; 4] = ["bin", "lib", "lib64", "pyvenv.cfg"];
 
 /// The real path of `python3`; looked for once it is needed, until it is found.
 ///
 /// # Errors
 /// There is none, or it does not run.
-pub(crate) async fn interpreter(limits: &RunLimits) -> Result<PathBuf, String> {
+pub(crate) async fn interpreter(limits: &RunLimits) -> Result<Interpreter, String> {
     let find = async || {
         let program = resolve("python3", std::env::var_os("PATH").as_deref())?;
-        let args = ["-I", "-S", "-c", "import sys; print(sys.executable)"];
-        let said = run_once(
-            program.clone(),
-            args.map(OsString::from).to_vec(),
-            "",
-            limits,
-        )
-        .await
-        .map_err(|error| format!("python3 does not run: {error}"))?;
-        let real = PathBuf::from(said.stdout.trim());
+        let args = ["-I", "-S", "-c", WHERE];
+        let once = Once {
+            program: program.clone(),
+            args: args.map(OsString::from).to_vec(),
+            input: "",
+            // A shim reads what its version manager keeps, wherever that is. No script is run here.
+            reads: vec![PathBuf::from("/")],
+        };
+        let said = run_once(once, limits)
+            .await
+            .map_err(|error| format!("python3 does not run: {error}"))?;
         if !said.success {
             return Err(format!("python3 does not run: {}", said.stderr.trim()));
         }
-        Ok(if real.is_file() { real } else { program })
+        let mut lines = said.stdout.lines();
+        let real = PathBuf::from(lines.next().unwrap_or_default());
+        let reads = lines.flat_map(|folder| INSTALLED.map(|name| Path::new(folder).join(name)));
+        Ok(Interpreter {
+            reads: reads.collect(),
+            program: if real.is_file() { real } else { program },
+        })
     };
     INTERPRETER.get_or_try_init(find).await.cloned()
 }
@@ -55,12 +80,15 @@ pub(crate) async fn interpreter(limits: &RunLimits) -> Result<PathBuf, String> {
 /// # Errors
 /// There is no `python3`.
 pub(crate) async fn launch(limits: &RunLimits) -> Result<Launch, String> {
+    let interpreter = interpreter(limits).await?;
     let args = ["-I", "-X", "utf8", "-c", WRAPPER];
     Ok(Launch {
-        program: interpreter(limits).await?,
+        program: interpreter.program,
         args: args.map(OsString::from).to_vec(),
         script_file: None,
         env: Vec::new(),
+        reads: interpreter.reads,
+        bounded_address_space: true,
     })
 }
 
@@ -126,11 +154,17 @@ pub(crate) async fn check(
     content: &str,
     limits: &RunLimits,
 ) -> Result<(Option<Value>, Option<String>), Invalid> {
-    let program = interpreter(limits)
+    let interpreter = interpreter(limits)
         .await
         .map_err(|error| Invalid(format!("language: {error}")))?;
     let args = ["-I", "-S", "-c", CHECK].map(OsString::from).to_vec();
-    let said = run_once(program, args, content, limits)
+    let once = Once {
+        program: interpreter.program,
+        args,
+        input: content,
+        reads: interpreter.reads,
+    };
+    let said = run_once(once, limits)
         .await
         .map_err(|error| Invalid(format!("content: python3 could not check it: {error}")))?;
     let found: Value = serde_json::from_str(&said.stdout).map_err(|_| {

@@ -1,5 +1,6 @@
 //! The rules of a run, each with a job that breaks it; the runner's life, against a queue that is not ours.
 
+mod contained;
 mod life;
 mod python3;
 mod shells;
