@@ -8,6 +8,7 @@
 
 mod api_errors;
 mod bad_scripts;
+mod chaos;
 mod conformance;
 mod connecting;
 mod conversation;

@@ -113,6 +113,11 @@ impl TestApp {
         .await
     }
 
+    /// The server's process.
+    pub fn pid(&self) -> u32 {
+        self.server().pid()
+    }
+
     /// Where the server listens, without a slash at its end.
     pub fn url(&self) -> &str {
         &self.server().url

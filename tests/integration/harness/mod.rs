@@ -6,6 +6,7 @@ pub mod app;
 pub mod authority;
 pub mod browser;
 pub mod cutter;
+pub mod footprint;
 pub mod peer;
 pub mod postgres;
 pub mod process;

@@ -115,6 +115,11 @@ impl Server {
         self.child.id()
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends SIGTERM and waits for the end.
     ///
     /// # Panics
