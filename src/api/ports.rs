@@ -29,6 +29,12 @@ pub trait ScriptCheck: Send + Sync {
         content: String,
     ) -> LocalBoxFuture<'static, Result<ScriptFacts, Invalid>>;
 
+    /// Checks that `expr` is an expression of JavaScript; nothing of it runs.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn check_condition(&self, expr: String) -> LocalBoxFuture<'static, Result<(), Invalid>>;
+
     /// Checks that `value` is a flow that can be run; answers `v1` or `v2` when it has a preprocessor.
     ///
     /// # Errors

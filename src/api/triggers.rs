@@ -304,6 +304,7 @@ pub(crate) async fn create(
         return Err(Error::field("path", "missing field"));
     };
     let spec = TriggerSpec::from_json(&body.0.0)?;
+    check_condition(&spec, &state).await?;
     state.listening.check(spec.clone()).await?;
     let (workspace, created) = (at.workspace.clone(), path.to_string());
     state
@@ -375,6 +376,7 @@ pub(crate) async fn update(
         .run(move |conn| readable(conn, &found.0, &found.1))
         .await?;
     let spec = TriggerSpec::from_json(&body.0.0)?;
+    check_condition(&spec, &state).await?;
     state.listening.check(spec.clone()).await?;
     let lane = spec.lane();
     let (workspace, path) = (at.workspace.clone(), at.path.clone());
@@ -426,6 +428,20 @@ pub(crate) async fn update(
         state.trigger_changed(&workspace, "updated", &path).await;
     }
     Ok(Text(format!("Trigger '{path}' updated")))
+}
+
+/// Whether the condition of the trigger's retries can be read.
+async fn check_condition(spec: &TriggerSpec, state: &State) -> Result<(), Error> {
+    let condition = spec
+        .retry
+        .as_ref()
+        .and_then(|retry| retry.retry_if.as_ref());
+    if let Some(condition) = condition {
+        let checked = state.script_check.check_condition(condition.expr.clone());
+        let checked = checked.await;
+        checked.map_err(|error| Error::field("retry.retry_if.expr", error))?;
+    }
+    Ok(())
 }
 
 /// Has the jobs that wait already follow the new bounds too. New ones do so by themselves, so a database that is away

@@ -4,6 +4,7 @@
 //! queue's ledger, which owns one ([`Pool::connect`]). A table's file holds its row and its queries and
 //! knows nothing of HTTP, actors or JSON shapes.
 
+pub(crate) mod again;
 mod columns;
 mod conn;
 pub(crate) mod flow;

@@ -9,7 +9,7 @@ use std::{
 use super::{
     Canceled, Finished, Job, JobFinished, JobState, Outcome, QueueError,
     ended::completed,
-    held,
+    failure, held,
     lanes::{Lanes, Limits as LaneLimits},
     ledger::{Op, Waiting},
     rows::rows,
@@ -207,24 +207,7 @@ impl Scope<'_> {
                 Ok(Done::Claimed(jobs))
             }
             Op::Finish(jobs) => {
-                let now = Timestamp::now();
-                let rows: Vec<CompletedRow> = jobs
-                    .iter()
-                    .map(|(job, outcome)| completed(job, outcome, now))
-                    .collect();
-                let held = queue::finish(conn, worker, &rows)?;
-                for (job, outcome) in jobs {
-                    if held.len() == jobs.len() || held.contains(&job.id) {
-                        if !outcome.logs.is_empty() {
-                            queue::insert_log(conn, job.id, last_piece(job), &outcome.logs)?;
-                        }
-                        lanes.ended(conn, job)?;
-                        news.ended.push(Finished {
-                            job: Arc::clone(job),
-                            outcome: Arc::clone(outcome),
-                        });
-                    }
-                }
+                self.finish(conn, jobs, lanes, news)?;
                 Ok(Done::Written)
             }
             Op::GiveBack(ids) => {
@@ -257,6 +240,42 @@ impl Scope<'_> {
         }
     }
 
+    fn finish(
+        &self,
+        conn: &mut Conn,
+        jobs: &[(Arc<Job>, Arc<Outcome>)],
+        lanes: &mut Lanes,
+        news: &mut News,
+    ) -> Result<(), DbError> {
+        let worker = self.shared.worker.as_str();
+        let now = Timestamp::now();
+        let mut ends = Vec::with_capacity(jobs.len());
+        for end in jobs {
+            if !failure::run_again(conn, worker, (&end.0, &end.1), lanes, news)? {
+                ends.push(end);
+            }
+        }
+        let rows: Vec<CompletedRow> = ends
+            .iter()
+            .map(|(job, outcome)| completed(job, outcome, now))
+            .collect();
+        let held = queue::finish(conn, worker, &rows)?;
+        for (job, outcome) in &ends {
+            if held.len() == ends.len() || held.contains(&job.id) {
+                if !outcome.logs.is_empty() {
+                    queue::insert_log(conn, job.id, failure::last_piece(job), &outcome.logs)?;
+                }
+                lanes.ended(conn, job)?;
+                failure::call_handler(conn, job, outcome, lanes, news)?;
+                news.ended.push(Finished {
+                    job: Arc::clone(job),
+                    outcome: Arc::clone(outcome),
+                });
+            }
+        }
+        Ok(())
+    }
+
     fn upkeep(
         &self,
         conn: &mut Conn,
@@ -280,13 +299,7 @@ impl Scope<'_> {
             }
             let message = format!("the job has lost {} workers and is not run again", job.lost);
             let outcome = Outcome::failed("WorkersLost", &message, now);
-            if queue::end_unheld(conn, &completed(&job, &outcome, now))? {
-                lanes.ended(conn, &job)?;
-                news.ended.push(Finished {
-                    job: Arc::new(job),
-                    outcome: Arc::new(outcome),
-                });
-            }
+            failure::give_up(conn, (job, outcome), lanes, news)?;
         }
         Ok(Done::Written)
     }
@@ -329,7 +342,10 @@ fn prepare(conn: &mut Conn, batch: &[Waiting], lanes: &mut Lanes) -> Result<Vec<
                 rows_of_push = Some((rows, limits));
                 any
             }
-            Op::Finish(jobs) => jobs.iter().any(|(job, _)| has_lane(job)),
+            // An error handler may have a lane.
+            Op::Finish(jobs) => jobs
+                .iter()
+                .any(|(job, outcome)| has_lane(job) || failure::is_handled(job, outcome)),
             Op::Cancel { id, .. } => db::lanes::any_in_lanes(conn, &[*id])?,
             // What is released may get a lane.
             Op::Held(_) | Op::Bound { .. } => true,
@@ -345,14 +361,6 @@ fn prepare(conn: &mut Conn, batch: &[Waiting], lanes: &mut Lanes) -> Result<Vec<
     }
     Ok(new_rows)
 }
-
-/// Jobs end with the first log piece number that no running piece of the same run takes.
-fn last_piece(job: &Job) -> i32 {
-    job.lost.saturating_add(1).saturating_mul(PIECES_PER_RUN) - 1
-}
-
-/// Log pieces that one run of a job may have; a run after a lost worker starts behind them.
-pub(super) const PIECES_PER_RUN: i32 = 1_000_000;
 
 fn cancel(
     conn: &mut Conn,

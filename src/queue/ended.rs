@@ -51,6 +51,7 @@ pub(super) fn finished(row: CompletedRow) -> Finished {
         logs: String::new(),
         preprocessed_args: row.preprocessed.then(|| row.args.clone()),
         canceled: row.canceled_by.map(|by| (by, row.cancel_reason)),
+        retry_if: None,
     };
     let job = Job {
         id: row.id,

@@ -197,7 +197,14 @@ fn released(job: &Job, release: Option<&Release>) -> NewJob {
         tag: job.tag.clone(),
         priority: job.priority,
         timeout_secs: job.timeout_secs,
-        options: release.and_then(|release| release.options.clone()),
+        options: match release {
+            Some(release) => release.options.clone(),
+            None => Options {
+                held: None,
+                ..options
+            }
+            .column(),
+        },
         lane: release.and_then(|release| release.lane),
         ..NewJob::new(workspace, runnable, args, "")
     }

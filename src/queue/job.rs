@@ -86,7 +86,7 @@ pub struct NewJob {
     pub held: bool,
     /// Runs `main` with the arguments as they are.
     pub skip_preprocessor: bool,
-    /// JSON object: retry policy, error handler.
+    /// What is done when it fails: [`Options::column`](super::Options::column).
     pub options: Option<String>,
     /// What bounds how many jobs of its trigger run at once.
     pub lane: Option<Lane>,
@@ -163,6 +163,8 @@ pub struct Outcome {
     pub preprocessed_args: Option<String>,
     /// Who canceled it, and why.
     pub canceled: Option<(String, Option<String>)>,
+    /// Whether the condition of its retry policy holds; none when nobody evaluated it.
+    pub retry_if: Option<bool>,
 }
 
 impl Outcome {
@@ -177,6 +179,7 @@ impl Outcome {
             logs: String::new(),
             preprocessed_args: None,
             canceled: None,
+            retry_if: None,
         }
     }
 
@@ -197,6 +200,7 @@ impl Outcome {
             logs: String::new(),
             preprocessed_args: None,
             canceled: Some((by.to_owned(), reason.map(str::to_owned))),
+            retry_if: None,
         }
     }
 }
@@ -239,10 +243,13 @@ pub enum JobState {
     },
 }
 
-/// The kind that `runnable` is queued as.
+/// The kind that `runnable` is queued as. As in Windmill a script with a retry policy or an error handler is a flow of
+/// one step; flows have steps anyway.
 #[must_use]
-pub fn kind_of(runnable: &Runnable, held: bool) -> JobKind {
+pub fn kind_of(runnable: &Runnable, held: bool, has_options: bool) -> JobKind {
     match (runnable, held) {
+        (Runnable::Script { .. }, false) if has_options => JobKind::SingleStepFlow,
+        (Runnable::Script { .. }, true) if has_options => JobKind::UnassignedSingleStepFlow,
         (Runnable::Script { .. }, false) => JobKind::Script,
         (Runnable::Script { .. }, true) => JobKind::UnassignedScript,
         (Runnable::Flow { .. }, false) => JobKind::Flow,

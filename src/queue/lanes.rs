@@ -20,7 +20,7 @@ use crate::{
     db::{
         Conn, DbError,
         lanes::{self, LaneRow},
-        queue::{HELD, IN_LINE, LATER, LIMITED, QUEUED},
+        queue::{HELD, IN_LINE, LATER, LATER_IN_TURN, LIMITED, QUEUED},
     },
     types::{JobId, Timestamp},
 };
@@ -133,6 +133,20 @@ impl Lanes {
         self.ended
             .extend(job.concurrency_key.clone().map(|key| (key, job.id)));
         Ok(())
+    }
+
+    /// The state a job goes to that is to run again at a time in the future: in an `ordered` trigger it keeps its
+    /// turn, so that the next one waits for it; elsewhere it makes room and comes back first in line.
+    pub(super) fn state_until(&mut self, conn: &mut Conn, job: &Job) -> Result<i32, DbError> {
+        self.touch(conn, job)?;
+        let ordered = match (job.turn, &job.trigger_path) {
+            (Some(_), Some(path)) => {
+                let lane = lanes::find(conn, &trigger_key(&job.workspace_id, path))?;
+                lane.is_some_and(|lane| lane.ordered)
+            }
+            _ => false,
+        };
+        Ok(if ordered { LATER_IN_TURN } else { LATER })
     }
 
     /// Bounds a trigger's jobs anew; none = no bound any more.

@@ -3,17 +3,20 @@
 //! [`Queue`] is the handle everybody holds. Every write to the jobs tables of this process goes through the
 //! `ledger`, which puts whatever waits into one transaction. Who moves which state:
 //! `push` → queued (or held, or waiting for its turn: `lanes`) · `claim` → running, leased to a worker · `finish` → completed ·
+//! a failed run → waits for the next, or its error handler is called (`failure`) ·
 //! a lapsed lease → queued again, failed after three lost workers · `cancel` → completed, or a flag the
 //! worker sees. What a user may count on: contract section 4.
 
 mod commit;
 mod concurrency;
 mod ended;
+mod failure;
 mod held;
 mod job;
 mod lanes;
 mod ledger;
 mod options;
+mod retry;
 mod rows;
 mod shared;
 #[cfg(test)]
@@ -31,12 +34,15 @@ use self::{
 };
 pub use self::{
     concurrency::ConcurrencyLimit,
+    failure::retry_condition,
     held::{Held, Release},
     job::{
         Args, Finished, Job, JobEvent, JobState, Lane, MAX_DEPTH, NewJob, Outcome,
         PRIORITY_CONNECT, Runnable, Stored, kind_of,
     },
     ledger::Ledger,
+    options::{ErrorHandler, Options},
+    retry::{Constant, Exponential, RetryIf, RetryPolicy},
     shared::Cancellation,
 };
 use crate::{
@@ -193,7 +199,7 @@ impl Queue {
     /// The number of the first log piece of this run of `job`; the last one belongs to [`Queue::finish`].
     #[must_use]
     pub fn first_piece(job: &Job) -> i32 {
-        job.lost.saturating_mul(commit::PIECES_PER_RUN)
+        failure::first_piece(job)
     }
 
     /// Bounds how many jobs of a trigger run at once, also of those that wait already; none = no bound any more.

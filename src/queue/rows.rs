@@ -114,7 +114,9 @@ fn row(job: &NewJob, version: Option<&ScriptVersion>, now: Timestamp) -> Job {
     Job {
         id: job.id,
         workspace_id: job.workspace.to_string(),
-        kind: kind_of(&job.runnable, job.held).as_str().to_owned(),
+        kind: kind_of(&job.runnable, job.held, job.options.is_some())
+            .as_str()
+            .to_owned(),
         runnable_path: path,
         runnable_hash: hash,
         raw,

@@ -264,6 +264,7 @@ impl Executor {
             logs: String::new(),
             preprocessed_args: None,
             canceled: None,
+            retry_if: None,
         }
     }
 }

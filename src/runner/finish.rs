@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::source::JobSource;
-use crate::queue::{Job, Outcome};
+use super::{flow, source::JobSource};
+use crate::queue::{Job, Outcome, retry_condition};
 
 /// Ends that may wait for their commit: half of what one commit takes.
 const WAITING_ENDS: usize = 1024;
@@ -39,7 +39,8 @@ impl FinishSender {
     }
 
     /// Passes the end of a job on; waits while too much waits.
-    pub(crate) async fn send(&self, job: Arc<Job>, outcome: Outcome) {
+    pub(crate) async fn send(&self, job: Arc<Job>, mut outcome: Outcome) {
+        judge(&job, &mut outcome).await;
         let bytes = outcome.result.len() + outcome.logs.len() + job.args.len();
         let kilobytes = (bytes / 1024 + 1).min(WAITING_KB);
         let permits = u32::try_from(kilobytes).unwrap_or(u32::MAX);
@@ -63,6 +64,23 @@ impl FinishSender {
             let _ = waiting.await;
         }
     }
+}
+
+/// Evaluates the condition under which a failed job is run again, if it has one: a broken one does not hold.
+async fn judge(job: &Job, outcome: &mut Outcome) {
+    if outcome.success || outcome.canceled.is_some() {
+        return;
+    }
+    let Some(expr) = retry_condition(job) else {
+        return;
+    };
+    let verdict = flow::holds(expr, outcome).await;
+    if let Err(error) = &verdict {
+        let log =
+            format!("[windsock: retry_if cannot be evaluated, so it does not hold: {error}]\n");
+        outcome.logs.push_str(&log);
+    }
+    outcome.retry_if = Some(verdict.unwrap_or(false));
 }
 
 /// Hands ends to the queue until all senders are gone.

@@ -64,7 +64,7 @@ use self::{
 pub use self::{
     check::{Preprocessor, ScriptFacts, check},
     fetch::{AddressCheck, FetchSettings},
-    flow::{FlowFacts, check_flow},
+    flow::{FlowFacts, check_condition, check_flow},
     limits::RunLimits,
     source::{Identify, JobIdentity},
 };

@@ -125,7 +125,7 @@ impl ScriptCache {
     pub(crate) async fn of(&self, job: &Job) -> Result<Arc<Script>, NoScript> {
         let fails = |text: String| Err(NoScript::Fails(text));
         match job.kind.parse() {
-            Ok(JobKind::Script) => self.saved(job).await,
+            Ok(JobKind::Script | JobKind::SingleStepFlow) => self.saved(job).await,
             Ok(JobKind::Preview) => match serde_json::from_str(job.raw.as_deref().unwrap_or("")) {
                 Ok(Preview { language, content }) => {
                     let path = job
@@ -136,7 +136,7 @@ impl ScriptCache {
                 }
                 Err(error) => fails(format!("the preview cannot be read: {error}")),
             },
-            Ok(JobKind::Flow | JobKind::FlowPreview | JobKind::SingleStepFlow) => fails(
+            Ok(JobKind::Flow | JobKind::FlowPreview) => fails(
                 "this version of windsock does not run flows: use a script as the runnable"
                     .to_owned(),
             ),

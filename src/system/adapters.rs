@@ -31,6 +31,10 @@ impl ScriptCheck for Scripts {
         })
     }
 
+    fn check_condition(&self, expr: String) -> LocalBoxFuture<'static, Result<(), Invalid>> {
+        Box::pin(runner::check_condition(expr))
+    }
+
     fn check_flow(
         &self,
         value: serde_json::Value,

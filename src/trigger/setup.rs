@@ -30,6 +30,8 @@ pub struct Setup {
     pub spec: TriggerSpec,
     /// The settings as followed.
     pub plan: Plan,
+    /// What is done when a job of a message fails.
+    options: Option<String>,
     script_path: Arc<str>,
     url: Arc<str>,
     created_by: Arc<str>,
@@ -72,6 +74,7 @@ impl Setup {
             permissioned_as: permissioned_as.into(),
             script_path: spec.script_path.as_str().into(),
             url: spec.url.as_str().into(),
+            options: spec.failure().column(),
             created_by: format!("ws-{}", place.1).into(),
             spec,
             plan,
@@ -90,6 +93,7 @@ impl Setup {
             trigger: Some((TriggerKind::Websocket, Some(Arc::clone(&self.path)))),
             reply_to: connection,
             held: self.mode == Mode::Suspended,
+            options: self.options.clone(),
             lane: self.plan.lane,
             ..self.blank_job(self.runnable(&self.script_path, self.spec.is_flow), args)
         }
@@ -101,7 +105,7 @@ impl Setup {
         Release {
             runnable: self.runnable(&self.script_path, self.spec.is_flow),
             permissioned_as: Arc::clone(&self.permissioned_as),
-            options: None,
+            options: self.options.clone(),
             lane: self.plan.lane,
         }
     }

@@ -14,6 +14,7 @@ mod connecting;
 mod conversation;
 mod conversation_rules;
 mod durability;
+mod failure;
 mod flows;
 mod handshake;
 mod harness;

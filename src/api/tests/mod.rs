@@ -64,6 +64,15 @@ impl ScriptCheck for NotEmpty {
         })
     }
 
+    fn check_condition(&self, expr: String) -> LocalBoxFuture<'static, Result<(), Invalid>> {
+        Box::pin(async move {
+            match expr.ends_with('.') {
+                true => Err(Invalid("SyntaxError: it goes on".to_owned())),
+                false => Ok(()),
+            }
+        })
+    }
+
     fn check_flow(&self, value: Value) -> LocalBoxFuture<'static, Result<Option<String>, Invalid>> {
         Box::pin(async move {
             let flow = windsock_flow(&value)?;
@@ -217,6 +226,7 @@ async fn end_one(queue: &Queue, success: bool, result: &str) {
         ready.notified().await;
     };
     let outcome = Outcome {
+        retry_if: None,
         success,
         result: result.to_owned(),
         ..Outcome::failed("x", "x", Timestamp::now())

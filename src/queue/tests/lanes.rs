@@ -52,13 +52,13 @@ impl Bench {
         self.queue.finish(vec![done(job, "1")]).await.unwrap();
     }
 
-    async fn limited_script(&self, settings: &Value) {
+    pub(super) async fn limited_script(&self, settings: &Value) {
         self.script(7, None).await;
         let update = format!("UPDATE scripts SET settings = '{settings}'");
         self.sql(update).await;
     }
 
-    async fn sql(&self, text: String) {
+    pub(super) async fn sql(&self, text: String) {
         let run = move |conn: &mut db::Conn| {
             use diesel::RunQueryDsl;
             Ok(diesel::sql_query(text).execute(conn)?)
@@ -66,7 +66,7 @@ impl Bench {
         self.pool.run(run).await.unwrap();
     }
 
-    async fn state_of(&self, id: JobId) -> Option<i32> {
+    pub(super) async fn state_of(&self, id: JobId) -> Option<i32> {
         let find = move |conn: &mut db::Conn| db::queue::find(conn, "main", id);
         self.pool.run(find).await.unwrap().map(|row| row.state)
     }

@@ -1,5 +1,6 @@
 //! The queue against a real SQLite file; what differs on PostgreSQL is tested in `tests/integration`.
 
+mod failure;
 mod held;
 mod lanes;
 
@@ -112,6 +113,7 @@ fn done(job: &Job, result: &str) -> (Job, Outcome) {
         logs: String::new(),
         preprocessed_args: None,
         canceled: None,
+        retry_if: None,
     };
     (job.clone(), outcome)
 }

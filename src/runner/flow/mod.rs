@@ -1,7 +1,9 @@
 //! Running flows.
 
 mod check;
-#[cfg_attr(not(test), expect(dead_code, reason = "evaluating comes next"))]
+mod condition;
 mod engine;
 
 pub use self::check::{FlowFacts, check_flow};
+pub use self::condition::check_condition;
+pub(super) use self::condition::holds;

@@ -22,7 +22,7 @@ use utoipa::ToSchema;
 
 use self::read::Fields;
 use crate::{
-    queue::Lane,
+    queue::{Lane, Options},
     types::{FilterLogic, Invalid, ObjectPath},
 };
 
@@ -31,7 +31,7 @@ pub use parts::{
     Reconnect, RunnableRef, Tls,
 };
 pub use plan::{FirstStep, HeartbeatPlan, PemSource, Plan, ReplyRule, TlsPlan, UrlSource};
-pub use retry::{ConstantRetry, ExponentialRetry, Retry, RetryIf};
+pub use retry::{ConstantRetry, ExponentialRetry, HandlerPath, Retry, RetryIf};
 pub use rules::{Backoff, check_url, connection_differs, raw_message_text, result_text};
 
 /// Steps of one trigger before it listens: a handshake of this length is a mistake.
@@ -76,10 +76,10 @@ pub struct TriggerSpec {
     /// A text sent at intervals.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<Heartbeat>,
-    /// The script that is run when a job fails.
+    /// The script that is run when a job has failed for good; `flow/<path>` names a flow.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
-    pub error_handler_path: Option<ObjectPath>,
+    pub error_handler_path: Option<HandlerPath>,
     /// Its additional arguments.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -155,7 +155,7 @@ impl TriggerSpec {
                 read::items(place, value, MAX_INITIAL_MESSAGES, InitialMessage::read)
             })?,
             heartbeat: fields.may("heartbeat", Heartbeat::read)?,
-            error_handler_path: fields.may("error_handler_path", read::path)?,
+            error_handler_path: fields.may("error_handler_path", HandlerPath::read)?,
             error_handler_args: fields.may("error_handler_args", read::object)?.cloned(),
             retry: fields.may("retry", Retry::read)?,
             headers: fields.may("headers", check::headers)?,
@@ -195,6 +195,17 @@ impl TriggerSpec {
     /// Names the field that does not compile. What [`Self::from_json`] has read compiles.
     pub fn compile(&self) -> Result<Plan, Invalid> {
         Plan::new(self)
+    }
+
+    /// What is done when a job of the trigger fails.
+    #[must_use]
+    pub fn failure(&self) -> Options {
+        let retry = self.retry.as_ref().and_then(Retry::policy);
+        let error_handler = self.error_handler_path.as_ref().map(|handler| {
+            let args = self.error_handler_args.clone();
+            handler.with(args.unwrap_or_default())
+        });
+        Options::new(retry, error_handler)
     }
 
     /// What bounds how many jobs of the trigger run at once; `ordered` means one.

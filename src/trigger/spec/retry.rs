@@ -1,14 +1,18 @@
-//! When a failed job is run again: Windmill's retry object (windmill-facts §5). The queue applies it.
+//! When a failed job is run again, and what is called when it has failed for good (windmill-facts §5). The queue
+//! applies both.
 
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::{
     parts::MAX_SECS,
     read::{self, Fields},
 };
-use crate::types::Invalid;
+use crate::{
+    queue::{self, Constant, ErrorHandler, Exponential, RetryPolicy},
+    types::{Invalid, ObjectPath},
+};
 
 /// When a failed job is run again (windmill-facts §5).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
@@ -56,7 +60,72 @@ pub struct RetryIf {
     pub expr: String,
 }
 
+/// A script or a flow that is called when a job has failed for good: Windmill's bare path of a script, or
+/// `script/<path>` or `flow/<path>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HandlerPath {
+    /// Where it is saved.
+    pub path: ObjectPath,
+    /// A flow, else a script.
+    pub is_flow: bool,
+    text: String,
+}
+
+impl Serialize for HandlerPath {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl HandlerPath {
+    pub(super) fn read(place: &str, value: &Value) -> Result<Self, Invalid> {
+        let text = read::text(place, value)?;
+        let (is_flow, path) = match text.split_once('/') {
+            Some(("flow", path)) => (true, path),
+            Some(("script", path)) => (false, path),
+            _ => (false, text.as_str()),
+        };
+        let path = path
+            .parse()
+            .map_err(|error: Invalid| read::invalid(place, &error.0))?;
+        Ok(Self {
+            path,
+            is_flow,
+            text,
+        })
+    }
+
+    /// As the queue calls it.
+    pub(super) fn with(&self, args: Map<String, Value>) -> ErrorHandler {
+        ErrorHandler {
+            path: self.path.to_string(),
+            is_flow: self.is_flow,
+            args,
+        }
+    }
+}
+
 impl Retry {
+    /// As the queue applies it; none when nothing is ever run again.
+    pub(super) fn policy(&self) -> Option<RetryPolicy> {
+        let policy = RetryPolicy {
+            constant: self.constant.as_ref().map(|constant| Constant {
+                attempts: constant.attempts,
+                seconds: constant.seconds,
+            }),
+            exponential: self.exponential.as_ref().map(|growing| Exponential {
+                attempts: growing.attempts,
+                multiplier: growing.multiplier,
+                seconds: growing.seconds,
+                random_factor: growing.random_factor,
+            }),
+            retry_if: self.retry_if.as_ref().map(|condition| queue::RetryIf {
+                expr: condition.expr.clone(),
+            }),
+        };
+        Some(policy).filter(|policy| policy.retries() > 0)
+    }
+
     pub(super) fn read(place: &str, value: &Value) -> Result<Self, Invalid> {
         let count = |place: &str, value: &Value| read::whole(place, value, 0..=10_000);
         let secs = |place: &str, value: &Value| read::whole(place, value, 0..=MAX_SECS);
