@@ -1,10 +1,18 @@
 //! What handlers give back; the content type is part of the contract (clients decide by it).
 
-use actix_web::{HttpRequest, HttpResponse, Responder, body::BoxBody, cookie::Cookie};
+use std::marker::PhantomData;
+
+use actix_web::{
+    HttpRequest, HttpResponse, Responder, body::BoxBody, cookie::Cookie, http::header, web::Bytes,
+};
+use futures_util::{Stream, StreamExt as _};
+use serde::Serialize;
 
 pub(crate) use actix_web::web::Json;
 
 const TEXT: &str = "text/plain; charset=utf-8";
+/// Newline-delimited JSON.
+pub(super) const LINES: &str = "application/x-ndjson";
 
 /// 200 and a text.
 #[derive(Debug)]
@@ -21,6 +29,35 @@ pub(crate) struct Raw(pub(crate) String);
 /// 204 and the cookie of a session.
 #[derive(Debug)]
 pub(crate) struct Entered(pub(crate) Cookie<'static>);
+
+/// 200 and JSON values as they come, one a line; `T` is what a line holds.
+#[derive(Debug)]
+pub(crate) struct Lines<T>(pub(crate) HttpResponse, pub(crate) PhantomData<T>);
+
+impl<T: Serialize + 'static> Lines<T> {
+    /// The values of `stream` as lines.
+    pub(crate) fn of(stream: impl Stream<Item = T> + 'static) -> Self {
+        let lines = stream.map(|value| {
+            let mut line = serde_json::to_vec(&value)?;
+            line.push(b'\n');
+            Ok::<Bytes, serde_json::Error>(line.into())
+        });
+        let answer = HttpResponse::Ok()
+            .content_type(LINES)
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            // Or a proxy would collect them.
+            .insert_header(("x-accel-buffering", "no"))
+            .streaming(lines);
+        Self(answer, PhantomData)
+    }
+}
+
+impl<T> Responder for Lines<T> {
+    type Body = BoxBody;
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        self.0
+    }
+}
 
 impl Responder for Text {
     type Body = BoxBody;

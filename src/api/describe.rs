@@ -20,7 +20,7 @@ use utoipa::{
 
 use super::{
     Group, Method, State,
-    answer::{Created, Entered, Json, Raw, Text},
+    answer::{Created, Entered, Json, LINES, Lines, Raw, Text},
     extract::{At, Body, JobAt, Query, RawBody},
 };
 use crate::access::Caller;
@@ -186,6 +186,17 @@ impl<T: ToSchema> Gives for Json<T> {
     fn gives(description: &mut Description) {
         let content = json::<T>(description);
         description.answer(200, "done", Some(("application/json", content)));
+    }
+}
+
+impl<T: ToSchema> Gives for Lines<T> {
+    fn gives(description: &mut Description) {
+        let content = json::<T>(description);
+        description.answer(
+            200,
+            "one JSON value a line, as they come",
+            Some((LINES, content)),
+        );
     }
 }
 

@@ -8,7 +8,7 @@ use actix_web::{
     http::{StatusCode, header},
 };
 
-use crate::{access::Denied, db::DbError, queue::QueueError, types::Invalid};
+use crate::{access::Denied, db::DbError, queue::QueueError, trigger::NotTried, types::Invalid};
 
 /// Why a request was not answered as asked.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +70,15 @@ impl Error {
 impl From<Invalid> for Error {
     fn from(invalid: Invalid) -> Self {
         Self::BadRequest(invalid.0)
+    }
+}
+
+impl From<NotTried> for Error {
+    fn from(error: NotTried) -> Self {
+        match error {
+            NotTried::Invalid(invalid) => invalid.into(),
+            NotTried::Busy => Self::TooMany,
+        }
     }
 }
 

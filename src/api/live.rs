@@ -164,6 +164,7 @@ impl StreamHandler<News<Arc<Sample>>> for Live {
         let text = json!({
             "type": "message", "path": &*sample.path, "at": sample.at, "text": &*sample.text,
             "bytes": sample.bytes, "verdict": sample.verdict, "skipped": sample.skipped,
+            "why": sample.why,
         });
         ctx.text(text.to_string());
     }

@@ -23,6 +23,7 @@ mod scripts;
 mod server;
 mod session;
 mod triggers;
+mod tryout;
 mod ui;
 mod users;
 mod variables;
@@ -307,7 +308,10 @@ fn table() -> Vec<Group> {
             Post "/setmode/{path:.*}" triggers::set_mode, "Enables, disables or suspends a trigger";
             Post "/setenabled/{path:.*}" triggers::set_enabled, "Switches a trigger on or off";
             Get "/status/{path:.*}" triggers::status, "Where a trigger is, and its counters";
-            Post "/test" triggers::test, "Tries a connection out";
+            Post "/test" tryout::test, "Tries a connection out";
+            Post "/try" tryout::draft, "Tries unsaved settings out, step by step, and follows the messages (NDJSON)";
+            Post "/try/{path:.*}" tryout::saved, "Tries a trigger's settings out, step by step, and follows the messages (NDJSON)";
+            Post "/explain" tryout::explain, "Why filters want messages or not";
             Get "/live" live::live, "Statuses, jobs and messages as they come (a WebSocket)";
         },
         group! { "/w/{workspace}/trigger/websocket", "websocket triggers";

@@ -2,9 +2,10 @@
 
 use futures_util::future::{BoxFuture, LocalBoxFuture};
 use serde_json::{Map, Value};
+use tokio::sync::mpsc;
 
 use crate::{
-    trigger::spec::TriggerSpec,
+    trigger::{NotTried, TrialEvent, spec::TriggerSpec},
     types::{Invalid, Language},
 };
 
@@ -47,6 +48,8 @@ pub trait ScriptCheck: Send + Sync {
 pub struct ConnectionTest {
     /// The workspace.
     pub workspace: String,
+    /// The trigger whose stored values may be used, else any other text.
+    pub path: String,
     /// Whose rights count.
     pub permissioned_as: String,
     /// The settings of the trigger it would be.
@@ -65,9 +68,12 @@ pub trait Listening: Send + Sync {
     /// Names the field that does not fit.
     fn check(&self, spec: TriggerSpec) -> BoxFuture<'static, Result<(), Invalid>>;
 
-    /// Connects once, goes through the first messages, closes.
+    /// Connects once and tells each step and message, as long as somebody reads the answer.
     ///
     /// # Errors
-    /// Says which step failed, with the server's answer.
-    fn test(&self, test: ConnectionTest) -> BoxFuture<'static, Result<(), Invalid>>;
+    /// The settings cannot be used, or too many connections are tried out already.
+    fn test(
+        &self,
+        test: ConnectionTest,
+    ) -> BoxFuture<'static, Result<mpsc::Receiver<TrialEvent>, NotTried>>;
 }

@@ -18,7 +18,6 @@ use super::{
     answer::{Created, Json, Text},
     error::Error,
     extract::{At, Body, Page, Query},
-    ports::ConnectionTest,
 };
 use crate::{
     access::{Caller, prepare_to_save},
@@ -35,8 +34,6 @@ use crate::{
     types::{Mode, ObjectPath, Timestamp},
 };
 
-/// How long trying out a connection may take (windmill-facts §1).
-const TEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// A server that has not said for so long that it listens does not.
 const PING_FRESH: Duration = Duration::from_secs(15);
 /// Most labels of a trigger.
@@ -47,7 +44,7 @@ const LABEL_BYTES: usize = 255;
 /// The body of create and update, as it came.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct TriggerBody(Map<String, Value>);
+pub(crate) struct TriggerBody(pub(super) Map<String, Value>);
 
 /// A trigger: its settings and what surrounds them.
 #[derive(Debug, ToSchema)]
@@ -139,7 +136,7 @@ fn not_found(path: &str) -> Error {
     Error::NotFound(format!("Trigger not found at path: {path}"))
 }
 
-fn readable(conn: &mut Conn, caller: &Caller, at: &At) -> Result<TriggerRow, Error> {
+pub(super) fn readable(conn: &mut Conn, caller: &Caller, at: &At) -> Result<TriggerRow, Error> {
     trigger::by_path(conn, &at.workspace, &at.path)?
         .filter(|row| caller.may_read(&row.path, &row.extra_perms))
         .ok_or_else(|| not_found(&at.path))
@@ -624,38 +621,6 @@ pub(crate) fn status_of(row: &TriggerRow, state: &State) -> TriggerStatus {
         dropped: Dropped::default(),
         bytes_received: 0,
     }
-}
-
-/// Connects once with the settings of the body, goes through the first messages, and says what failed.
-pub(crate) async fn test(
-    caller: Caller,
-    at: At,
-    body: Body<TriggerBody>,
-    state: web::Data<State>,
-) -> Result<Text, Error> {
-    caller.may_change()?;
-    let mut settings = body.0.0;
-    // Windmill's clients send what a connection needs, not what a trigger needs.
-    for (field, usual) in [
-        ("script_path", json!("u/test/none")),
-        ("is_flow", json!(false)),
-        ("filters", json!([])),
-        ("can_return_message", json!(false)),
-        ("can_return_error_result", json!(false)),
-    ] {
-        settings.entry(field).or_insert(usual);
-    }
-    let test = ConnectionTest {
-        workspace: at.workspace,
-        permissioned_as: format!("u/{}", caller.username),
-        settings,
-    };
-    let tried = actix_rt::time::timeout(TEST_TIMEOUT, state.listening.test(test)).await;
-    match tried {
-        Ok(outcome) => outcome?,
-        Err(_) => return Err(Error::field("url", "no connection within 30 seconds")),
-    }
-    Ok(Text("connected".to_owned()))
 }
 
 #[cfg(test)]

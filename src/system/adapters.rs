@@ -2,12 +2,15 @@
 
 use actix::Addr;
 use futures_util::future::{BoxFuture, LocalBoxFuture};
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 
 use crate::{
     api::{ConnectionTest, Listening, ScriptCheck, ScriptFacts},
     runner,
-    trigger::{Dialer, Reconcile, Registry, Trial, check_at_save, spec::TriggerSpec},
+    trigger::{
+        Dialer, NotTried, Reconcile, Registry, Trial, TrialEvent, Tryouts, check_at_save,
+        spec::TriggerSpec,
+    },
     types::{Invalid, Language},
 };
 
@@ -48,15 +51,24 @@ impl ScriptCheck for Scripts {
     }
 }
 
-/// Speaks to the registry.
+/// Speaks to the registry and to what is tried out.
 pub(super) struct Listener {
     registry: Option<Addr<Registry>>,
+    tryouts: Option<Addr<Tryouts>>,
     dialer: Dialer,
 }
 
 impl Listener {
-    pub(super) fn new(registry: Option<Addr<Registry>>, dialer: Dialer) -> Self {
-        Self { registry, dialer }
+    pub(super) fn new(
+        registry: Option<Addr<Registry>>,
+        tryouts: Option<Addr<Tryouts>>,
+        dialer: Dialer,
+    ) -> Self {
+        Self {
+            registry,
+            tryouts,
+            dialer,
+        }
     }
 }
 
@@ -76,24 +88,24 @@ impl Listening for Listener {
         Box::pin(async move { check_at_save(&dialer, &spec).await })
     }
 
-    fn test(&self, test: ConnectionTest) -> BoxFuture<'static, Result<(), Invalid>> {
-        let registry = self.registry.clone();
+    fn test(
+        &self,
+        test: ConnectionTest,
+    ) -> BoxFuture<'static, Result<mpsc::Receiver<TrialEvent>, NotTried>> {
+        let tryouts = self.tryouts.clone();
         Box::pin(async move {
-            let Some(registry) = registry else {
-                return Err(Invalid(
-                    "this process does not listen; ask a server".to_owned(),
-                ));
+            let Some(tryouts) = tryouts else {
+                let text = "this process does not listen; ask a server";
+                return Err(Invalid(text.to_owned()).into());
             };
-            let (report, reported) = oneshot::channel();
             let trial = Trial {
                 workspace: test.workspace.into(),
+                path: test.path.into(),
                 permissioned_as: test.permissioned_as.into(),
                 settings: test.settings,
-                report,
             };
             let stopping = || Invalid("windsock is stopping".to_owned());
-            registry.send(trial).await.map_err(|_| stopping())?;
-            reported.await.map_err(|_| stopping())?
+            tryouts.send(trial).await.map_err(|_| stopping())?
         })
     }
 }

@@ -30,6 +30,7 @@ use crate::{
     runner::{self, JobIdentity, Runner, RunnerSettings},
     trigger::{
         Board, Common, Connections, Dialer, FilterPool, Rates, Registry, Replies, StopAll, Threads,
+        Tryouts,
     },
     types::Invalid,
 };
@@ -119,6 +120,7 @@ impl System {
             let shared = (pool.clone(), queue.clone(), board.clone(), dialer.clone());
             start_listening(&config, shared, &mut arbiters)
         });
+        let (listening, tryouts) = listening.unzip();
         let runner = start_runner(&config, address, (&pool, &queue, &dialer)).await?;
         let mut system = Self {
             address,
@@ -136,7 +138,7 @@ impl System {
             pool,
             queue,
             board,
-            listening: Arc::new(Listener::new(system.listening.clone(), dialer)),
+            listening: Arc::new(Listener::new(system.listening.clone(), tryouts, dialer)),
             script_check: Arc::new(Scripts),
             config: Arc::new(system.config.clone()),
         });
@@ -287,7 +289,7 @@ fn start_listening(
     config: &Config,
     (pool, queue, board, dialer): (Pool, Queue, Board, Dialer),
     arbiters: &mut Vec<Arbiter>,
-) -> Addr<Registry> {
+) -> (Addr<Registry>, Addr<Tryouts>) {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     // One thread fewer than cores for sockets: filters, the ledger and jobs want some too.
     let sockets: Vec<Arbiter> = (1..cores.max(2)).map(|_| Arbiter::new()).collect();
@@ -308,18 +310,21 @@ fn start_listening(
         config.limits.reconcile
     };
     let (limits, echo) = (config.limits.clone(), config.echo);
+    let rates = Rates::default();
     let common = move |exhausted| Common {
         pool,
         queue,
         board,
         connections,
         dialer,
-        rates: Rates::default(),
+        rates,
         exhausted,
         limits,
         echo,
     };
-    Registry::start(common, threads, every)
+    let registry = Registry::start(common.clone(), threads.clone(), every);
+    let tryouts = Tryouts::start(common(registry.clone().recipient()), threads);
+    (registry, tryouts)
 }
 
 async fn start_runner(

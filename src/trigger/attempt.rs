@@ -53,22 +53,23 @@ impl fmt::Display for Stage {
     }
 }
 
-/// A step that is done, with the time it took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What an attempt tells while it goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// The name is resolved and every address was allowed.
-    Resolved(Duration),
-    /// The TCP connection, to the host or to the proxy, stands.
-    Connected(Duration),
-    /// The proxy opened the tunnel.
-    Tunnelled(Duration),
-    /// The TLS session with the host stands.
-    Tls(Duration),
-    /// The server switched to the WebSocket protocol.
-    Upgraded(Duration),
+    /// A stage begins.
+    Begun(Stage),
+    /// A stage is done.
+    Done {
+        /// Which.
+        stage: Stage,
+        /// How long it took.
+        took: Duration,
+        /// What came of it: addresses, the TLS version, the sub-protocol.
+        note: String,
+    },
 }
 
-/// Hears of each [`Step`] as it is done; must return at once.
+/// Hears of each [`Step`] as it happens; must return at once.
 pub type Progress = Rc<dyn Fn(Step)>;
 
 /// Why a connection could not be made. The text is fit for status, page and log.
@@ -86,6 +87,8 @@ pub struct ConnectError {
     /// The beginning of a refusal's body, at most 1 KiB. The server's own
     /// words: for the owner of the trigger, not for a log.
     pub body: Option<String>,
+    /// The refusal's headers, at most 4 KiB of them. For the owner, too.
+    pub headers: Vec<(String, String)>,
 }
 
 impl ConnectError {
@@ -96,6 +99,7 @@ impl ConnectError {
             status: None,
             retry_after: None,
             body: None,
+            headers: Vec::new(),
         }
     }
 }
@@ -124,12 +128,19 @@ impl Attempt {
     pub(crate) fn begin(&self, stage: Stage) {
         self.stage.set(stage);
         self.since.set(Instant::now());
+        if let Some(progress) = &self.progress {
+            progress(Step::Begun(stage));
+        }
     }
 
-    /// Reports the stage begun last as done.
-    pub(crate) fn done(&self, step: fn(Duration) -> Step) {
+    /// Reports the stage begun last as done; `note` says what came of it.
+    pub(crate) fn done(&self, note: impl FnOnce() -> String) {
         if let Some(progress) = &self.progress {
-            progress(step(self.since.get().elapsed()));
+            progress(Step::Done {
+                stage: self.stage.get(),
+                took: self.since.get().elapsed(),
+                note: note(),
+            });
         }
     }
 

@@ -28,7 +28,7 @@ use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
 use super::{
-    attempt::{Attempt, ConnectError, Stage, Step},
+    attempt::{Attempt, ConnectError, Stage},
     guard::{AddressPolicy, Guard, Refused, host_text},
     proxy::{Proxy, ProxyEnv, ProxySettings, Route, open_tunnel},
     tls::{TlsConfigs, TlsSettings},
@@ -162,8 +162,9 @@ impl Connect {
             let config = config.await.map_err(settings)?;
             let host = url.host().ok_or_else(|| no_host(Stage::Tls))?;
             self.attempt.begin(Stage::Tls);
-            transport = secure(transport, &host, config).await?;
-            self.attempt.done(Step::Tls);
+            let (secured, version) = secure(transport, &host, config).await?;
+            transport = secured;
+            self.attempt.done(|| version);
         }
         Ok(transport)
     }
@@ -182,14 +183,17 @@ impl Connect {
         } else {
             guard.resolve(host, port, RESOLVE_TIMEOUT).await?
         };
-        self.attempt.done(Step::Resolved);
+        self.attempt.done(|| {
+            let found: Vec<String> = addrs.iter().map(|addr| addr.ip().to_string()).collect();
+            found.join(", ")
+        });
         self.attempt.begin(Stage::Connect);
         let mut reason = "no address".to_owned();
         for addr in addrs.into_iter().take(MAX_ADDRESSES) {
             match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(addr)).await {
                 Ok(Ok(stream)) => {
                     tune(&stream);
-                    self.attempt.done(Step::Connected);
+                    self.attempt.done(|| addr.to_string());
                     return Ok(stream);
                 }
                 Ok(Err(error)) => reason = format!("{addr}: {error}"),
@@ -199,16 +203,22 @@ impl Connect {
         Err(ConnectError::new(Stage::Connect, reason))
     }
 
+    /// A tunnel through the proxy. The target's addresses are vetted as far as they can be told here; a name that
+    /// only the proxy can resolve is the proxy's to judge, as is which of the addresses it takes.
     async fn tunnel(&self, proxy: &Proxy, guarded: bool) -> Result<Transport, ConnectError> {
         let host = as_ref(&proxy.host);
-        let stream = self.connect_to(&host, proxy.port, guarded).await?;
+        let vet = self.dialer.0.guard.check_at_save(&self.target.url);
+        // At the same time: a look-up that gets no answer must not add its wait to each connect.
+        let (vetted, stream) = tokio::join!(vet, self.connect_to(&host, proxy.port, guarded));
+        vetted?;
+        let stream = stream?;
         self.attempt.begin(Stage::Proxy);
         let mut transport = Transport::new(stream);
         let bounded = async {
             if proxy.secure {
                 let config = self.dialer.0.tls.get(None).await;
                 let config = config.map_err(|error| ConnectError::new(Stage::Settings, error.0))?;
-                transport = secure(transport, &host, config).await?;
+                transport = secure(transport, &host, config).await?.0;
             }
             let url = &self.target.url;
             let name = url.host().ok_or_else(|| no_host(Stage::Proxy))?;
@@ -226,7 +236,8 @@ impl Connect {
             .map_err(|_| {
                 ConnectError::new(Stage::Proxy, format!("no tunnel within {TLS_TIMEOUT:?}"))
             })??;
-        self.attempt.done(Step::Tunnelled);
+        self.attempt
+            .done(|| format!("through {}:{}", host_text(&host), proxy.port));
         Ok(transport)
     }
 }
@@ -259,11 +270,12 @@ fn tune(stream: &TcpStream) {
     }
 }
 
+/// A TLS session on the transport, and its version.
 async fn secure(
     transport: Transport,
     host: &Host<&str>,
     config: Arc<rustls::ClientConfig>,
-) -> Result<Transport, ConnectError> {
+) -> Result<(Transport, String), ConnectError> {
     let failed = |reason: String| ConnectError::new(Stage::Tls, reason);
     let name = match host {
         Host::Domain(name) => ServerName::try_from((*name).to_owned())
@@ -273,7 +285,12 @@ async fn secure(
     };
     let session = TlsConnector::from(config).connect(name, transport);
     match tokio::time::timeout(TLS_TIMEOUT, session).await {
-        Ok(Ok(stream)) => Ok(Transport::new(stream)),
+        Ok(Ok(stream)) => {
+            let version = stream.get_ref().1.protocol_version();
+            let version = version.and_then(|version| version.as_str());
+            let version = version.unwrap_or("TLS").replace('_', ".");
+            Ok((Transport::new(stream), version))
+        }
         Ok(Err(error)) => Err(failed(format!("{}: {error}", host_text(host)))),
         Err(_) => Err(failed(format!("no TLS session within {TLS_TIMEOUT:?}"))),
     }

@@ -15,7 +15,7 @@ use awc::{BoxedSocket, Client, error::WsClientError, ws::Codec};
 use url::Url;
 
 use super::{
-    attempt::{Attempt, ConnectError, Progress, Stage, Step},
+    attempt::{Attempt, ConnectError, Progress, Stage},
     connector::{Connect, Dialer, Target},
     proxy::basic_auth,
     refusal::Watch,
@@ -126,7 +126,6 @@ async fn upgrade(
         .connect()
         .await
         .map_err(|error| explain(&error, attempt))?;
-    attempt.done(Step::Upgraded);
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let subprotocol = answer.headers().get(SEC_WEBSOCKET_PROTOCOL).map(text);
     if let Some(chosen) = &subprotocol
@@ -136,10 +135,17 @@ async fn upgrade(
         return Err(ConnectError::new(Stage::Handshake, reason));
     }
     let extensions = answer.headers().get_all(SEC_WEBSOCKET_EXTENSIONS);
-    Ok(Connected {
-        extensions: extensions.map(text).collect(),
-        framed,
-    })
+    let extensions: Vec<String> = extensions.map(text).collect();
+    attempt.done(|| {
+        let chosen = subprotocol.map(|name| format!("; sub-protocol {name}"));
+        let extended = (!extensions.is_empty()).then(|| format!("; {}", extensions.join(", ")));
+        format!(
+            "101 Switching Protocols{}{}",
+            chosen.unwrap_or_default(),
+            extended.unwrap_or_default()
+        )
+    });
+    Ok(Connected { extensions, framed })
 }
 
 fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), ConnectError> {
@@ -183,6 +189,7 @@ fn explain(error: &WsClientError, attempt: &Attempt) -> ConnectError {
             status: Some(refusal.status),
             retry_after: refusal.retry_after,
             body: refusal.body,
+            headers: refusal.headers,
             ..ConnectError::new(Stage::Handshake, reason)
         };
     }

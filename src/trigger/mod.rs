@@ -5,6 +5,8 @@
 //! a socket dials through `handshake` (`connector`, `guard`, `proxy`, `tls`, `refusal`), decides with
 //! `filter_pool`, and hands on to the queue. `reply` finds the socket of a result, `status` shows it all.
 //!
+//! `tryouts` owns the connections of no saved trigger, which `socket/role.rs` tells apart; `trial` is what is seen of one.
+//!
 //! Others send [`Reconcile`] and [`StopAll`], and read the [`Board`]. What runs a job is not known here.
 
 mod attempt;
@@ -18,6 +20,7 @@ mod rate;
 mod refusal;
 mod registry;
 mod reply;
+mod sampler;
 mod save;
 mod setup;
 mod socket;
@@ -27,16 +30,20 @@ pub mod template;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod trial;
+mod tryouts;
 
 pub use self::{
     attempt::{ConnectError, Stage, Step},
     connector::{AddressCheck, Dialer},
     filter_pool::FilterPool,
     rate::Rates,
-    registry::{Exhausted, Reconcile, Registry, StopAll, Threads, Trial},
+    registry::{Exhausted, Reconcile, Registry, StopAll, Threads},
     reply::{Connections, Replies},
     save::check_at_save,
     setup::Setup,
     socket::Common,
     status::{Board, Dropped, Live, Sample, Tail, TriggerState, TriggerStatus, Verdict},
+    trial::{ServerAnswer, TrialEvent, TrialMessage},
+    tryouts::{NotTried, Trial, Tryouts},
 };

@@ -12,7 +12,6 @@ use actix::{
 };
 use actix_rt::ArbiterHandle;
 use futures_util::future::join_all;
-use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 
 use super::{
@@ -22,7 +21,7 @@ use super::{
 };
 use crate::{
     db::{Conn, DbError, trigger},
-    types::{Invalid, Mode},
+    types::Mode,
     wire::close_code,
 };
 
@@ -57,20 +56,6 @@ pub struct Exhausted {
     pub error: String,
 }
 
-/// Tries settings out: one connection, its first messages, a close. Nothing becomes a job.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Trial {
-    /// The workspace.
-    pub workspace: Arc<str>,
-    /// Whose rights count for variables and runnables.
-    pub permissioned_as: Arc<str>,
-    /// As a trigger's are saved.
-    pub settings: Map<String, Value>,
-    /// Hears how it went; dropping its other end ends the trial.
-    pub report: oneshot::Sender<Result<(), Invalid>>,
-}
-
 /// See the file's documentation.
 pub struct Registry {
     common: Common,
@@ -85,6 +70,7 @@ pub struct Registry {
 }
 
 /// Where sockets and filters run; a new socket takes the next of each.
+#[derive(Clone)]
 pub struct Threads {
     /// The threads of sockets.
     pub sockets: Vec<ArbiterHandle>,
@@ -225,25 +211,6 @@ impl Handler<Exhausted> for Registry {
                 .into_actor(self)
                 .map(|(), registry, ctx| registry.compare(ctx)),
         );
-    }
-}
-
-impl Handler<Trial> for Registry {
-    type Result = ();
-
-    fn handle(&mut self, trial: Trial, _: &mut Self::Context) {
-        let place = (&*trial.workspace, "test");
-        match Setup::of_settings(place, &trial.permissioned_as, &trial.settings) {
-            Ok(setup) => {
-                let (common, filter) = (self.common.clone(), self.threads.filters.assign());
-                let report = trial.report;
-                self.start_in_thread(move |_| {
-                    Socket::on_trial(common, Arc::new(setup), filter, report)
-                });
-            }
-            // Whoever asked may have gone.
-            Err(error) => drop(trial.report.send(Err(error))),
-        }
     }
 }
 

@@ -16,14 +16,14 @@ use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 use tokio::sync::broadcast;
 
+use super::{
+    filter::Explanation,
+    sampler::{Sampler, beginning},
+};
 use crate::types::Timestamp;
 
 /// Samples that a slow watcher may be behind by; older ones are dropped for it alone.
 const SAMPLES: usize = 256;
-/// How much of a message a sample shows.
-const SAMPLE_BYTES: usize = 4 * 1024;
-/// Samples a second of one trigger: as many as eyes can follow.
-const SAMPLES_PER_SECOND: u32 = 20;
 
 /// Where a trigger is (contract section 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -161,19 +161,11 @@ pub struct Live {
     /// Bytes of whole messages.
     pub bytes_received: Counter,
     tails: AtomicU32,
-    sampled: Mutex<Sampled>,
-}
-
-/// How many samples this second has had.
-#[derive(Debug, Default)]
-struct Sampled {
-    second: i64,
-    count: u32,
-    skipped: u64,
+    sampled: Mutex<Sampler>,
 }
 
 /// What became of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// It becomes a job.
@@ -203,6 +195,8 @@ pub struct Sample {
     pub verdict: Verdict,
     /// Messages not shown since the one before.
     pub skipped: u64,
+    /// Why the filters want it or not, where that is told.
+    pub why: Option<Explanation>,
 }
 
 impl Live {
@@ -481,31 +475,27 @@ impl Board {
     }
 
     /// Shows a message to those who follow the trigger, not more often than eyes can follow.
-    pub fn sample(&self, live: &Live, text: &str, verdict: Verdict, now: Timestamp) {
-        let skipped = {
-            let mut sampled = live.sampled.lock();
-            let second = now.0 / 1_000_000;
-            if sampled.second != second {
-                sampled.second = second;
-                sampled.count = 0;
-            }
-            if sampled.count >= SAMPLES_PER_SECOND {
-                sampled.skipped += 1;
-                return;
-            }
-            sampled.count += 1;
-            std::mem::take(&mut sampled.skipped)
+    /// `why` is asked only for what is shown.
+    pub fn sample(
+        &self,
+        live: &Live,
+        text: &str,
+        (verdict, now): (Verdict, Timestamp),
+        why: impl FnOnce() -> Option<Explanation>,
+    ) {
+        let Some(skipped) = live.sampled.lock().take(now) else {
+            return;
         };
-        let end = text.floor_char_boundary(SAMPLE_BYTES);
         // An error only says that nobody follows any more.
         let _ = self.samples.send(Arc::new(Sample {
             workspace: Arc::clone(&live.workspace),
             path: Arc::clone(&live.path),
             at: now,
-            text: text[..end].into(),
+            text: beginning(text).into(),
             bytes: text.len(),
             verdict,
             skipped,
+            why: why(),
         }));
     }
 }
@@ -523,6 +513,7 @@ impl Drop for Tail {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trigger::sampler::{SAMPLE_BYTES, SAMPLES_PER_SECOND};
 
     #[test]
     fn a_status_adds_up_and_changes_are_told_once() {
@@ -546,9 +537,11 @@ mod tests {
         let tail = board.tail("main", "u/a/t").unwrap();
         let mut samples = board.samples();
         for _ in 0..SAMPLES_PER_SECOND + 5 {
-            board.sample(&live, &"é".repeat(4_000), Verdict::Matched, Timestamp(1));
+            let (text, at) = ("é".repeat(4_000), Timestamp(1));
+            board.sample(&live, &text, (Verdict::Matched, at), || None);
         }
-        board.sample(&live, "x", Verdict::Unmatched, Timestamp(1_000_001));
+        let later = (Verdict::Unmatched, Timestamp(1_000_001));
+        board.sample(&live, "x", later, || None);
         let first = samples.try_recv().unwrap();
         assert_eq!((first.text.len(), first.bytes), (SAMPLE_BYTES, 8_000));
         let last = std::iter::from_fn(|| samples.try_recv().ok())

@@ -30,4 +30,5 @@ mod replies;
 mod starting;
 mod suspended;
 mod tidy;
+mod tryout;
 mod windmill_shapes;

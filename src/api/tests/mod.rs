@@ -14,6 +14,7 @@ use actix_web::{
 };
 use futures_util::future::{BoxFuture, LocalBoxFuture};
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 use super::*;
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
     config::DatabaseUrl,
     db::{user, user::UserRow},
     queue::{Args, NewJob, Outcome, Runnable},
-    trigger::spec::TriggerSpec,
+    trigger::{NotTried, TrialEvent, spec::TriggerSpec},
     types::{Invalid, Language, Timestamp, TriggerKind},
 };
 
@@ -42,8 +43,16 @@ impl Listening for Told {
         Box::pin(async { Ok(()) })
     }
 
-    fn test(&self, _: ConnectionTest) -> BoxFuture<'static, Result<(), Invalid>> {
-        Box::pin(async { Ok(()) })
+    fn test(
+        &self,
+        _: ConnectionTest,
+    ) -> BoxFuture<'static, Result<mpsc::Receiver<TrialEvent>, NotTried>> {
+        Box::pin(async {
+            let (events, told) = mpsc::channel(1);
+            // There is room for one.
+            let _ = events.try_send(TrialEvent::Listening);
+            Ok(told)
+        })
     }
 }
 

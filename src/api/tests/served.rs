@@ -173,7 +173,9 @@ async fn a_browser_sees_statuses_jobs_and_messages_as_they_come() {
     }
     served
         .board
-        .sample(&live, "hello", Verdict::Matched, Timestamp::now());
+        .sample(&live, "hello", (Verdict::Matched, Timestamp::now()), || {
+            None
+        });
     let message = until(&mut socket, "message", |event| event["type"] == "message").await;
     assert_eq!(
         (&message["text"], &message["verdict"]),

@@ -52,6 +52,15 @@ pub(super) fn object(message: &str) -> Option<&str> {
     text.starts_with('{').then_some(text)
 }
 
+/// How many leaves the rules have.
+pub(super) fn leaves(rules: &[Rule]) -> usize {
+    let count = |rule: &Rule| match rule {
+        Rule::Leaf(_) => 1,
+        Rule::Group(_, rules) => leaves(rules),
+    };
+    rules.iter().map(count).sum()
+}
+
 /// Whether the rules, joined by `join`, hold for the valid `object`: slow, obvious, and never at a loss.
 pub(super) fn holds(rules: &[Rule], join: Join, object: &str) -> bool {
     let mut results = rules.iter().map(|rule| match rule {

@@ -115,6 +115,12 @@ impl CompiledFilter {
         }
     }
 
+    /// How many values the filters want, each at its place.
+    #[must_use]
+    pub fn leaves(&self) -> usize {
+        explain::leaves(&self.rules)
+    }
+
     /// Why the message counts or does not.
     #[must_use]
     pub fn explain(&self, message: &str) -> Explanation {

@@ -2,10 +2,11 @@
 //!
 //! Nothing here belongs to an actor: the attempt is a future that its socket may drop at any moment.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use actix_codec::Framed;
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 use url::Url;
 
 use super::{
@@ -17,11 +18,14 @@ use crate::{
     access,
     db::{DbError, vars},
     trigger::{
+        attempt::ConnectError,
         handshake::{self, Request},
         setup::Setup,
         spec::{PemSource, RunnableRef, UrlSource, check_url, result_text},
+        status::Live,
         template::Values,
         tls::TlsSettings,
+        trial::{Reporter, ServerAnswer},
     },
     types::{ObjectPath, Timestamp},
     wire::{self, Codec, Offer},
@@ -45,8 +49,10 @@ pub(super) struct Opened {
 pub(super) struct Failure {
     pub(super) text: String,
     pub(super) retry_after: Option<Duration>,
+    /// The step that failed, as a trial names it.
+    pub(super) step: &'static str,
     /// What the server said, in its own words: for who tries it out, not for a status or a log.
-    answer: Option<String>,
+    pub(super) answer: Option<Box<ServerAnswer>>,
 }
 
 impl Failure {
@@ -54,15 +60,34 @@ impl Failure {
         Self {
             text: text.into(),
             retry_after: None,
+            step: "settings",
             answer: None,
         }
     }
 
-    /// The text with the server's own words.
-    pub(super) fn with_answer(self) -> String {
-        match self.answer {
-            Some(answer) => format!("{}; it said: {answer}", self.text),
-            None => self.text,
+    fn of_url(error: impl std::fmt::Display) -> Self {
+        Self {
+            step: "url",
+            ..Self::new(format!("url: {error}"))
+        }
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        let text = error.to_string();
+        Self {
+            retry_after: error.retry_after,
+            step: error.stage.as_str(),
+            answer: error.status.map(|status| {
+                Box::new(ServerAnswer {
+                    status,
+                    headers: error.headers,
+                    body: error.body,
+                    retry_after_secs: error.retry_after.map(|wait| wait.as_secs()),
+                })
+            }),
+            text,
         }
     }
 }
@@ -73,12 +98,27 @@ impl From<DbError> for Failure {
     }
 }
 
-/// Connects. `vars` are the stored values, when they are known already.
+/// What an attempt needs besides its settings.
+pub(super) struct Asked {
+    /// The stored values, when they are known already.
+    pub(super) vars: Option<Vars>,
+    /// Where it shows what it waits for.
+    pub(super) live: Arc<Live>,
+    /// Who follows each step, if anybody does.
+    pub(super) reporter: Option<Reporter>,
+}
+
+/// Connects.
 pub(super) async fn open(
     common: Common,
     setup: Arc<Setup>,
-    vars: Option<Vars>,
+    asked: Asked,
 ) -> Result<Opened, Failure> {
+    let Asked {
+        vars,
+        live,
+        reporter,
+    } = asked;
     let variables = read_variables(&common, &setup).await?;
     let vars = match vars {
         Some(vars) => vars,
@@ -91,31 +131,25 @@ pub(super) async fn open(
         ..Values::default()
     };
     let url = match &setup.plan.url {
-        UrlSource::Text(template) => template
-            .render(&values)
-            .map_err(|error| Failure::new(format!("url: {error}")))?,
+        UrlSource::Text(template) => template.render(&values).map_err(Failure::of_url)?,
         UrlSource::Runnable(runnable) => {
-            let live = common.board.entry(&setup.workspace, &setup.path);
             let what = format!("waits for {} to return the WebSocket URL", runnable.path);
             live.waits_for(Some(&what));
-            run(&common, &setup, runnable, runnable.args.clone())
-                .await
-                .map_err(|failure| Failure::new(format!("url: {}", failure.text)))?
+            let asked = run(&common, &setup, runnable, runnable.args.clone());
+            let asked = step(&reporter, "url", what, asked).await;
+            asked.map_err(|failure| Failure::of_url(failure.text))?
         }
     };
-    let url = check_url(&url).map_err(|error| Failure::new(format!("url: {error}")))?;
-    wait_for_turn(&common, &setup, &url).await;
+    let url = check_url(&url).map_err(Failure::of_url)?;
+    wait_for_turn(&common, &setup, (&url, &live, &reporter)).await;
     let request = request(&setup, url, &values, &variables)?;
-    let connected = handshake::connect(&common.dialer, request, None)
-        .await
-        .map_err(|error| Failure {
-            retry_after: error.retry_after,
-            text: error.to_string(),
-            answer: error.body,
-        })?;
+    let progress = reporter.as_ref().map(Reporter::progress);
+    let connected = handshake::connect(&common.dialer, request, progress).await?;
     let answered = connected.extensions.iter().map(String::as_bytes);
-    let deflate = wire::negotiate(Some(&Offer::default()), answered)
-        .map_err(|error| Failure::new(format!("handshake: {error}")))?;
+    let deflate = wire::negotiate(Some(&Offer::default()), answered).map_err(|error| Failure {
+        step: "handshake",
+        ..Failure::new(format!("handshake: {error}"))
+    })?;
     let codec = Codec::client(setup.plan.max_message_bytes, deflate);
     let framed = connected
         .framed
@@ -125,6 +159,26 @@ pub(super) async fn open(
         variables,
         vars,
     })
+}
+
+/// Does `work` as a step that is told; its failure is told as that of the attempt.
+async fn step<T, E>(
+    reporter: &Option<Reporter>,
+    name: &str,
+    note: String,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    if let Some(reporter) = reporter {
+        reporter.begun(name, Some(note));
+    }
+    let began = Instant::now();
+    let done = work.await;
+    if let Some(reporter) = reporter
+        && done.is_ok()
+    {
+        reporter.done(name, began.elapsed(), None);
+    }
+    done
 }
 
 async fn read_variables(common: &Common, setup: &Setup) -> Result<Variables, Failure> {
@@ -157,13 +211,21 @@ async fn read_vars(common: &Common, setup: &Setup) -> Result<Vars, Failure> {
     Ok(parsed.collect())
 }
 
-async fn wait_for_turn(common: &Common, setup: &Setup, url: &Url) {
+async fn wait_for_turn(
+    common: &Common,
+    setup: &Setup,
+    (url, live, reporter): (&Url, &Live, &Option<Reporter>),
+) {
     if let (Some(rate), Some(host)) = (setup.plan.connect_rate, url.host_str()) {
         let turn = common.rates.take_turn(host, rate);
         if !turn.is_zero() {
-            let live = common.board.entry(&setup.workspace, &setup.path);
-            live.waits_for(Some("waits for its turn (connect_rate)"));
-            tokio::time::sleep(turn).await;
+            let what = "waits for its turn (connect_rate)";
+            live.waits_for(Some(what));
+            let wait = async {
+                tokio::time::sleep(turn).await;
+                Ok::<(), Infallible>(())
+            };
+            let Ok(()) = step(reporter, "turn", what.to_owned(), wait).await;
         }
     }
 }

@@ -8,7 +8,6 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use super::{
     Phase, Socket,
     intake::{Accepted, After},
-    role::Role,
 };
 use crate::{
     queue::{NewJob, QueueError, Stored},
@@ -28,9 +27,6 @@ impl Socket {
         let now = Timestamp::now();
         self.live.message(text.len(), now);
         let heard = self.hear(text, ctx);
-        if !matches!(self.role, Role::Listener) {
-            return;
-        }
         if self.common.echo {
             self.echo(Outgoing::Text(text.into()), ctx);
             return;
@@ -94,18 +90,8 @@ impl Socket {
             self.accept_binary(bytes, now, ctx);
         } else {
             self.live.binary.add(1);
-            if self.live.is_tailed() {
-                let text = format!("(binary, {} bytes)", bytes.len());
-                self.common
-                    .board
-                    .sample(&self.live, &text, Verdict::Dropped, now);
-            }
-        }
-    }
-
-    fn show(&self, text: &str, verdict: Verdict, now: Timestamp) {
-        if self.live.is_tailed() {
-            self.common.board.sample(&self.live, text, verdict, now);
+            let text = format!("(binary, {} bytes)", bytes.len());
+            self.show(&text, Verdict::Dropped, now);
         }
     }
 
@@ -191,6 +177,10 @@ impl Socket {
             }
         }
         let count = jobs.len();
+        if !self.role.is_for_good() {
+            jobs.clear();
+            sets.clear();
+        }
         let stored = Stored {
             workspace: Arc::clone(&self.setup.workspace),
             path: Arc::clone(&self.setup.path),
@@ -198,7 +188,7 @@ impl Socket {
         };
         let queue = self.common.queue.clone();
         let push = async move {
-            match (count, stored.values.is_empty()) {
+            match (jobs.len(), stored.values.is_empty()) {
                 (0, true) => Ok(()),
                 (_, true) => queue.push(jobs).await,
                 (_, false) => queue.push_storing(jobs, stored).await,

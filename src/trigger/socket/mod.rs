@@ -19,13 +19,16 @@ use actix::{
     Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle,
     StreamHandler, Supervised,
 };
-use tokio::time::Instant;
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    time::Instant,
+};
 
 use self::{
     intake::Intake,
     line::Line,
     opening::Opening,
-    role::{Report, Role},
+    role::{Role, Tried},
     talk::Talk,
 };
 use super::{
@@ -37,6 +40,7 @@ use super::{
     setup::Setup,
     spec::connection_differs,
     status::{Board, Live},
+    trial::{Reporter, TrialEvent},
 };
 use crate::{
     config::Limits,
@@ -185,13 +189,14 @@ impl Socket {
         }
     }
 
-    /// A socket that connects once, goes through the first messages, tells `report` and ends.
+    /// A socket that connects once, tells each step, and ends when the connection does or nobody listens; it holds
+    /// its `place` until then.
     #[must_use]
     pub fn on_trial(
         common: Common,
         setup: Arc<Setup>,
         filter: Addr<Filter>,
-        report: Report,
+        (events, place): (mpsc::Sender<TrialEvent>, OwnedSemaphorePermit),
     ) -> Self {
         Self {
             intake: Intake::new(&common.limits),
@@ -203,7 +208,10 @@ impl Socket {
             phase: Phase::Idle,
             attempt: 0,
             stopping: false,
-            role: Role::Trial(report),
+            role: Role::Trial(Tried {
+                reporter: Reporter::new(events),
+                _place: place,
+            }),
         }
     }
 }
@@ -213,6 +221,7 @@ impl Actor for Socket {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         if !self.stopping {
+            self.end_with_reader(ctx);
             self.attempt_now(ctx);
         }
     }

@@ -3,9 +3,13 @@
 use std::sync::Arc;
 
 use actix::{ActorFutureExt, AsyncContext, Context, SpawnHandle, WrapFuture};
+use tokio::time::Instant;
 
 use super::{End, Phase, Socket, connect, talk::Variables};
-use crate::{trigger::spec::FirstStep, wire::close_code};
+use crate::{
+    trigger::{sampler::beginning, spec::FirstStep},
+    wire::close_code,
+};
 
 /// Where the first messages are.
 pub(super) struct Opening {
@@ -13,6 +17,8 @@ pub(super) struct Opening {
     /// The step that comes next or is under way.
     step: usize,
     under_way: UnderWay,
+    /// When the step began.
+    since: Instant,
 }
 
 enum UnderWay {
@@ -34,7 +40,13 @@ impl Opening {
             variables,
             step: 0,
             under_way: UnderWay::Nothing,
+            since: Instant::now(),
         }
+    }
+
+    /// The step that comes next or is under way; none when all are done.
+    pub(super) fn under_way(&self) -> Option<usize> {
+        (!self.is_done()).then_some(self.step)
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -54,6 +66,18 @@ impl Socket {
             return;
         };
         let number = open.number;
+        open.opening.since = Instant::now();
+        let step = setup.plan.first.get(open.opening.step);
+        if let (Some(step), Some(reporter)) = (step, self.role.reporter()) {
+            let note = match step {
+                FirstStep::Send(_) => "sends a message".to_owned(),
+                FirstStep::SendResult(runnable) => format!("sends what {} returns", runnable.path),
+                FirstStep::Await { timeout, .. } => {
+                    format!("awaits a message for {} s", timeout.as_secs())
+                }
+            };
+            reporter.begun(&place(open.opening.step), Some(note));
+        }
         match setup.plan.first.get(open.opening.step) {
             None => {
                 open.opening.under_way = UnderWay::Done;
@@ -100,9 +124,7 @@ impl Socket {
         if let Phase::Open(open) = &mut self.phase
             && matches!(open.opening.under_way, UnderWay::Writing)
         {
-            open.opening.step += 1;
-            open.opening.under_way = UnderWay::Nothing;
-            self.next_step(ctx);
+            self.step_done(None, ctx);
         }
     }
 
@@ -115,17 +137,29 @@ impl Socket {
             && on.matches(text)
         {
             ctx.cancel_future(timer);
-            open.opening.step += 1;
-            open.opening.under_way = UnderWay::Nothing;
-            self.next_step(ctx);
+            self.step_done(Some(text), ctx);
         }
+    }
+
+    fn step_done(&mut self, came: Option<&str>, ctx: &mut Context<Self>) {
+        let Phase::Open(open) = &mut self.phase else {
+            return;
+        };
+        let opening = &mut open.opening;
+        if let Some(reporter) = self.role.reporter() {
+            let note = came.map(|text| beginning(text).to_owned());
+            reporter.done(&place(opening.step), opening.since.elapsed(), note);
+        }
+        opening.step += 1;
+        opening.under_way = UnderWay::Nothing;
+        self.next_step(ctx);
     }
 
     fn step_failed(&mut self, error: &str, ctx: &mut Context<Self>) {
         let Phase::Open(open) = &self.phase else {
             return;
         };
-        let text = format!("initial_messages[{}]: {error}", open.opening.step);
+        let text = format!("{}: {error}", place(open.opening.step));
         self.closed(End::ours(close_code::NORMAL), &text, ctx);
     }
 
@@ -140,4 +174,9 @@ impl Socket {
             Phase::Idle | Phase::Attempting(_) | Phase::Waiting(_) => 0,
         }
     }
+}
+
+/// Where a step stands in the settings.
+pub(super) fn place(step: usize) -> String {
+    format!("initial_messages[{step}]")
 }

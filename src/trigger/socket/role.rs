@@ -1,56 +1,160 @@
 //! [`Role`]: what a connection is made for, and what differs by it.
 
-use actix::{ActorContext, Context};
-use tokio::sync::oneshot;
+use std::time::Duration;
 
-use super::{Socket, connect::Failure};
+use actix::{ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{End, Phase, Socket, connect::Failure};
 use crate::{
-    types::{Invalid, Mode},
+    trigger::{
+        spec::OnClose,
+        status::Verdict,
+        trial::{Reporter, TrialEvent, why},
+    },
+    types::{Mode, Timestamp},
     wire::close_code,
 };
 
-/// Hears how a trial went.
-pub(super) type Report = oneshot::Sender<Result<(), Invalid>>;
+/// How often a trial tells how fast messages come.
+const RATE: Duration = Duration::from_secs(1);
 
 /// What a connection is made for.
 #[derive(Debug)]
 pub(super) enum Role {
     /// A trigger's own: messages become jobs, and what is lost is made again.
     Listener,
-    /// Tried out once: nothing becomes a job, and it ends when the first messages are through.
-    Trial(Report),
-    /// A trial that has told how it went.
-    Over,
+    /// Tried out once: every step and message is told, nothing becomes a job, and it ends when nobody listens.
+    Trial(Tried),
+}
+
+/// What goes with a trial.
+#[derive(Debug)]
+pub(super) struct Tried {
+    pub(super) reporter: Reporter,
+    /// Its place among the trials of the process, given back with it.
+    pub(super) _place: OwnedSemaphorePermit,
+}
+
+impl Role {
+    /// Whether messages become jobs and stored values stay.
+    pub(super) fn is_for_good(&self) -> bool {
+        matches!(self, Self::Listener)
+    }
+
+    /// Who follows each step, if anybody does.
+    pub(super) fn reporter(&self) -> Option<&Reporter> {
+        match self {
+            Self::Trial(trial) => Some(&trial.reporter),
+            Self::Listener => None,
+        }
+    }
 }
 
 impl Socket {
+    /// Ends a trial when nobody listens any more.
+    pub(super) fn end_with_reader(&self, ctx: &mut Context<Self>) {
+        if let Some(reporter) = self.role.reporter() {
+            let gone = reporter.gone().into_actor(self);
+            ctx.spawn(gone.map(|(), socket, ctx| socket.finish(ctx)));
+        }
+    }
+
     /// An attempt to connect failed.
     pub(super) fn attempt_failed(&mut self, failure: Failure, ctx: &mut Context<Self>) {
-        match self.role {
+        match &self.role {
             Role::Listener => self.wait(&failure.text, failure.retry_after, ctx),
-            Role::Trial(_) | Role::Over => self.trial_over(Err(failure.with_answer()), ctx),
+            Role::Trial(trial) => {
+                trial.reporter.tell(TrialEvent::Failed {
+                    step: failure.step.to_owned(),
+                    error: failure.text,
+                    answer: failure.answer.map(|answer| *answer),
+                });
+                self.finish(ctx);
+            }
         }
     }
 
     /// The first messages are through.
     pub(super) fn opening_done(&mut self, ctx: &mut Context<Self>) {
-        match self.role {
-            Role::Listener => {
-                self.live.listening(self.setup.mode == Mode::Suspended);
-                self.watch_health(ctx);
+        self.live.listening(self.setup.mode == Mode::Suspended);
+        match &self.role {
+            Role::Listener => self.watch_health(ctx),
+            Role::Trial(trial) => {
+                trial.reporter.tell(TrialEvent::Listening);
+                let mut told = 0;
+                ctx.run_interval(RATE, move |socket, _| {
+                    let received = socket.live.received.get();
+                    if received != told
+                        && let Some(reporter) = socket.role.reporter()
+                    {
+                        reporter.tell(TrialEvent::Rate {
+                            per_second: received - told,
+                            received,
+                            matched: socket.live.matched.get(),
+                        });
+                        told = received;
+                    }
+                });
             }
-            Role::Trial(_) | Role::Over => self.trial_over(Ok(()), ctx),
         }
     }
 
-    /// Tells how the trial went, and ends.
-    pub(super) fn trial_over(&mut self, outcome: Result<(), String>, ctx: &mut Context<Self>) {
-        if let Role::Trial(report) = std::mem::replace(&mut self.role, Role::Over) {
-            // Whoever asked may have gone.
-            let _ = report.send(outcome.map_err(Invalid));
+    /// A connection is over: what comes after it. `step` is the first message that was under way.
+    pub(super) fn after_close(
+        &mut self,
+        (end, step): (End, Option<usize>),
+        text: &str,
+        ctx: &mut Context<Self>,
+    ) {
+        match &self.role {
+            Role::Listener => match self.setup.plan.on_close(end.code) {
+                OnClose::Reconnect => self.wait(text, None, ctx),
+                OnClose::Reset => {
+                    self.reset_values(ctx);
+                    self.wait(text, None, ctx);
+                }
+                OnClose::Disable => self.give_up(text),
+            },
+            Role::Trial(trial) => {
+                trial.reporter.tell(match step {
+                    Some(step) => TrialEvent::Failed {
+                        step: super::opening::place(step),
+                        error: text.to_owned(),
+                        answer: None,
+                    },
+                    None => TrialEvent::Closed {
+                        error: text.to_owned(),
+                        code: end.code,
+                    },
+                });
+                self.finish(ctx);
+            }
         }
+    }
+
+    /// Shows a message to those who follow it.
+    pub(super) fn show(&self, text: &str, verdict: Verdict, now: Timestamp) {
+        let filter = &self.setup.plan.filter;
+        match &self.role {
+            Role::Listener if self.live.is_tailed() => {
+                let why = || why(filter, text, verdict);
+                let board = &self.common.board;
+                board.sample(&self.live, text, (verdict, now), why);
+            }
+            Role::Listener => {}
+            Role::Trial(trial) => trial.reporter.message(text, verdict, now, filter),
+        }
+    }
+
+    /// Closes what is open, and ends.
+    fn finish(&mut self, ctx: &mut Context<Self>) {
         self.stopping = true;
-        self.close_line(Some(close_code::NORMAL), ctx);
+        if matches!(self.phase, Phase::Open(_)) {
+            self.close_line(Some(close_code::NORMAL), ctx);
+        } else {
+            self.drop_line(ctx);
+        }
         ctx.stop();
     }
 }

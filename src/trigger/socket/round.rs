@@ -7,14 +7,13 @@ use tokio::time::Instant;
 
 use super::{
     End, Open, Phase, Socket,
-    connect::{self, Opened},
+    connect::{self, Asked, Opened},
     line::{Line, Unsent},
     opening::Opening,
-    role::Role,
 };
 use crate::{
     db::vars,
-    trigger::{registry::Exhausted, spec::OnClose},
+    trigger::registry::Exhausted,
     types::{Mode, Timestamp},
     wire::{CloseReason, Outgoing},
 };
@@ -33,7 +32,12 @@ impl Socket {
     pub(super) fn attempt_now(&mut self, ctx: &mut Context<Self>) {
         self.live.connecting();
         let (common, setup) = (self.common.clone(), Arc::clone(&self.setup));
-        let attempt = connect::open(common, setup, self.talk.vars.take());
+        let asked = Asked {
+            vars: self.talk.vars.take(),
+            live: Arc::clone(&self.live),
+            reporter: self.role.reporter().cloned(),
+        };
+        let attempt = connect::open(common, setup, asked);
         let handle = ctx.spawn(attempt.into_actor(self).map(|result, socket, ctx| {
             socket.phase = Phase::Idle;
             match result {
@@ -117,11 +121,8 @@ impl Socket {
         let Phase::Open(open) = &self.phase else {
             return;
         };
-        if matches!(self.role, Role::Trial(_)) {
-            self.trial_over(Err(text.to_owned()), ctx);
-            return;
-        }
-        let was_healthy = open.since.elapsed() >= HEALTHY && open.opening.is_done();
+        let step = open.opening.under_way();
+        let was_healthy = open.since.elapsed() >= HEALTHY && step.is_none();
         match end.answer {
             Some(answer) => self.close_line(answer, ctx),
             None => self.drop_line(ctx),
@@ -129,14 +130,7 @@ impl Socket {
         if was_healthy {
             self.attempt = 0;
         }
-        match self.setup.plan.on_close(end.code) {
-            OnClose::Reconnect => self.wait(text, None, ctx),
-            OnClose::Reset => {
-                self.reset_values(ctx);
-                self.wait(text, None, ctx);
-            }
-            OnClose::Disable => self.give_up(text),
-        }
+        self.after_close((end, step), text, ctx);
     }
 
     /// Sends a close frame and drops the connection when the peer has closed too, or after a bounded time.
@@ -226,6 +220,9 @@ impl Socket {
     /// Forgets what was stored; the next connection begins anew (`on_close: reset`).
     pub(super) fn reset_values(&mut self, ctx: &mut Context<Self>) {
         self.talk.reset();
+        if !self.role.is_for_good() {
+            return;
+        }
         let pool = self.common.pool.clone();
         let setup = Arc::clone(&self.setup);
         let forget = async move {

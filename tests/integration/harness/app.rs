@@ -2,10 +2,13 @@
 
 use std::{
     cell::{Ref, RefCell},
+    pin::Pin,
     time::Duration,
 };
 
-use awc::{Client, Connector, http::Method};
+use actix_web::web::Bytes;
+use awc::{Client, Connector, error::PayloadError, http::Method};
+use futures_util::{Stream, StreamExt};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -183,6 +186,18 @@ impl TestApp {
         }
     }
 
+    /// Posts JSON and reads the answer line by line, as it comes. Dropped, it ends the request.
+    pub async fn post_lines(&self, path: &str, body: &Value) -> Streamed {
+        let url = format!("{}/api/w/main/{path}", self.url());
+        let request = self.client().post(url).bearer_auth(TOKEN).send_json(body);
+        let response = request.await.expect("the server answers");
+        assert_eq!(response.status(), 200, "{path}");
+        Streamed {
+            pieces: Box::pin(response),
+            rest: Vec::new(),
+        }
+    }
+
     /// Saves a script; returns its hash.
     pub async fn create_script(&self, path: &str, language: &str, content: &str) -> String {
         self.create_script_with(path, language, content, &json!({}))
@@ -315,6 +330,44 @@ impl Drop for TestApp {
             && std::thread::panicking()
         {
             eprintln!("--- the server's output\n{}\n---", server.output.text());
+        }
+    }
+}
+
+/// JSON values, one a line, as they come.
+pub struct Streamed {
+    pieces: Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>>,
+    rest: Vec<u8>,
+}
+
+impl Streamed {
+    /// The next value; `None` when the answer has ended.
+    ///
+    /// # Panics
+    /// When none comes in time.
+    pub async fn next(&mut self) -> Option<Value> {
+        loop {
+            if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.rest.drain(..=end).collect();
+                return Some(serde_json::from_slice(&line).expect("a line is JSON"));
+            }
+            let piece = actix::clock::timeout(PATIENCE, self.pieces.next()).await;
+            match piece.expect("another line comes") {
+                Some(piece) => self.rest.extend(piece.expect("the answer is whole")),
+                None => return None,
+            }
+        }
+    }
+
+    /// Reads on until a value fits; gives all of them, that one last.
+    pub async fn until(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let mut seen = Vec::new();
+        loop {
+            let value = self.next().await;
+            seen.push(value.unwrap_or_else(|| panic!("{what} did not come: {seen:?}")));
+            if seen.last().is_some_and(&fits) {
+                return seen;
+            }
         }
     }
 }
