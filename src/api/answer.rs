@@ -26,6 +26,10 @@ pub(crate) struct Created(pub(crate) String);
 #[derive(Debug)]
 pub(crate) struct Raw(pub(crate) String);
 
+/// 200 and a ZIP archive.
+#[derive(Debug)]
+pub(crate) struct Zip(pub(crate) Vec<u8>);
+
 /// 204 and the cookie of a session.
 #[derive(Debug)]
 pub(crate) struct Entered(pub(crate) Cookie<'static>);
@@ -78,6 +82,15 @@ impl Responder for Raw {
     fn respond_to(self, _: &HttpRequest) -> HttpResponse {
         HttpResponse::Ok()
             .content_type("application/json")
+            .body(self.0)
+    }
+}
+
+impl Responder for Zip {
+    type Body = BoxBody;
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        HttpResponse::Ok()
+            .content_type("application/zip")
             .body(self.0)
     }
 }

@@ -13,14 +13,14 @@ use utoipa::{
         path::{Operation, OperationBuilder, ParameterBuilder, ParameterIn},
         request_body::RequestBody,
         response::{Response, Responses},
-        schema::{ObjectBuilder, Type},
+        schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type},
         security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
 
 use super::{
     Group, Method, State,
-    answer::{Created, Entered, Json, LINES, Lines, Raw, Text},
+    answer::{Created, Entered, Json, LINES, Lines, Raw, Text, Zip},
     extract::{At, Body, JobAt, Query, RawBody},
 };
 use crate::access::Caller;
@@ -216,6 +216,17 @@ impl Gives for Text {
 impl Gives for Created {
     fn gives(description: &mut Description) {
         description.text(201, "created");
+    }
+}
+
+impl Gives for Zip {
+    fn gives(description: &mut Description) {
+        let bytes = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
+            .build();
+        let content = Content::new(Some(RefOr::T(Schema::from(bytes))));
+        description.answer(200, "done", Some(("application/zip", content)));
     }
 }
 

@@ -73,7 +73,8 @@ fn shown(row: FolderRow) -> Folder {
     }
 }
 
-fn visible(caller: &Caller, name: &str) -> bool {
+/// Whether one may know of the folder.
+pub(super) fn visible(caller: &Caller, name: &str) -> bool {
     let known = caller.folders.iter().any(|folder| folder.name == name);
     (caller.is_admin || known) && caller.scoped("read", None)
 }

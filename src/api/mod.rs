@@ -5,7 +5,9 @@
 //! made from it. Nobody imports this module but `system`, which fills in [`Parts`].
 
 mod answer;
+mod archive;
 mod auth;
+mod dependencies;
 mod describe;
 mod error;
 mod extract;
@@ -261,6 +263,10 @@ fn table() -> Vec<Group> {
             Post "/exists" workspaces::exists, "Whether a workspace exists";
             Post "/create" workspaces::create, "Makes a workspace";
         },
+        group! { "/w/{workspace}/workspaces", "workspaces";
+            Get "/tarball" archive::tarball, "Everything in a workspace, as an archive of files";
+            Get "/list_ws_specific" archive::list_ws_specific, "Items that differ between workspaces: none";
+        },
         group! { "/w/{workspace}/users", "users";
             Get "/whoami" users::whoami, "Who one is in the workspace";
             Get "/list" users::list, "Users";
@@ -322,6 +328,8 @@ fn table() -> Vec<Group> {
             Post "/run/p/{path:.*}" jobs_run::run_script, "Runs the script at a path";
             Post "/run/h/{path}" jobs_run::run_version, "Runs one version of a script";
             Post "/run/f/{path:.*}" jobs_run::run_flow, "Runs the flow at a path";
+            Post "/run/dependencies_async" dependencies::of_script, "Starts a job that tells a script's lock";
+            Post "/run/flow_dependencies_async" dependencies::of_flow, "Starts a job that tells a flow's locks";
             Post "/run/preview" jobs_run::run_preview, "Runs a script that is not saved";
             Post "/run_wait_result/p/{path:.*}" jobs_run::wait_script, "Runs a script and waits for its result";
             Get "/run_wait_result/p/{path:.*}" jobs_run::wait_script_get, "Runs a script and waits for its result";
@@ -369,6 +377,7 @@ fn table() -> Vec<Group> {
             Get "/get_value_interpolated/{path:.*}" resources::get_value_interpolated, "A resource's value, references replaced";
             Get "/exists/{path:.*}" resources::exists, "Whether there is a resource at a path";
             Get "/list" resources::list, "Resources";
+            Get "/file_resource_type_to_file_ext_map" archive::file_extensions, "Resource types that are files: none";
         },
         group! { "/w/{workspace}/folders", "folders";
             Get "/list" folders::list, "Folders";

@@ -9,6 +9,7 @@
 mod api_errors;
 mod bad_scripts;
 mod chaos;
+mod cli;
 mod conformance;
 mod connecting;
 mod conversation;

@@ -312,7 +312,7 @@ pub fn node_missing() -> Option<String> {
 }
 
 /// Where `tests/run` installs the packages of `tests/peers/package.json`.
-const NODE_MODULES: &str = "target/node/node_modules";
+pub const NODE_MODULES: &str = "target/node/node_modules";
 
 fn source(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)

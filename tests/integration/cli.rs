@@ -1,0 +1,276 @@
+//! The published `wmill` CLI against windsock: a repository pulled from one server and pushed to an empty one makes the
+//! same objects, and a second push changes nothing (windmill-facts §2.3, §2.4).
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::harness::{Database, Need, TOKEN, TestApp, peer::NODE_MODULES, ready};
+
+/// What a repository holds: every kind of object, secrets in plain text.
+const REPOSITORY: &str = "defaultTs: bun\nincludes: ['f/**', 'u/**']\nexcludes: []\nskipVariables: false\n\
+    skipResources: false\nskipSecrets: false\nplainSecrets: true\nincludeTriggers: true\n";
+
+/// What windsock answers that differs from save to save.
+const OF_THE_SAVE: [&str; 9] = [
+    "hash",
+    "parent_hashes",
+    "created_at",
+    "edited_at",
+    "version_id",
+    "server_id",
+    "last_server_ping",
+    "error",
+    "id",
+];
+
+/// A repository on disk, and the CLI that works in it.
+struct Repository {
+    folder: TempDir,
+}
+
+impl Repository {
+    fn new() -> Self {
+        let folder = TempDir::with_prefix("windsock-cli-").unwrap();
+        fs::create_dir(folder.path().join("repository")).unwrap();
+        fs::create_dir(folder.path().join("home")).unwrap();
+        let repository = Self { folder };
+        fs::write(repository.path("wmill.yaml"), REPOSITORY).unwrap();
+        repository
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.folder.path().join("repository").join(file)
+    }
+
+    fn read(&self, file: &str) -> String {
+        fs::read_to_string(self.path(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+    }
+
+    fn edit(&self, file: &str, from: &str, to: &str) {
+        let text = self.read(file);
+        assert!(text.contains(from), "{file} has no {from:?}:\n{text}");
+        fs::write(self.path(file), text.replace(from, to)).unwrap();
+    }
+
+    fn run(&self, app: &TestApp, arguments: &[&str]) -> Output {
+        let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join(NODE_MODULES);
+        let mut command = Command::new("node");
+        command
+            .arg(modules.join("windmill-cli/esm/main.js"))
+            .args(["--base-url", app.url(), "--workspace", "main"])
+            .args(["--token", TOKEN])
+            .args(arguments)
+            .current_dir(self.path(""))
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("HOME", self.folder.path().join("home"))
+            .env("NO_COLOR", "1");
+        command.output().unwrap()
+    }
+
+    /// Runs one command of the CLI, off this thread; gives what it printed.
+    async fn wmill(&self, app: &TestApp, arguments: &[&str]) -> String {
+        let output = self.run(app, arguments);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let printed = text(&output.stdout) + &text(&output.stderr);
+        assert!(output.status.success(), "wmill {arguments:?}: {printed}");
+        printed
+    }
+}
+
+/// An object without what differs from save to save.
+async fn object(app: &TestApp, path: &str) -> Value {
+    let mut object = app.get(path).await.expect(200).json();
+    let fields = object.as_object_mut().unwrap();
+    fields.retain(|name, _| !OF_THE_SAVE.contains(&name.as_str()));
+    object
+}
+
+const OBJECTS: [&str; 9] = [
+    "scripts/get/p/f/x/python",
+    "scripts/get/p/f/x/typescript",
+    "scripts/get/p/f/x/shell",
+    "flows/get/f/x/flow",
+    "variables/get/f/x/plain",
+    "variables/get/f/x/secret",
+    "resources/get/f/x/resource",
+    "websocket_triggers/get/f/x/trigger",
+    "folders/get/x",
+];
+
+async fn fill(app: &TestApp) {
+    let folder = json!({"name": "x", "summary": "everything"});
+    app.post("folders/create", &folder).await.expect(200);
+    let python = "def main(msg: str, n: int = 3):\n    print('seen')\n    return msg * n\n";
+    let more = json!({"summary": "a script", "description": "repeats", "concurrent_limit": 2});
+    app.create_script_with("f/x/python", "python3", python, &more)
+        .await;
+    let typescript = "export function main(msg: string) { return msg }\n";
+    app.create_script("f/x/typescript", "nativets", typescript)
+        .await;
+    app.create_script("f/x/shell", "bash", "msg=\"$1\"\necho \"$msg\"\n")
+        .await;
+    let flow = json!({
+        "path": "f/x/flow", "summary": "a flow", "description": "of one step",
+        "value": {"modules": [{"id": "a", "value": {
+            "type": "rawscript", "language": "nativets",
+            "content": "export function main(x: number) { return x + 1 }",
+            "input_transforms": {"x": {"type": "javascript", "expr": "flow_input.x"}}
+        }}]},
+        "schema": {"type": "object", "properties": {"x": {"type": "integer"}}, "required": []},
+    });
+    app.post("flows/create", &flow).await.expect(201);
+    for (path, secret) in [("f/x/plain", false), ("f/x/secret", true)] {
+        let variable =
+            json!({"path": path, "value": "kept", "is_secret": secret, "description": "d"});
+        app.post("variables/create", &variable).await.expect(201);
+    }
+    let resource =
+        json!({"path": "f/x/resource", "value": {"a": [1, null]}, "resource_type": "any"});
+    app.post("resources/create", &resource).await.expect(201);
+    let more = json!({
+        "filters": [{"key": "kind", "value": {"a": 1}}], "mode": "disabled", "labels": ["one"],
+        "initial_messages": [{"raw_message": "hello"}], "ping_interval_secs": 20,
+        "conversation": [{"on": {"filters": [{"key": "op", "value": 1}]}, "send": "{{counter()}}"}],
+        "reconnect": {"initial_delay_ms": 100}, "headers": {"X-Key": "$var:f/x/secret"}
+    });
+    app.create_trigger("f/x/trigger", "f/x/python", "wss://feed.example.com/", more)
+        .await;
+}
+
+#[actix::test]
+async fn a_repository_makes_the_same_objects_elsewhere() {
+    if !ready(module_path!(), &[Need::Node]) {
+        return;
+    }
+    let (first, second) = (
+        TestApp::start(Database::sqlite()).await,
+        TestApp::start(Database::sqlite()).await,
+    );
+    fill(&first).await;
+    let repository = Repository::new();
+    repository.wmill(&first, &["sync", "pull", "--yes"]).await;
+    assert!(repository.read("f/x/python.py").contains("msg * n"));
+    let trigger = repository.read("f/x/trigger.websocket_trigger.yaml");
+    assert!(trigger.contains("ping_interval_secs: 20"), "{trigger}");
+    assert!(!trigger.contains("edited_at"), "{trigger}");
+    let again = repository.wmill(&first, &["sync", "push", "--yes"]).await;
+    assert!(again.contains("0 changes to apply"), "{again}");
+
+    repository.wmill(&second, &["sync", "push", "--yes"]).await;
+    for path in OBJECTS {
+        assert_eq!(
+            object(&second, path).await,
+            object(&first, path).await,
+            "{path}"
+        );
+    }
+    let again = repository.wmill(&second, &["sync", "push", "--yes"]).await;
+    assert!(again.contains("0 changes to apply"), "{again}");
+}
+
+#[actix::test]
+async fn changes_and_deletions_are_pushed() {
+    if !ready(module_path!(), &[Need::Node]) {
+        return;
+    }
+    let app = TestApp::start(Database::sqlite()).await;
+    fill(&app).await;
+    let repository = Repository::new();
+    repository.wmill(&app, &["sync", "pull", "--yes"]).await;
+    repository.edit("f/x/python.py", "msg * n", "msg * n * 2");
+    repository.edit(
+        "f/x/trigger.websocket_trigger.yaml",
+        "ping_interval_secs: 20",
+        "ping_interval_secs: 25",
+    );
+    repository.edit("f/x/plain.variable.yaml", "kept", "changed");
+    for gone in [
+        "f/x/shell.sh",
+        "f/x/shell.script.yaml",
+        "f/x/resource.resource.yaml",
+    ] {
+        fs::remove_file(repository.path(gone)).unwrap();
+    }
+    fs::remove_dir_all(repository.path("f/x/flow.flow")).unwrap();
+    repository.wmill(&app, &["sync", "push", "--yes"]).await;
+    let script = app.get("scripts/get/p/f/x/python").await.expect(200).json();
+    assert!(script["content"].as_str().unwrap().contains("msg * n * 2"));
+    let trigger = app.get("websocket_triggers/get/f/x/trigger").await.json();
+    assert_eq!(trigger["ping_interval_secs"], 25);
+    let variable = app.get("variables/get_value/f/x/plain").await.json();
+    assert_eq!(variable, "changed");
+    for gone in [
+        "scripts/exists/p/f/x/shell",
+        "resources/exists/f/x/resource",
+        "flows/exists/f/x/flow",
+    ] {
+        assert_eq!(
+            app.get(gone).await.expect(200).json(),
+            json!(false),
+            "{gone}"
+        );
+    }
+    let again = repository.wmill(&app, &["sync", "push", "--yes"]).await;
+    assert!(again.contains("0 changes to apply"), "{again}");
+}
+
+#[actix::test]
+async fn single_objects_are_pushed_run_and_looked_at() {
+    if !ready(module_path!(), &[Need::Node]) {
+        return;
+    }
+    let app = TestApp::start(Database::sqlite()).await;
+    fill(&app).await;
+    let repository = Repository::new();
+    repository.wmill(&app, &["sync", "pull", "--yes"]).await;
+    let run = ["script", "run", "f/x/python", "-d", r#"{"msg": "ab"}"#];
+    let printed = repository.wmill(&app, &run).await;
+    assert!(printed.contains("ababab"), "{printed}");
+    let jobs = app.completed("script_path_exact=f/x/python").await;
+    let id = jobs[0]["id"].as_str().unwrap();
+    for (command, wanted) in [
+        ("get", "f/x/python"),
+        ("logs", "seen"),
+        ("result", "ababab"),
+    ] {
+        let printed = repository.wmill(&app, &["job", command, id]).await;
+        assert!(printed.contains(wanted), "job {command}: {printed}");
+    }
+    assert!(repository.wmill(&app, &["job", "list"]).await.contains(id));
+
+    repository.edit("f/x/python.py", "msg * n", "msg * 2");
+    repository
+        .wmill(&app, &["generate-metadata", "--yes"])
+        .await;
+    repository
+        .wmill(&app, &["script", "push", "f/x/python.py"])
+        .await;
+    let printed = repository.wmill(&app, &run).await;
+    assert!(printed.contains("\"abab\""), "{printed}");
+
+    repository
+        .wmill(&app, &["trigger", "new", "f/x/new", "--kind", "websocket"])
+        .await;
+    let file = "f/x/new.websocket_trigger.yaml";
+    repository.edit(file, "script_path: \"\"", "script_path: f/x/python");
+    repository.edit(file, "url: \"\"", "url: wss://feed.example.com/");
+    repository
+        .wmill(&app, &["trigger", "push", file, "f/x/new"])
+        .await;
+    let printed = repository.wmill(&app, &["trigger", "list"]).await;
+    assert!(printed.contains("f/x/new"), "{printed}");
+    let get = ["trigger", "get", "f/x/new", "--kind", "websocket"];
+    let printed = repository.wmill(&app, &get).await;
+    assert!(printed.contains("f/x/python"), "{printed}");
+    let flow = ["flow", "push", "f/x/flow.flow", "f/x/other"];
+    repository.wmill(&app, &flow).await;
+    let other = app.get("flows/get/f/x/other").await.expect(200).json();
+    assert_eq!(other["value"]["modules"][0]["id"], "a");
+}
