@@ -26,7 +26,7 @@ use crate::{
         trigger::{TriggerFilter, TriggerRow},
         user,
     },
-    queue::Lane,
+    queue::{Held, Lane},
     trigger::{
         spec::TriggerSpec,
         status::{Dropped, TriggerState, TriggerStatus},
@@ -421,6 +421,7 @@ pub(crate) async fn update(
             .trigger_changed(&workspace, "created", moved.as_str())
             .await;
         state.trigger_changed(&workspace, "deleted", &path).await;
+        rename_jobs(&state, &workspace, &path, moved.as_str()).await;
     } else {
         state.trigger_changed(&workspace, "updated", &path).await;
     }
@@ -446,6 +447,19 @@ async fn check_condition(spec: &TriggerSpec, state: &State) -> Result<(), Error>
 async fn bound_jobs(state: &State, workspace: &str, path: &str, lane: Option<Lane>) {
     if let Err(error) = state.queue.bound(workspace, path, lane).await {
         log::warn!(trigger = path; "jobs that wait keep the old bounds until the next message: {error}");
+    }
+}
+
+/// Hands the jobs that the trigger held back over to its new path. What was saved stays if that fails: they can still
+/// be had run, or discarded, under the old one.
+async fn rename_jobs(state: &State, workspace: &str, from: &str, to: &str) {
+    let held = Held {
+        workspace: workspace.into(),
+        trigger_path: from.into(),
+        ids: None,
+    };
+    if let Err(error) = state.queue.rename(held, to).await {
+        log::warn!(trigger = from; "jobs that wait stay under the old path: {error}");
     }
 }
 

@@ -1,8 +1,18 @@
-//! Rows of `queue` that a suspended trigger holds. Written by the queue's ledger alone.
+//! Rows of `queue` that a trigger holds back: it is suspended, or they wait in its line. Written by the queue's ledger
+//! alone.
 
-use diesel::{dsl::sql, prelude::*, sql_types::Bool};
+use diesel::{
+    dsl::sql,
+    prelude::*,
+    sql_query,
+    sql_types::{BigInt, Bool, Text},
+};
 
-use super::{Conn, DbError, queue::QueueRow, schema::queue};
+use super::{
+    Conn, DbError,
+    queue::{HELD, IN_LINE, LATER, QueueRow},
+    schema::queue,
+};
 use crate::types::JobId;
 
 /// Takes up to `max` held jobs of a trigger out, the oldest first: those in `ids`, or all with ids up to `up_to`.
@@ -41,4 +51,20 @@ pub(crate) fn take(
         .into_iter()
         .filter(|row| gone.contains(&row.id))
         .collect())
+}
+
+/// Gives up to `max` jobs of a trigger that it holds back another trigger's path; answers how many.
+pub(crate) fn rename(
+    conn: &mut Conn,
+    (workspace, trigger_path): (&str, &str),
+    to: &str,
+    max: i64,
+) -> Result<usize, DbError> {
+    let query = sql_query(format!(
+        "UPDATE queue SET trigger_path = $1 WHERE id IN (SELECT id FROM queue WHERE workspace_id = $2 \
+         AND trigger_path = $3 AND state IN ({HELD}, {IN_LINE}, {LATER}) ORDER BY state, turn, id LIMIT $4)"
+    ));
+    let query = query.bind::<Text, _>(to).bind::<Text, _>(workspace);
+    let query = query.bind::<Text, _>(trigger_path);
+    Ok(query.bind::<BigInt, _>(max).execute(conn)?)
 }

@@ -62,6 +62,8 @@ pub(super) enum Fate {
     Run(Option<Arc<Release>>),
     /// They are completed as canceled by somebody.
     Discard(Arc<str>),
+    /// They are another trigger's from now on, as are those in its line: it has a new name.
+    Rename(Arc<str>),
 }
 
 /// One batch.
@@ -88,6 +90,15 @@ impl Queue {
     /// As [`Queue::release`].
     pub async fn discard(&self, held: Held, by: &str) -> Result<u64, QueueError> {
         self.decide(held, Fate::Discard(by.into())).await
+    }
+
+    /// Hands the jobs that wait, held or in line, over to the new name of their trigger; those that run end under the
+    /// old one. Answers how many.
+    ///
+    /// # Errors
+    /// As [`Queue::release`].
+    pub async fn rename(&self, held: Held, to: &str) -> Result<u64, QueueError> {
+        self.decide(held, Fate::Rename(to.into())).await
     }
 
     async fn decide(&self, held: Held, fate: Fate) -> Result<u64, QueueError> {
@@ -129,6 +140,10 @@ pub(super) fn apply(
     let now = Timestamp::now();
     let of = &batch.of;
     let place = (&*of.workspace, &*of.trigger_path);
+    if let Fate::Rename(to) = &batch.fate {
+        lanes.rename(conn, place, to)?;
+        return held::rename(conn, place, to, BATCH);
+    }
     let jobs = held::take(conn, place, of.ids.as_deref(), batch.up_to, BATCH)?;
     let count = jobs.len();
     match &batch.fate {
@@ -149,6 +164,7 @@ pub(super) fn apply(
             queue::insert(conn, &rows)?;
             news.queued.extend(rows);
         }
+        Fate::Rename(_) => {}
         Fate::Discard(by) => {
             let outcome = Arc::new(Outcome::canceled(by, Some(DISCARDED), now));
             let rows: Vec<_> = jobs

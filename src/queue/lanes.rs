@@ -171,6 +171,28 @@ impl Lanes {
         Ok(())
     }
 
+    /// Gives the lane of a trigger its new name; jobs that run end under the old one.
+    pub(super) fn rename(
+        &mut self,
+        conn: &mut Conn,
+        (workspace, path): (&str, &str),
+        to: &str,
+    ) -> Result<(), DbError> {
+        self.lock(conn)?;
+        let key = trigger_key(workspace, to);
+        let known = lanes::find(conn, &key)?.map_or(0, |known| known.last_turn);
+        if let Some(old) = lanes::find(conn, &trigger_key(workspace, path))? {
+            let row = LaneRow {
+                key,
+                last_turn: old.last_turn.max(known),
+                ..old
+            };
+            lanes::put(conn, &row)?;
+            self.triggers.insert((workspace.to_owned(), to.to_owned()));
+        }
+        Ok(())
+    }
+
     /// Puts jobs whose time has come into their lanes, and looks at lanes whose time has come; answers whether a job
     /// without a lane became ready. Another process that changes lanes just now is not waited for: it, or the next
     /// call, sees them too.

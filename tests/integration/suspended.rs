@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Database, Peer, TestApp, on_both_databases, wait_for};
+use crate::harness::{Answer, Database, Peer, TestApp, app::trigger, on_both_databases, wait_for};
 
 on_both_databases!(
     needs: [Need::Peer],
@@ -136,6 +136,16 @@ async fn held_jobs_can_be_chosen_and_discarded(database: Database) {
         (&ended["canceled"], &ended["canceled_by"]),
         (&json!(true), &json!("admin"))
     );
+
+    // A trigger that is renamed takes them along.
+    for (from, to) in [(TRIGGER, "f/orders/other"), ("f/orders/other", TRIGGER)] {
+        let body = trigger(to, SCRIPT, &peer.url("/"), json!({"mode": "suspended"}));
+        let update = format!("websocket_triggers/update/{from}");
+        app.post(&update, &body).await.expect(200);
+        let count = format!("jobs/queue/count?trigger_path={to}");
+        let count = app.get(&count).await.expect(200).json();
+        assert_eq!(count["suspended"], 2, "{count}");
+    }
 
     // One held job is canceled like any other; without its trigger the rest can still be discarded, or run.
     let cancel = format!("jobs_u/queue/cancel/{}", id(3));

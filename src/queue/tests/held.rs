@@ -219,3 +219,53 @@ async fn flows_are_held_under_their_own_kind() {
     let row = bench.row(id).await.unwrap();
     assert_eq!(row.kind, JobKind::UnassignedFlow.as_str());
 }
+
+#[actix::test]
+async fn a_trigger_takes_its_jobs_along_when_it_is_renamed() {
+    let bench = Bench::new("w1", crate::config::Limits::default());
+    let lane = Lane {
+        max_jobs: 1,
+        ordered: true,
+    };
+    let in_line = |text: &str, held: bool| NewJob {
+        held,
+        lane: Some(lane),
+        ..message(text)
+    };
+    let runs = in_line("runs", false);
+    let waits: Vec<NewJob> = (0..600).map(|n| in_line(&n.to_string(), false)).collect();
+    let held = in_line("held", true);
+    let id = held.id;
+    bench.queue.push(vec![runs]).await.unwrap();
+    bench.queue.push(waits).await.unwrap();
+    bench.queue.push(vec![held]).await.unwrap();
+    let first = bench.claim(10).await;
+    let moved = bench.queue.rename(all(), "u/a/new").await.unwrap();
+    assert_eq!(moved, 601);
+    assert_eq!(
+        bench.row(id).await.unwrap().trigger_path.as_deref(),
+        Some("u/a/new")
+    );
+    let there = Held {
+        trigger_path: "u/a/new".into(),
+        ..all()
+    };
+    // The line goes on under the new name, one at a time, whatever still runs under the old one.
+    for n in 0..3 {
+        let jobs = bench.claim(10).await;
+        assert_eq!(jobs.len(), 1);
+        assert_eq!(args(&jobs[0]), json!({"msg": n.to_string()}));
+        bench
+            .queue
+            .finish(vec![super::done(&jobs[0], "1")])
+            .await
+            .unwrap();
+    }
+    bench
+        .queue
+        .finish(vec![super::done(&first[0], "1")])
+        .await
+        .unwrap();
+    assert_eq!(bench.queue.discard(all(), "ann").await.unwrap(), 0);
+    assert_eq!(bench.queue.discard(there, "ann").await.unwrap(), 1);
+}
