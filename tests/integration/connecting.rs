@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use crate::harness::{
-    Database, Need, Peer, Settings, TestApp, app::trigger, on_both_databases, ready,
+    Database, Need, Peer, Settings, TestApp, app::trigger, footprint::sockets_to,
+    on_both_databases, ready, wait_for,
 };
 
 on_both_databases!(
@@ -153,4 +154,40 @@ async fn attempts_to_one_host_wait_their_turn() {
         .await
         .expect(200);
     assert_eq!(peer.accept().await.path, "/edited");
+}
+
+/// An edit may come in the very moment in which an attempt begins or succeeds.
+#[actix::test]
+async fn edits_during_attempts_leave_one_connection() {
+    if !ready("edits_during_attempts", &[Need::Peer]) {
+        return;
+    }
+    let (app, mut peer) = (app(Database::sqlite()).await, Peer::start().await);
+    let more = json!({"reconnect": {"initial_delay_ms": 10, "max_delay_ms": 10}});
+    app.create_trigger(TRIGGER, SCRIPT, &peer.url("/0"), more.clone())
+        .await;
+    for edit in 1..=60 {
+        let refuse = json!({"status": 503, "times": 2});
+        peer.command(json!({"do": "behave", "refuse": refuse}))
+            .await;
+        let body = trigger(
+            TRIGGER,
+            SCRIPT,
+            &peer.url(&format!("/{edit}")),
+            more.clone(),
+        );
+        app.post(&format!("websocket_triggers/update/{TRIGGER}"), &body)
+            .await
+            .expect(200);
+    }
+    peer.event("the last edit is followed", |event| {
+        event["event"] == "accepted" && event["path"] == "/60"
+    })
+    .await;
+    app.wait_until_listening(TRIGGER).await;
+    wait_for("one connection is left", async || {
+        let sockets = sockets_to(app.pid(), peer.port());
+        (sockets == 1).then_some(()).ok_or(format!("{sockets} are"))
+    })
+    .await;
 }

@@ -53,7 +53,9 @@ async fn trigger_goes_through_its_own_proxy_with_a_password() {
         .expect(200);
     let connection = peer.accept().await;
     app.wait_until_listening(TRIGGER).await;
-    assert_eq!(targets(&proxy), [format!("127.0.0.1:{}", peer.port())]);
+    let target = format!("127.0.0.1:{}", peer.port());
+    let targets = targets(&proxy);
+    assert!(targets.iter().all(|known| *known == target), "{targets:?}");
     // The password is the proxy's: the peer must not see it.
     assert_eq!(connection.header("proxy-authorization"), None);
     peer.send(&connection, &["through the tunnel"]).await;

@@ -110,6 +110,9 @@ pub struct Socket {
     intake: Intake,
     talk: Talk,
     phase: Phase,
+    /// Grows with each attempt, wait and end of one: a future that was cancelled runs once more when it was ready
+    /// in the same turn as the message that cancelled it.
+    turn: u64,
     /// Attempts since it last listened well.
     attempt: u32,
     stopping: bool,
@@ -183,6 +186,7 @@ impl Socket {
             live,
             filter,
             phase: Phase::Idle,
+            turn: 0,
             attempt: 0,
             stopping: false,
             role: Role::Listener,
@@ -206,6 +210,7 @@ impl Socket {
             setup,
             filter,
             phase: Phase::Idle,
+            turn: 0,
             attempt: 0,
             stopping: false,
             role: Role::Trial(Tried {

@@ -38,7 +38,11 @@ impl Socket {
             reporter: self.role.reporter().cloned(),
         };
         let attempt = connect::open(common, setup, asked);
-        let handle = ctx.spawn(attempt.into_actor(self).map(|result, socket, ctx| {
+        let turn = self.next_turn();
+        let handle = ctx.spawn(attempt.into_actor(self).map(move |result, socket, ctx| {
+            if socket.turn != turn {
+                return;
+            }
             socket.phase = Phase::Idle;
             match result {
                 Ok(opened) => socket.opened(opened, ctx),
@@ -46,6 +50,12 @@ impl Socket {
             }
         }));
         self.phase = Phase::Attempting(handle);
+    }
+
+    /// What was under way is not waited for any more.
+    fn next_turn(&mut self) -> u64 {
+        self.turn += 1;
+        self.turn
     }
 
     pub(super) fn opened(&mut self, opened: Opened, ctx: &mut Context<Self>) {
@@ -165,6 +175,7 @@ impl Socket {
             Phase::Idle => {}
             Phase::Attempting(handle) | Phase::Waiting(handle) => {
                 ctx.cancel_future(handle);
+                self.next_turn();
             }
             Phase::Open(open) => self.release(&open, ctx),
         }
@@ -203,7 +214,12 @@ impl Socket {
             trigger = &*self.setup.path, attempt = self.attempt, wait_ms = wait.as_millis() as u64;
             "not connected: {text}"
         );
-        let handle = ctx.run_later(wait, |socket, ctx| socket.attempt_now(ctx));
+        let turn = self.next_turn();
+        let handle = ctx.run_later(wait, move |socket, ctx| {
+            if socket.turn == turn {
+                socket.attempt_now(ctx);
+            }
+        });
         self.phase = Phase::Waiting(handle);
     }
 
