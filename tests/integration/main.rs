@@ -7,6 +7,7 @@
 )]
 
 mod api_errors;
+mod back_pressure;
 mod bad_scripts;
 mod chaos;
 mod cli;
