@@ -92,6 +92,8 @@ pub struct Caller {
     pub folders: Vec<FolderRights>,
     /// What part of the API is asked, as scopes name it.
     pub domain: String,
+    /// Of a job that calls back: how many jobs called each other to come to it.
+    pub depth: Option<i32>,
     /// When the token ends by itself.
     pub expires_at: Option<Timestamp>,
     /// The hash of the token; empty for `SUPERADMIN_SECRET`.
@@ -571,6 +573,7 @@ fn enter_as_job(
     }
     let mut caller = caller_as(conn, &job.workspace, &job.permissioned_as)?;
     caller.workspace = workspace.map(str::to_owned);
+    caller.depth = Some(job.depth);
     caller.expires_at = Some(job.until);
     Ok(Ok(caller))
 }

@@ -25,6 +25,8 @@ pub struct JobIdentity {
     pub workspace: String,
     /// `u/<user>` or `g/<group>`.
     pub permissioned_as: String,
+    /// How many jobs called each other to come to it.
+    pub depth: i32,
     /// When the token ends.
     pub until: Timestamp,
 }
@@ -57,11 +59,16 @@ impl JobTokens {
         Ok(Self(Arc::new(bytes)))
     }
 
-    /// A token for a job of `workspace` that runs as `permissioned_as`, for `lifetime`.
+    /// A token for a job of `workspace` that runs as `permissioned_as`, `depth` calls deep, for `lifetime`.
     #[must_use]
-    pub fn mint(&self, workspace: &str, permissioned_as: &str, lifetime: Duration) -> String {
+    pub fn mint(
+        &self,
+        workspace: &str,
+        (permissioned_as, depth): (&str, i32),
+        lifetime: Duration,
+    ) -> String {
         let until = Timestamp::now().plus(lifetime).0;
-        let claims = format!("{until} {workspace} {permissioned_as}");
+        let claims = format!("{until} {depth} {workspace} {permissioned_as}");
         let claims = URL_SAFE_NO_PAD.encode(claims);
         let signature = URL_SAFE_NO_PAD.encode(self.signed(&claims).finalize().into_bytes());
         format!("{PREFIX}{claims}.{signature}")
@@ -78,9 +85,11 @@ impl JobTokens {
         let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
         self.signed(claims).verify_slice(&signature).ok()?;
         let claims = String::from_utf8(URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
-        let mut parts = claims.splitn(3, ' ');
+        let mut parts = claims.splitn(4, ' ');
         let until = Timestamp(parts.next()?.parse().ok()?);
+        let depth = parts.next()?.parse().ok()?;
         let identity = JobIdentity {
+            depth,
             workspace: parts.next()?.to_owned(),
             permissioned_as: parts.next()?.to_owned(),
             until,
@@ -103,7 +112,7 @@ mod tests {
     #[test]
     fn only_what_was_minted_and_has_not_ended_is_good() {
         let tokens = JobTokens::new(&JobTokens::new_key()).unwrap();
-        let token = tokens.mint("main", "u/admin", Duration::from_secs(60));
+        let token = tokens.mint("main", ("u/admin", 3), Duration::from_secs(60));
         let now = Timestamp::now();
         let identity = tokens.verify(&token, now).unwrap();
         assert_eq!(
@@ -113,6 +122,7 @@ mod tests {
             ),
             ("main", "u/admin")
         );
+        assert_eq!(identity.depth, 3);
         assert!(
             tokens
                 .verify(&token, now.plus(Duration::from_secs(61)))
@@ -121,7 +131,7 @@ mod tests {
         let others = JobTokens::new(&JobTokens::new_key()).unwrap();
         assert!(others.verify(&token, now).is_none());
         let (claims, signature) = token.strip_prefix(PREFIX).unwrap().split_once('.').unwrap();
-        let forged = URL_SAFE_NO_PAD.encode(format!("{} main u/root", i64::MAX));
+        let forged = URL_SAFE_NO_PAD.encode(format!("{} 0 main u/root", i64::MAX));
         for bad in [
             format!("{PREFIX}{forged}.{signature}"),
             format!("{PREFIX}{claims}."),

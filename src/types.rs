@@ -279,6 +279,10 @@ texts! {
         FlowPreview = "flowpreview",
         /// A script with a retry policy or an error handler around it.
         SingleStepFlow = "singlestepflow",
+        /// A script that is part of a saved flow.
+        FlowScript = "flowscript",
+        /// An iteration of a loop, or a branch, of a flow.
+        FlowNode = "flownode",
         /// A flow step that passes its input on.
         Identity = "identity",
         /// Works out the lock file of a script.

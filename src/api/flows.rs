@@ -11,14 +11,12 @@ use super::{
     error::Error,
     extract::{At, Body, Page, Query},
     raw,
-    scripts::{Counts, Deployment},
 };
 use crate::{
     access::{Caller, prepare_to_save},
     db::{
         Conn, flow,
         flow::{FlowFilter, FlowRow},
-        trigger,
     },
     types::{ObjectPath, Timestamp},
 };
@@ -115,28 +113,17 @@ pub(crate) struct Archive {
     archived: Option<bool>,
 }
 
-/// A version in a history.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct FlowVersion {
-    id: i64,
-    #[schema(value_type = String)]
-    created_at: Timestamp,
-    created_by: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    deployment_msg: Option<String>,
-}
-
-fn not_found(path: &str) -> Error {
+pub(super) fn not_found(path: &str) -> Error {
     Error::NotFound(format!("flow not found at path: {path}"))
 }
 
-fn by_path(conn: &mut Conn, caller: &Caller, at: &At) -> Result<FlowRow, Error> {
+pub(super) fn by_path(conn: &mut Conn, caller: &Caller, at: &At) -> Result<FlowRow, Error> {
     flow::newest(conn, &at.workspace, &at.path)?
         .filter(|row| caller.may_read(&row.path, "{}"))
         .ok_or_else(|| not_found(&at.path))
 }
 
-fn shown(row: FlowRow, whole: bool) -> Flow {
+pub(super) fn shown(row: FlowRow, whole: bool) -> Flow {
     Flow {
         workspace_id: row.workspace_id,
         path: row.path,
@@ -292,25 +279,6 @@ pub(crate) async fn get(
     Ok(Json(shown(row, true)))
 }
 
-/// One version.
-pub(crate) async fn get_version(
-    caller: Caller,
-    at: At,
-    state: web::Data<State>,
-) -> Result<Json<Flow>, Error> {
-    let missing = format!("flow not found with version: {}", at.path);
-    let row = state
-        .run(move |conn| {
-            let version = at.path.parse();
-            let version = version.map_err(|_| Error::field("version", "is not a whole number"))?;
-            let row = flow::by_version(conn, &at.workspace, version)?;
-            row.filter(|row| caller.may_read(&row.path, "{}"))
-                .ok_or(Error::NotFound(missing))
-        })
-        .await?;
-    Ok(Json(shown(row, true)))
-}
-
 /// Whether there is a flow at the path that is not archived.
 pub(crate) async fn exists(
     caller: Caller,
@@ -371,74 +339,6 @@ pub(crate) async fn list_paths(
         .await?;
     paths.retain(|path| caller.may_read(path, "{}"));
     Ok(Json(paths))
-}
-
-fn versions(conn: &mut Conn, caller: &Caller, at: &At) -> Result<Vec<FlowVersion>, Error> {
-    let rows = flow::history(conn, &at.workspace, &at.path)?;
-    if rows.is_empty() || !caller.may_read(&at.path, "{}") {
-        return Err(not_found(&at.path));
-    }
-    let versions = rows
-        .into_iter()
-        .map(|(id, created_at, created_by, settings)| {
-            let settings: Map<String, Value> = serde_json::from_str(&settings).unwrap_or_default();
-            let message = settings.get("deployment_message").and_then(Value::as_str);
-            FlowVersion {
-                id,
-                created_at,
-                created_by,
-                deployment_msg: message.map(str::to_owned),
-            }
-        });
-    Ok(versions.collect())
-}
-
-/// The versions at a path, newest first.
-pub(crate) async fn history(
-    caller: Caller,
-    at: At,
-    state: web::Data<State>,
-) -> Result<Json<Vec<FlowVersion>>, Error> {
-    let versions = state.run(move |conn| versions(conn, &caller, &at)).await?;
-    Ok(Json(versions))
-}
-
-/// The newest version at a path, in short.
-pub(crate) async fn latest_version(
-    caller: Caller,
-    at: At,
-    state: web::Data<State>,
-) -> Result<Json<Option<FlowVersion>>, Error> {
-    let versions = state.run(move |conn| versions(conn, &caller, &at)).await?;
-    Ok(Json(versions.into_iter().next()))
-}
-
-/// What became of a deployment: windsock resolves imports when a job runs, so it is done when it is saved.
-pub(crate) async fn deployment_status(
-    caller: Caller,
-    at: At,
-    state: web::Data<State>,
-) -> Result<Json<Deployment>, Error> {
-    state.run(move |conn| by_path(conn, &caller, &at)).await?;
-    Ok(Json(Deployment::done()))
-}
-
-/// How many triggers run the flow.
-pub(crate) async fn triggers_count(
-    caller: Caller,
-    at: At,
-    state: web::Data<State>,
-) -> Result<Json<Counts>, Error> {
-    let websocket_count = state
-        .run(move |conn| {
-            if !caller.may_read(&at.path, "{}") {
-                return Err(not_found(&at.path));
-            }
-            let runnable = (at.path.as_str(), true);
-            Ok(trigger::count_of_runnable(conn, &at.workspace, runnable)?)
-        })
-        .await?;
-    Ok(Json(Counts::of(websocket_count)))
 }
 
 /// Archives the flow at a path: it does not run any more, its versions stay. Or brings it back.

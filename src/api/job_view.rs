@@ -12,7 +12,7 @@ use crate::{
     db::{
         Conn, DbError,
         job_list::{AnyJob, Visible},
-        queue::{CompletedRow, QueueRow, RUNNING},
+        queue::{CompletedRow, PARKED, QueueRow, RUNNING},
         user,
     },
     types::{JobId, Timestamp},
@@ -69,6 +69,14 @@ pub(crate) struct JobView {
     raw_code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     language: Option<String>,
+    /// The flow's value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    raw_flow: Option<Box<RawValue>>,
+    /// Where the run of a flow is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    flow_status: Option<Box<RawValue>>,
     canceled: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     canceled_by: Option<String>,
@@ -113,17 +121,27 @@ impl Parts {
     };
 }
 
-/// The text and the language of a preview.
+/// The text and the language of a preview, or of a script that is part of a flow.
 fn preview(raw: Option<String>) -> (Option<String>, Option<String>) {
     #[derive(serde::Deserialize)]
     struct Preview {
-        content: String,
-        language: String,
+        content: Option<String>,
+        language: Option<String>,
     }
     match raw.and_then(|raw| serde_json::from_str::<Preview>(&raw).ok()) {
-        Some(preview) => (Some(preview.content), Some(preview.language)),
+        Some(preview) => (preview.content, preview.language),
         None => (None, None),
     }
+}
+
+/// Whether the state of a flow's run says that it counts as skipped.
+fn is_skipped(status: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Status {
+        #[serde(default)]
+        skipped: bool,
+    }
+    serde_json::from_str::<Status>(status).is_ok_and(|status| status.skipped)
 }
 
 impl JobView {
@@ -143,7 +161,7 @@ impl JobView {
             completed_at: None,
             duration_ms: None,
             scheduled_for: Some(row.scheduled_at),
-            running: Some(row.state == RUNNING),
+            running: Some(row.state == RUNNING || row.state == PARKED),
             success: None,
             script_path: row.runnable_path,
             script_hash: row.runnable_hash.map(hex),
@@ -152,6 +170,8 @@ impl JobView {
             logs: None,
             raw_code: code.filter(|_| parts.args),
             language,
+            raw_flow: None,
+            flow_status: None,
             canceled: row.canceled_by.is_some(),
             canceled_by: row.canceled_by,
             canceled_reason: row.cancel_reason,
@@ -196,6 +216,8 @@ impl JobView {
             logs: None,
             raw_code: code.filter(|_| parts.args),
             language,
+            raw_flow: None,
+            flow_status: None,
             canceled: row.canceled_by.is_some(),
             canceled_by: row.canceled_by,
             canceled_reason: row.cancel_reason,
@@ -213,6 +235,14 @@ impl JobView {
             worker: row.worker,
             suspend: None,
         }
+    }
+
+    /// Adds where the run of a flow is, and the flow.
+    pub(crate) fn with_flow(mut self, (status, value): (Option<String>, Option<String>)) -> Self {
+        self.is_skipped = status.as_deref().is_some_and(is_skipped);
+        self.flow_status = status.map(raw);
+        self.raw_flow = value.map(raw);
+        self
     }
 
     /// Adds what the job printed.

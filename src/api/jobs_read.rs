@@ -20,12 +20,12 @@ use super::{
 use crate::{
     access::{Caller, Denied},
     db::{
-        Conn, job_list,
+        Conn, flow, flow_run, job_list,
         job_list::AnyJob,
-        queue::{CompletedRow, RUNNING},
+        queue::{CompletedRow, PARKED, RUNNING},
     },
     queue::Canceled,
-    types::{JobId, Timestamp},
+    types::{JobId, JobKind, Timestamp},
 };
 
 /// How often a stream of updates looks for news.
@@ -130,6 +130,43 @@ async fn ended(caller: Caller, at: JobAt, state: &State) -> Result<CompletedRow,
     }
 }
 
+/// Where the run of a flow's job is, and the flow; nothing for other jobs.
+fn flow_of(conn: &mut Conn, job: &AnyJob) -> Result<(Option<String>, Option<String>), Error> {
+    let (id, workspace, kind, version, raw) = match job {
+        AnyJob::Queued(row) => {
+            let place = (row.id, &row.workspace_id, &row.kind);
+            (place.0, place.1, place.2, row.runnable_hash, &row.raw)
+        }
+        AnyJob::Completed(row) => {
+            let place = (row.id, &row.workspace_id, &row.kind);
+            (place.0, place.1, place.2, row.runnable_hash, &row.raw)
+        }
+    };
+    let mut status = || Ok::<_, Error>(flow_run::find(conn, id)?.map(|run| run.status));
+    match kind.parse() {
+        Ok(JobKind::FlowNode) => Ok((status()?, None)),
+        Ok(JobKind::FlowPreview) => {
+            #[derive(Deserialize)]
+            struct Travelling {
+                value: Box<RawValue>,
+            }
+            let raw = raw.as_deref().unwrap_or_default();
+            let value = serde_json::from_str(raw).ok();
+            let value = value.map(|raw: Travelling| raw.value.get().to_owned());
+            Ok((status()?, value))
+        }
+        Ok(JobKind::Flow) => {
+            let status = status()?;
+            let row = match version {
+                Some(version) => flow::by_version(conn, workspace, version)?,
+                None => None,
+            };
+            Ok((status, row.map(|row| row.value)))
+        }
+        _ => Ok((None, None)),
+    }
+}
+
 /// One job, ended or not, with arguments, result and logs.
 pub(crate) async fn get(
     caller: Caller,
@@ -140,9 +177,11 @@ pub(crate) async fn get(
         .run(move |conn| {
             let job = visible(conn, &caller, &at)?;
             let logs = job_list::logs(conn, at.id)?;
+            let flow = flow_of(conn, &job)?;
             let view = views(conn, &at.workspace, vec![job], Parts::ALL)?.pop();
             Ok(view
                 .ok_or(Error::Internal("a job has no view"))?
+                .with_flow(flow)
                 .with_logs(logs))
         })
         .await?;
@@ -187,7 +226,7 @@ pub(crate) async fn get_result_maybe(
             completed: false,
             result: None,
             success: None,
-            started: asked.then_some(row.state == RUNNING),
+            started: asked.then_some(row.state == RUNNING || row.state == PARKED),
         },
     };
     Ok(Json(maybe))
@@ -269,7 +308,7 @@ fn update_of(
         (None, offset)
     };
     let update = Update {
-        running: matches!(&job, AnyJob::Queued(row) if row.state == RUNNING),
+        running: matches!(&job, AnyJob::Queued(row) if row.state == RUNNING || row.state == PARKED),
         completed: matches!(job, AnyJob::Completed(_)),
         new_logs,
         log_offset,

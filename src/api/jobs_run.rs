@@ -24,9 +24,9 @@ use super::{
 };
 use crate::{
     access::{Caller, Denied},
-    db::script,
-    queue::{Args, Finished, NewJob, Queue, Runnable},
-    types::{JobId, Language, Timestamp, TriggerKind},
+    db::{flow, script},
+    queue::{Args, Finished, MAX_DEPTH, NewJob, Queue, Runnable, StepRunnable},
+    types::{JobId, JobKind, Language, Timestamp, TriggerKind},
 };
 
 /// How long a request waits for a result: Windmill's default (windmill-facts §2.1).
@@ -183,11 +183,16 @@ async fn runnable(caller: &Caller, at: At, what: What, state: &State) -> Result<
                     hash: Some(hash),
                 })
             }
-            // No table of flows exists yet, so no path has one.
-            What::Flow => Err(Error::NotFound(format!(
-                "flow not found at path: {}",
-                at.path
-            ))),
+            What::Flow => {
+                let missing = || Error::NotFound(format!("flow not found at path: {}", at.path));
+                if !caller.may_run(&at.path) || flow::head(conn, &at.workspace, &at.path)?.is_none()
+                {
+                    return Err(missing());
+                }
+                Ok(Runnable::Flow {
+                    path: at.path.as_str().into(),
+                })
+            }
         })
         .await
 }
@@ -212,6 +217,14 @@ fn new_job(
     };
     job.trigger = Some((kind, None));
     how.apply(&mut job)?;
+    if let Some(depth) = caller.depth {
+        job.depth = depth + 1;
+        if job.depth > MAX_DEPTH {
+            return Err(Error::BadRequest(format!(
+                "flows and scripts call each other more than {MAX_DEPTH} deep; end the recursion"
+            )));
+        }
+    }
     Ok(job)
 }
 
@@ -287,6 +300,71 @@ pub(crate) async fn run_preview(
     let id = job.id;
     state.queue.push_soon(vec![job]).await?;
     Ok(Created(id.to_string()))
+}
+
+/// A flow that is not saved.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct FlowPreview {
+    /// OpenFlow.
+    #[schema(value_type = Object)]
+    value: Value,
+    /// The path it says it has.
+    path: Option<String>,
+    #[schema(value_type = Option<Object>)]
+    args: Option<Box<RawValue>>,
+    tag: Option<String>,
+}
+
+/// The job of a flow that travels with the request.
+async fn flow_preview(
+    (caller, req): (&Caller, &HttpRequest),
+    mut how: How,
+    body: FlowPreview,
+    state: &State,
+) -> Result<NewJob, Error> {
+    caller.may_change()?;
+    if !caller.scoped("run", Some("")) {
+        return Err(Denied::Forbidden("this token runs saved flows only".to_owned()).into());
+    }
+    let raw = serde_json::json!({"value": &body.value}).to_string();
+    state.script_check.check_flow(body.value).await?;
+    let args = body
+        .args
+        .map_or_else(|| "{}".to_owned(), |args| args.get().to_owned());
+    let args =
+        arguments(args.as_bytes()).map_err(|_| Error::field("args", "expected an object"))?;
+    how.tag = how.tag.or(body.tag);
+    let runnable = StepRunnable {
+        kind: JobKind::FlowPreview,
+        path: body.path.filter(|path| !path.is_empty()),
+        hash: None,
+        raw: Some(raw),
+    };
+    new_job((caller, req), Runnable::Step(Box::new(runnable)), args, how)
+}
+
+/// Runs a flow that travels with the request; the answer is the job's id.
+pub(crate) async fn run_preview_flow(
+    (caller, req): (Caller, HttpRequest),
+    how: Query<How>,
+    body: Body<FlowPreview>,
+    state: web::Data<State>,
+) -> Result<Created, Error> {
+    let job = flow_preview((&caller, &req), how.0, body.0, &state).await?;
+    let id = job.id;
+    state.queue.push_soon(vec![job]).await?;
+    Ok(Created(id.to_string()))
+}
+
+/// Runs a flow that travels with the request and answers its result; 422 when it failed.
+pub(crate) async fn wait_preview_flow(
+    (caller, req): (Caller, HttpRequest),
+    how: Query<How>,
+    body: Body<FlowPreview>,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Error> {
+    let job = flow_preview((&caller, &req), how.0, body.0, &state).await?;
+    Ok(answer(&wait(&caller, job, &state).await?))
 }
 
 /// Cancels a job nobody waits for any more: the client went away before the result came.

@@ -11,6 +11,7 @@ mod dependencies;
 mod describe;
 mod error;
 mod extract;
+mod flow_versions;
 mod flows;
 mod folders;
 mod held;
@@ -292,15 +293,15 @@ fn table() -> Vec<Group> {
         group! { "/w/{workspace}/flows", "flows";
             Post "/create" flows::create, "Saves a flow";
             Post "/update/{path:.*}" flows::update, "Saves a new version of a flow";
-            Get "/get/v/{path}" flows::get_version, "One version";
+            Get "/get/v/{path}" flow_versions::get_version, "One version";
             Get "/get/{path:.*}" flows::get, "The newest version at a path";
             Get "/exists/{path:.*}" flows::exists, "Whether there is a flow at a path";
             Get "/list" flows::list, "Flows";
             Get "/list_paths" flows::list_paths, "Paths of flows";
-            Get "/history/p/{path:.*}" flows::history, "The versions at a path";
-            Get "/get_latest_version/{path:.*}" flows::latest_version, "The newest version at a path, in short";
-            Get "/deployment_status/p/{path:.*}" flows::deployment_status, "What became of a deployment";
-            Get "/get_triggers_count/{path:.*}" flows::triggers_count, "How many triggers run a flow";
+            Get "/history/p/{path:.*}" flow_versions::history, "The versions at a path";
+            Get "/get_latest_version/{path:.*}" flow_versions::latest_version, "The newest version at a path, in short";
+            Get "/deployment_status/p/{path:.*}" flow_versions::deployment_status, "What became of a deployment";
+            Get "/get_triggers_count/{path:.*}" flow_versions::triggers_count, "How many triggers run a flow";
             Post "/archive/{path:.*}" flows::archive, "Archives the flow at a path, or brings it back";
             Delete "/delete/{path:.*}" flows::delete, "Deletes the flow at a path";
         },
@@ -331,6 +332,8 @@ fn table() -> Vec<Group> {
             Post "/run/dependencies_async" dependencies::of_script, "Starts a job that tells a script's lock";
             Post "/run/flow_dependencies_async" dependencies::of_flow, "Starts a job that tells a flow's locks";
             Post "/run/preview" jobs_run::run_preview, "Runs a script that is not saved";
+            Post "/run/preview_flow" jobs_run::run_preview_flow, "Runs a flow that is not saved";
+            Post "/run_wait_result/preview_flow" jobs_run::wait_preview_flow, "Runs a flow that is not saved and waits for its result";
             Post "/run_wait_result/p/{path:.*}" jobs_run::wait_script, "Runs a script and waits for its result";
             Get "/run_wait_result/p/{path:.*}" jobs_run::wait_script_get, "Runs a script and waits for its result";
             Post "/run_wait_result/h/{path}" jobs_run::wait_version, "Runs a version and waits for its result";

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use super::{Conn, DbError, schema::flows};
+use super::{Conn, DbError, schema::flows, script_version::ScriptVersion};
 use crate::types::Timestamp;
 
 /// One version of a flow.
@@ -53,6 +53,28 @@ pub(crate) fn head(
         .order((flows::created_at.desc(), flows::version))
         .first(conn)
         .optional()?)
+}
+
+/// The version of a flow that a new job runs, as that of a script is told.
+pub(crate) fn newest_version(
+    conn: &mut Conn,
+    workspace: &str,
+    path: &str,
+) -> Result<Option<ScriptVersion>, DbError> {
+    let found: Option<(i64, Option<String>)> = flows::table
+        .filter(flows::workspace_id.eq(workspace))
+        .filter(flows::path.eq(path))
+        .filter(flows::archived.eq(false))
+        .filter(flows::deleted.eq(false))
+        .order((flows::created_at.desc(), flows::version))
+        .select((flows::version, flows::preprocessor))
+        .first(conn)
+        .optional()?;
+    Ok(found.map(|(hash, preprocessor)| ScriptVersion {
+        hash,
+        preprocessor,
+        settings: "{}".to_owned(),
+    }))
 }
 
 /// The newest version at the path, archived or not.

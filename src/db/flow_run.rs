@@ -13,19 +13,32 @@ use crate::types::{JobId, Timestamp};
 /// Where a run is.
 #[derive(Debug, Clone, Queryable)]
 pub(crate) struct FlowRun {
-    /// The flow's job.
-    pub(crate) job_id: JobId,
     /// Grows with every change.
     pub(crate) revision: i64,
     /// JSON, see `FlowStatus`.
     pub(crate) status: String,
-    /// JSON: the result already given (`early_return`).
-    pub(crate) early: Option<String>,
 }
 
 /// The run of a flow's job.
 pub(crate) fn find(conn: &mut Conn, job: JobId) -> Result<Option<FlowRun>, DbError> {
-    Ok(flow_runs::table.find(job).first(conn).optional()?)
+    Ok(flow_runs::table
+        .find(job)
+        .select((flow_runs::revision, flow_runs::status))
+        .first(conn)
+        .optional()?)
+}
+
+/// The result that a flow gave before its end (`early_return`), and whether its step had succeeded.
+pub(crate) fn early(conn: &mut Conn, job: JobId) -> Result<Option<(String, bool)>, DbError> {
+    let early: Option<Option<String>> = flow_runs::table
+        .find(job)
+        .select(flow_runs::early)
+        .first(conn)
+        .optional()?;
+    Ok(early.flatten().map(|early| match early.strip_prefix('!') {
+        Some(result) => (result.to_owned(), false),
+        None => (early, true),
+    }))
 }
 
 /// The revisions of runs; until the transaction ends nobody else changes them.
@@ -41,18 +54,18 @@ pub(crate) fn lock(conn: &mut Conn, jobs: &[JobId]) -> Result<Vec<(JobId, i64)>,
     })
 }
 
-/// Which of `jobs` this worker holds and nobody wants to stop; until the transaction ends that stays so.
+/// Which of `jobs` this worker holds, and whether somebody wants them to stop; until the transaction ends that stays so.
 pub(crate) fn lock_held(
     conn: &mut Conn,
     worker: &str,
     jobs: &[JobId],
-) -> Result<Vec<JobId>, DbError> {
+) -> Result<Vec<(JobId, bool)>, DbError> {
     let query = queue::table
         .filter(queue::id.eq_any(jobs.to_vec()))
         .filter(queue::worker.eq(worker))
         .filter(queue::state.eq(RUNNING))
         .order(queue::id)
-        .select(queue::id);
+        .select((queue::id, queue::canceled_by.is_not_null()));
     Ok(match conn {
         Conn::Sqlite(conn) => query.load(conn)?,
         Conn::Postgres(conn) => query.for_update().load(conn)?,
@@ -91,9 +104,14 @@ pub(crate) fn outdate(conn: &mut Conn, job: JobId) -> Result<(), DbError> {
 }
 
 /// Notes the result that was given before the end; the end owes no reply then.
-pub(crate) fn answered(conn: &mut Conn, job: JobId, result: &str) -> Result<(), DbError> {
+pub(crate) fn answered(
+    conn: &mut Conn,
+    job: JobId,
+    (result, success): (&str, bool),
+) -> Result<(), DbError> {
+    let mark = if success { "" } else { "!" };
     diesel::update(flow_runs::table.find(job))
-        .set(flow_runs::early.eq(result))
+        .set(flow_runs::early.eq(format!("{mark}{result}")))
         .execute(conn)?;
     diesel::update(queue::table.find(job))
         .set(queue::reply_to.eq(None::<i64>))
@@ -199,6 +217,21 @@ pub(crate) fn set_args(conn: &mut Conn, job: JobId, args: &str) -> Result<(), Db
     diesel::update(queue::table.find(job))
         .set((queue::args.eq(args), queue::preprocess.eq(false)))
         .execute(conn)?;
+    Ok(())
+}
+
+/// Makes a flow's job this worker's, wherever it was.
+pub(crate) fn hold(conn: &mut Conn, worker: &str, job: JobId) -> Result<(), DbError> {
+    diesel::update(queue::table.find(job))
+        .set((queue::state.eq(RUNNING), queue::worker.eq(worker)))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Forgets a run that begins anew.
+pub(crate) fn forget(conn: &mut Conn, job: JobId) -> Result<(), DbError> {
+    diesel::delete(flow_runs::table.find(job)).execute(conn)?;
+    diesel::delete(flow_values::table.filter(flow_values::job_id.eq(job))).execute(conn)?;
     Ok(())
 }
 

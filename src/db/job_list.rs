@@ -16,7 +16,7 @@ use uuid::{Timestamp as UuidTime, Uuid};
 
 use super::{
     Backend, Conn, DbError,
-    queue::{CompletedRow, QueueRow, RUNNING},
+    queue::{CompletedRow, PARKED, QueueRow, RUNNING},
     schema::{completed, job_logs, queue},
     starts_with,
 };
@@ -166,9 +166,9 @@ macro_rules! queue_filtered {
         let mut query = filtered!(queue, $filter);
         if let Some(running) = $filter.running {
             query = if running {
-                query.filter(queue::state.eq(RUNNING))
+                query.filter(queue::state.eq_any([RUNNING, PARKED]))
             } else {
-                query.filter(queue::state.ne(RUNNING))
+                query.filter(queue::state.ne_all([RUNNING, PARKED]))
             };
         }
         if let Some(after) = $filter.started_after {

@@ -8,7 +8,6 @@ pub(crate) mod again;
 mod columns;
 mod conn;
 pub(crate) mod flow;
-#[expect(dead_code, reason = "runs of flows come next")]
 pub mod flow_run;
 pub(crate) mod folder;
 pub(crate) mod held;

@@ -82,6 +82,9 @@ pub struct ModuleStatus {
     /// Where the branches are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branchall: Option<BranchAll>,
+    /// When a loop's iterations, or branches, are to have ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
     /// Tries that failed and were followed by another.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed_retries: Vec<JobId>,
@@ -137,6 +140,15 @@ pub struct FlowStatus {
     /// It counts as skipped.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub skipped: bool,
+    /// A branch that runs beside others has stopped early; the flow does when all have ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopping: bool,
+    /// The job that failed first of those that run at the same time; when all have ended, the step fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_job: Option<JobId>,
+    /// What the failure module is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<serde_json::Value>,
     /// The preprocessor has made the arguments.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub preprocessed: bool,
@@ -155,6 +167,7 @@ impl ModuleStatus {
             iterator: None,
             branch_chosen: None,
             branchall: None,
+            deadline: None,
             failed_retries: Vec::new(),
             skipped: false,
         }
@@ -199,6 +212,9 @@ impl FlowStatus {
             deadline: None,
             stopped: false,
             skipped: false,
+            stopping: false,
+            failed_job: None,
+            error: None,
             preprocessed: false,
         }
     }
@@ -233,11 +249,15 @@ impl FlowStatus {
         }
     }
 
-    /// Jobs whose end this run waits for.
+    /// Jobs whose end this run waits for, with the ids of their modules.
     #[must_use]
-    pub fn open_jobs(&self) -> Vec<JobId> {
+    pub fn open_steps(&self) -> Vec<(JobId, String)> {
         let ends = std::iter::once(&self.failure_module.module).chain(&self.preprocessor_module);
         let all = self.modules.iter().chain(ends);
-        all.flat_map(ModuleStatus::open_jobs).collect()
+        let open = |module: &ModuleStatus| {
+            let jobs = module.open_jobs().into_iter();
+            jobs.map(|job| (job, module.id.clone())).collect::<Vec<_>>()
+        };
+        all.flat_map(open).collect()
     }
 }

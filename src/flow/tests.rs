@@ -409,7 +409,7 @@ fn a_status_keeps_windmills_shape() {
     let job = crate::types::JobId::next();
     status.modules[0].state = ModuleState::InProgress;
     status.modules[0].job = Some(job);
-    assert_eq!(status.open_jobs(), [job]);
+    assert_eq!(status.open_steps(), [(job, "a".to_owned())]);
     let shown = serde_json::to_value(&status).unwrap();
     assert_eq!(shown["step"], 0);
     assert_eq!(

@@ -8,8 +8,9 @@ use std::{
 
 use super::{
     Canceled, Finished, Job, JobFinished, JobState, Outcome, QueueError,
+    cancel::cancel,
     ended::completed,
-    failure, held,
+    failure, flow, held,
     lanes::{Lanes, Limits as LaneLimits},
     ledger::{Op, Waiting},
     rows::rows,
@@ -41,6 +42,8 @@ pub(super) enum Done {
     Canceled(Canceled),
     /// So many held jobs were released or discarded.
     Moved(usize),
+    /// Nothing was written: what it was made from has changed.
+    Stale,
 }
 
 /// How often claims look for jobs of lanes whose time has come.
@@ -49,12 +52,14 @@ const WAKE_EVERY: Duration = Duration::from_millis(100);
 /// What happened in a transaction that others want to know once it is committed.
 #[derive(Default)]
 pub(super) struct News {
-    /// Jobs that waited in a lane are ready now.
-    ready: bool,
+    /// Jobs that waited in a lane, or for their steps, are ready now.
+    pub(super) ready: bool,
     pub(super) queued: Vec<Job>,
     running: Vec<Job>,
     pub(super) ended: Vec<Finished>,
-    cancellations: Vec<Cancellation>,
+    /// Flows that gave their answer and go on.
+    pub(super) answered: Vec<Finished>,
+    pub(super) cancellations: Vec<Cancellation>,
 }
 
 /// How a batch went.
@@ -87,7 +92,7 @@ pub(super) fn run(
     };
     // Results first, so that a slot is free; claims last, so that they see what came in with them.
     batch.sort_by_key(|(op, _)| match op {
-        Op::Finish(_) | Op::Log(..) => 0,
+        Op::Finish(_) | Op::Flow(_) | Op::Log(..) => 0,
         Op::Push(..)
         | Op::GiveBack(_)
         | Op::Cancel { .. }
@@ -210,6 +215,10 @@ impl Scope<'_> {
                 self.finish(conn, jobs, lanes, news)?;
                 Ok(Done::Written)
             }
+            Op::Flow(change) => {
+                let new_rows = new_rows.unwrap_or_default();
+                flow::apply(conn, worker, change, new_rows, (lanes, news))
+            }
             Op::GiveBack(ids) => {
                 queue::give_back(conn, worker, ids)?;
                 Ok(Done::Written)
@@ -301,6 +310,7 @@ impl Scope<'_> {
             let outcome = Outcome::failed("WorkersLost", &message, now);
             failure::give_up(conn, (job, outcome), lanes, news)?;
         }
+        flow::wake_due(conn, now, news)?;
         Ok(Done::Written)
     }
 
@@ -314,7 +324,8 @@ impl Scope<'_> {
         if news.ready || news.queued.iter().any(|job| job.state == QUEUED) {
             self.shared.ready.notify_one();
         }
-        let replies = self.shared.ended(&news.ended);
+        let mut replies = self.shared.answered(&news.answered);
+        replies.extend(self.shared.ended(&news.ended));
         if !replies.is_empty()
             && let Some(recipient) = &*self.shared.replies.lock()
         {
@@ -346,7 +357,15 @@ fn prepare(conn: &mut Conn, batch: &[Waiting], lanes: &mut Lanes) -> Result<Vec<
             Op::Finish(jobs) => jobs
                 .iter()
                 .any(|(job, outcome)| has_lane(job) || failure::is_handled(job, outcome)),
-            Op::Cancel { id, .. } => db::lanes::any_in_lanes(conn, &[*id])?,
+            Op::Flow(change) => {
+                let (rows, limits) = rows(conn, &change.new)?;
+                let any = !limits.is_empty() || change.in_lanes();
+                rows_of_push = Some((rows, limits));
+                any
+            }
+            Op::Cancel { id, .. } => {
+                db::lanes::any_in_lanes(conn, &[*id])? || db::flow_run::find(conn, *id)?.is_some()
+            }
             // What is released may get a lane.
             Op::Held(_) | Op::Bound { .. } => true,
             Op::Upkeep { everybody, first } => {
@@ -360,35 +379,4 @@ fn prepare(conn: &mut Conn, batch: &[Waiting], lanes: &mut Lanes) -> Result<Vec<
         }
     }
     Ok(new_rows)
-}
-
-fn cancel(
-    conn: &mut Conn,
-    workspace: &str,
-    (id, by, reason): Cancellation,
-    lanes: &mut Lanes,
-    news: &mut News,
-) -> Result<Done, DbError> {
-    let Some(job) = queue::find(conn, workspace, id)? else {
-        let ended =
-            queue::find_completed(conn, id)?.is_some_and(|row| row.workspace_id == workspace);
-        return Ok(Done::Canceled(if ended {
-            Canceled::TooLate
-        } else {
-            Canceled::NotFound
-        }));
-    };
-    if queue::flag_canceled(conn, id, &by, reason.as_deref())? {
-        news.cancellations.push((id, by, reason));
-        return Ok(Done::Canceled(Canceled::WhileRunning));
-    }
-    let now = Timestamp::now();
-    let outcome = Outcome::canceled(&by, reason.as_deref(), now);
-    queue::end_unheld(conn, &completed(&job, &outcome, now))?;
-    lanes.touch(conn, &job)?;
-    news.ended.push(Finished {
-        job: Arc::new(job),
-        outcome: Arc::new(outcome),
-    });
-    Ok(Done::Canceled(Canceled::BeforeItRan))
 }

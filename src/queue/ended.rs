@@ -1,11 +1,14 @@
-//! Jobs that have ended: as rows of `completed`, and from there as news for those who wait. Pure.
+//! Jobs that have ended: as rows of `completed`, and from there as news for those who wait.
 
 use std::sync::Arc;
 
 use super::{Finished, Job, Outcome};
 use crate::{
-    db::queue::{self, CompletedRow},
-    types::Timestamp,
+    db::{
+        Conn, DbError, flow_run,
+        queue::{self, CompletedRow},
+    },
+    types::{JobId, Timestamp},
 };
 
 /// The row of a job that has ended.
@@ -40,6 +43,32 @@ pub(super) fn completed(job: &Job, outcome: &Outcome, now: Timestamp) -> Complet
         result: outcome.result.clone(),
         worker: job.worker.clone(),
     }
+}
+
+/// A job that has ended, or a flow that gave its answer and goes on.
+pub(super) fn find(conn: &mut Conn, id: JobId) -> Result<Option<Finished>, DbError> {
+    if let Some(row) = queue::find_completed(conn, id)? {
+        return Ok(Some(finished(row)));
+    }
+    let Some((result, success)) = flow_run::early(conn, id)? else {
+        return Ok(None);
+    };
+    let Some(job) = flow_run::find_queued(conn, id)? else {
+        return Ok(queue::find_completed(conn, id)?.map(finished));
+    };
+    let outcome = Outcome {
+        success,
+        result,
+        started_at: job.started_at.unwrap_or(job.created_at),
+        logs: String::new(),
+        preprocessed_args: None,
+        canceled: None,
+        retry_if: None,
+    };
+    Ok(Some(Finished {
+        job: Arc::new(job),
+        outcome: Arc::new(outcome),
+    }))
 }
 
 /// What a job that ended before, perhaps in another process, has to tell those who wait for it.

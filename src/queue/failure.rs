@@ -8,8 +8,13 @@ use rand::RngExt;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Args, Job, NewJob, Outcome, Runnable, commit::News, ended::completed, lanes::Lanes,
-    options::Options, rows::rows,
+    Args, Job, NewJob, Outcome, Runnable,
+    commit::News,
+    ended::completed,
+    flow::{self, Wish},
+    lanes::Lanes,
+    options::Options,
+    rows::rows,
 };
 use crate::{
     db::{Conn, DbError, again, queue},
@@ -175,6 +180,8 @@ pub(super) fn give_up(
     if queue::end_unheld(conn, &completed(&job, &outcome, Timestamp::now()))? {
         lanes.ended(conn, &job)?;
         call_handler(conn, &job, &outcome, lanes, news)?;
+        let wish = Wish::of_windsock(job.id, "its flow has lost its workers".to_owned());
+        flow::ended_here(conn, &job, wish, lanes, news)?;
         news.ended.push(super::Finished {
             job: Arc::new(job),
             outcome: Arc::new(outcome),

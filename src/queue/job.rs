@@ -30,6 +30,21 @@ pub enum Runnable {
         /// Its text.
         content: String,
     },
+    /// A part of a flow, or a flow that travels with the job.
+    Step(Box<StepRunnable>),
+}
+
+/// A part of a flow: a script, a loop's iteration, a branch, another flow; or a flow that travels with the job.
+#[derive(Debug, Clone)]
+pub struct StepRunnable {
+    /// What it is queued as.
+    pub kind: JobKind,
+    /// Where it is saved, or what it goes by.
+    pub path: Option<String>,
+    /// Its version; of a script without one the newest when the job is committed.
+    pub hash: Option<i64>,
+    /// JSON: what the runner needs besides; see `runner::flow`.
+    pub raw: Option<String>,
 }
 
 /// What a new job gets.
@@ -255,5 +270,6 @@ pub fn kind_of(runnable: &Runnable, held: bool, has_options: bool) -> JobKind {
         (Runnable::Flow { .. }, false) => JobKind::Flow,
         (Runnable::Flow { .. }, true) => JobKind::UnassignedFlow,
         (Runnable::Preview { .. }, _) => JobKind::Preview,
+        (Runnable::Step(step), _) => step.kind,
     }
 }

@@ -17,7 +17,7 @@ use actix::{
 use tokio::sync::oneshot;
 
 use super::{
-    Job, Lane, NewJob, Outcome, QueueError, Stored,
+    FlowChange, Job, Lane, NewJob, Outcome, QueueError, Stored,
     commit::{self, Done},
     held::Batch,
     shared::Shared,
@@ -50,6 +50,8 @@ pub(super) enum Op {
     Claim(usize),
     /// Ends jobs this process holds.
     Finish(Vec<(Arc<Job>, Arc<Outcome>)>),
+    /// Takes a flow on.
+    Flow(Box<FlowChange>),
     /// Puts back jobs this process holds.
     GiveBack(Vec<JobId>),
     /// Adds a piece to a job's logs.
@@ -84,6 +86,7 @@ impl Op {
         match self {
             Self::Push(jobs, _) => jobs.len(),
             Self::Finish(jobs) => jobs.len(),
+            Self::Flow(change) => change.rows(),
             Self::GiveBack(ids) => ids.len(),
             Self::Claim(max) => *max,
             Self::Held(batch) => batch.of.ids.as_ref().map_or(ROWS_PER_COMMIT, Vec::len),
@@ -94,7 +97,7 @@ impl Op {
     /// Whether it must not get lost when the database is away; the others are asked for again.
     fn must_stay(&self) -> bool {
         match self {
-            Self::Push(..) | Self::Finish(_) | Self::Log(..) => true,
+            Self::Push(..) | Self::Finish(_) | Self::Flow(_) | Self::Log(..) => true,
             Self::Claim(_)
             | Self::GiveBack(_)
             | Self::Cancel { .. }

@@ -7,10 +7,12 @@
 //! a lapsed lease → queued again, failed after three lost workers · `cancel` → completed, or a flag the
 //! worker sees. What a user may count on: contract section 4.
 
+mod cancel;
 mod commit;
 mod concurrency;
 mod ended;
 mod failure;
+mod flow;
 mod held;
 mod job;
 mod lanes;
@@ -35,14 +37,16 @@ use self::{
 pub use self::{
     concurrency::ConcurrencyLimit,
     failure::retry_condition,
+    flow::{Ended, FlowChange, RunState, Wish},
     held::{Held, Release},
     job::{
         Args, Finished, Job, JobEvent, JobState, Lane, MAX_DEPTH, NewJob, Outcome,
-        PRIORITY_CONNECT, Runnable, Stored, kind_of,
+        PRIORITY_CONNECT, Runnable, StepRunnable, Stored, kind_of,
     },
     ledger::Ledger,
     options::{ErrorHandler, Options},
     retry::{Constant, Exponential, RetryIf, RetryPolicy},
+    rows::{new_row, park_row},
     shared::Cancellation,
 };
 use crate::{
@@ -163,7 +167,9 @@ impl Queue {
     pub async fn claim(&self, max: usize) -> Result<Vec<Job>, QueueError> {
         match self.submit(Op::Claim(max)).await? {
             Done::Claimed(jobs) => Ok(jobs),
-            Done::Pushed | Done::Written | Done::Canceled(_) | Done::Moved(_) => Ok(Vec::new()),
+            Done::Pushed | Done::Written | Done::Stale | Done::Canceled(_) | Done::Moved(_) => {
+                Ok(Vec::new())
+            }
         }
     }
 
@@ -178,6 +184,16 @@ impl Queue {
             .map(|(job, outcome)| (Arc::new(job), Arc::new(outcome)))
             .collect();
         self.submit(Op::Finish(done)).await.map(|_| ())
+    }
+
+    /// Takes a flow on; committed when this returns. Answers whether it was: not, when what the change was made
+    /// from has changed meanwhile.
+    ///
+    /// # Errors
+    /// A row of it was refused, or windsock is stopping.
+    pub async fn advance(&self, change: FlowChange) -> Result<bool, QueueError> {
+        let done = self.submit(Op::Flow(Box::new(change))).await?;
+        Ok(!matches!(done, Done::Stale))
     }
 
     /// Puts back jobs this process holds and has not begun.
@@ -242,7 +258,7 @@ impl Queue {
         };
         match self.submit(cancel).await? {
             Done::Canceled(canceled) => Ok(canceled),
-            Done::Pushed | Done::Written | Done::Claimed(_) | Done::Moved(_) => {
+            Done::Pushed | Done::Written | Done::Stale | Done::Claimed(_) | Done::Moved(_) => {
                 Ok(Canceled::NotFound)
             }
         }
@@ -273,13 +289,10 @@ impl Queue {
                 if let Ok(ended) = ended.await {
                     return ended.map_err(|_| QueueError::Closed);
                 }
-                if !pool.is_sqlite() {
-                    let found = pool
-                        .run(move |conn| db::queue::find_completed(conn, id))
-                        .await?;
-                    if let Some(row) = found {
-                        return Ok(ended::finished(row));
-                    }
+                if !pool.is_sqlite()
+                    && let Some(ended) = pool.run(move |conn| ended::find(conn, id)).await?
+                {
+                    return Ok(ended);
                 }
             }
         }

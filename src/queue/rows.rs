@@ -15,11 +15,11 @@ use super::{
 };
 use crate::{
     db::{
-        Conn, DbError,
-        queue::{HELD, QUEUED},
+        Conn, DbError, flow,
+        queue::{HELD, PARKED, QUEUED},
         script_version::{self, ScriptVersion},
     },
-    types::Timestamp,
+    types::{JobKind, Timestamp},
 };
 
 /// The rows of new jobs. A script's version, and with it the shape of a message's arguments and the limit of its
@@ -30,9 +30,9 @@ pub(super) fn rows(conn: &mut Conn, jobs: &[NewJob]) -> Result<(Vec<Job>, Limits
     let mut rows = Vec::with_capacity(jobs.len());
     let mut limits = Limits::new();
     for job in jobs {
-        let version = match &job.runnable {
-            Runnable::Script { path, hash } => {
-                let version = hash.map_or(Version::Newest(path), Version::Hash);
+        let version = match version_of(&job.runnable) {
+            None => None,
+            Some(version) => {
                 let key = (&*job.workspace, version);
                 match versions.entry(key) {
                     Entry::Occupied(known) => known.into_mut().as_ref(),
@@ -40,12 +40,12 @@ pub(super) fn rows(conn: &mut Conn, jobs: &[NewJob]) -> Result<(Vec<Job>, Limits
                         let version = match version {
                             Version::Newest(path) => script_version::newest(conn, key.0, path)?,
                             Version::Hash(hash) => script_version::of_hash(conn, key.0, hash)?,
+                            Version::OfFlow(path) => flow::newest_version(conn, key.0, path)?,
                         };
                         unknown.insert(version.map(Found::from)).as_ref()
                     }
                 }
             }
-            Runnable::Flow { .. } | Runnable::Preview { .. } => None,
         };
         let mut row = row(job, version.map(|found| &found.version), now);
         let limit = version.and_then(|found| found.limit.as_ref());
@@ -60,11 +60,38 @@ pub(super) fn rows(conn: &mut Conn, jobs: &[NewJob]) -> Result<(Vec<Job>, Limits
     Ok((rows, limits))
 }
 
-/// Which version of a script.
+/// Which version of a script or a flow.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Version<'a> {
     Newest(&'a str),
     Hash(i64),
+    OfFlow(&'a str),
+}
+
+/// What must be looked up of a new job's runnable.
+fn version_of(runnable: &Runnable) -> Option<Version<'_>> {
+    let script = |path, hash: &Option<i64>| hash.map_or(Version::Newest(path), Version::Hash);
+    match runnable {
+        Runnable::Script { path, hash } => Some(script(path, hash)),
+        Runnable::Flow { path } => Some(Version::OfFlow(path)),
+        Runnable::Step(step) if step.kind == JobKind::Script => {
+            Some(script(step.path.as_deref().unwrap_or_default(), &step.hash))
+        }
+        Runnable::Preview { .. } | Runnable::Step(_) => None,
+    }
+}
+
+/// A row for a job whose version is known, or does not matter.
+#[must_use]
+pub fn new_row(job: &NewJob, now: Timestamp) -> Job {
+    row(job, None, now)
+}
+
+/// Makes the row of a new job that of a flow which has begun and waits for its steps, until `wake` at the latest.
+pub fn park_row(row: &mut Job, wake: Option<Timestamp>) {
+    row.state = PARKED;
+    row.started_at = Some(row.created_at);
+    row.lease_until = wake;
 }
 
 /// A version, its settings read once for all its jobs.
@@ -96,6 +123,7 @@ fn row(job: &NewJob, version: Option<&ScriptVersion>, now: Timestamp) -> Job {
                 Some(raw.to_string()),
             )
         }
+        Runnable::Step(step) => (step.path.clone(), step.raw.clone()),
     };
     let trigger_path = job.trigger.as_ref().and_then(|(_, path)| path.as_deref());
     let preprocessor = version
@@ -109,7 +137,9 @@ fn row(job: &NewJob, version: Option<&ScriptVersion>, now: Timestamp) -> Job {
     };
     let hash = match &job.runnable {
         Runnable::Script { hash, .. } => hash.or(version.map(|version| version.hash)),
-        Runnable::Flow { .. } | Runnable::Preview { .. } => None,
+        Runnable::Step(step) => step.hash.or(version.map(|version| version.hash)),
+        Runnable::Flow { .. } => version.map(|version| version.hash),
+        Runnable::Preview { .. } => None,
     };
     Job {
         id: job.id,

@@ -71,6 +71,19 @@ impl Shared {
         }
     }
 
+    /// Gives those who wait for flows their answer before the end; answers which of them owe a reply on a connection.
+    pub(super) fn answered(&self, flows: &[Finished]) -> Vec<Finished> {
+        let mut waiters = self.waiters.lock();
+        for flow in flows {
+            for waiter in waiters.remove(&flow.job.id).into_iter().flatten() {
+                // Whoever waited may have gone.
+                let _ = waiter.send(flow.clone());
+            }
+        }
+        let owes = |flow: &&Finished| flow.job.reply_to.is_some();
+        flows.iter().filter(owes).cloned().collect()
+    }
+
     /// Tells those who wait for these jobs; answers which of them owe a reply on a connection.
     pub(super) fn ended(&self, done: &[Finished]) -> Vec<Finished> {
         let mut replies = Vec::new();

@@ -2,7 +2,7 @@
 //!
 //! Pure: settings and a job in, names and values out. The order of the names never changes.
 
-use super::{RunnerSettings, language::JobEnv, source::JobIdentity};
+use super::{RunnerSettings, flow::FlowRaw, language::JobEnv, source::JobIdentity};
 use crate::queue::Job;
 
 /// The values that are the same for every job.
@@ -57,7 +57,13 @@ impl Environment {
         let parent = job.parent_job.map(|id| id.to_string()).unwrap_or_default();
         let root = job.root_job.map(|id| id.to_string());
         let step = job.flow_step_id.clone().unwrap_or_default();
-        let state_path = if path.is_empty() {
+        let flow_path = match &job.flow_step_id {
+            Some(_) => FlowRaw::of(job).flow_path.unwrap_or_default(),
+            None => String::new(),
+        };
+        let state_path = if !flow_path.is_empty() {
+            format!("{flow_path}/{step}_user")
+        } else if path.is_empty() {
             format!("u/{}/tmp_state", identity.username)
         } else {
             format!("{path}/user")
@@ -82,7 +88,7 @@ impl Environment {
             ),
             ("WM_ROOT_FLOW_JOB_ID", root.clone().unwrap_or_default()),
             ("WM_ROOT_JOB_ID", root.unwrap_or(id)),
-            ("WM_FLOW_PATH", String::new()),
+            ("WM_FLOW_PATH", flow_path),
             ("WM_FLOW_STEP_ID", step),
             ("WM_SCHEDULE_PATH", String::new()),
             ("WM_SCHEDULED_FOR", job.scheduled_at.to_string()),

@@ -185,6 +185,7 @@ impl Executor {
             args: &job.args,
             env,
             preprocess: job.preprocess,
+            only_preprocess: only_preprocess(job),
         };
         let answer = match script.language {
             Language::Bash => {
@@ -267,6 +268,11 @@ impl Executor {
             retry_if: None,
         }
     }
+}
+
+/// Whether the job is the preprocessor of a flow: its `main`, if it has one, is not called.
+pub(crate) fn only_preprocess(job: &Job) -> bool {
+    job.flow_step_id.as_deref() == Some(crate::flow::PREPROCESSOR)
 }
 
 impl Answer {

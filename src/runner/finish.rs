@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::{flow, source::JobSource};
+use super::{
+    flow::{self, Flows},
+    source::JobSource,
+};
 use crate::queue::{Job, Outcome, retry_condition};
 
 /// Ends that may wait for their commit: half of what one commit takes.
@@ -83,8 +86,12 @@ async fn judge(job: &Job, outcome: &mut Outcome) {
     outcome.retry_if = Some(verdict.unwrap_or(false));
 }
 
-/// Hands ends to the queue until all senders are gone.
-pub(crate) async fn commit_ends(mut ends: mpsc::Receiver<End>, source: Arc<dyn JobSource>) {
+/// Hands ends to the queue until all senders are gone; those of steps by way of their flows.
+pub(crate) async fn commit_ends(
+    mut ends: mpsc::Receiver<End>,
+    source: Arc<dyn JobSource>,
+    flows: Option<Flows>,
+) {
     let mut batch = Vec::with_capacity(WAITING_ENDS);
     while ends.recv_many(&mut batch, WAITING_ENDS).await > 0 {
         let mut done = Vec::with_capacity(batch.len());
@@ -92,10 +99,13 @@ pub(crate) async fn commit_ends(mut ends: mpsc::Receiver<End>, source: Arc<dyn J
         let mut flushed = Vec::new();
         for end in batch.drain(..) {
             match end {
-                End::Job(ended, permit) => {
-                    done.push(*ended);
-                    permits.push(permit);
-                }
+                End::Job(ended, permit) => match &flows {
+                    Some(flows) if Flows::wants(&ended.0) => flows.ended(ended.0, ended.1, permit),
+                    _ => {
+                        done.push(*ended);
+                        permits.push(permit);
+                    }
+                },
                 End::Flush(answer) => flushed.push(answer),
             }
         }
@@ -105,6 +115,9 @@ pub(crate) async fn commit_ends(mut ends: mpsc::Receiver<End>, source: Arc<dyn J
             log::warn!(error:% = error; "results could not be committed, their jobs will run again");
         }
         drop(permits);
+        if let Some(flows) = flows.as_ref().filter(|_| !flushed.is_empty()) {
+            flows.quiet().await;
+        }
         for answer in flushed {
             // Whoever asked may have stopped waiting.
             let _ = answer.send(());

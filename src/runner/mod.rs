@@ -9,7 +9,7 @@
 //! cancellations, replaces a worker that is lost, and hands everything back when the process stops. `worker`
 //! runs one job at a time; `executor` turns a job into an outcome; `process` and `warm` own child processes,
 //! `native` the embedded engine's contexts; `language` knows what each language expects. `check` reads a
-//! script's text for the API when it is saved. Everybody may send [`Stop`]; nobody else is talked to but the queue.
+//! script's text for the API when it is saved. Flows need no worker: `flow` takes their steps on. Everybody may send [`Stop`]; nobody else is talked to but the queue.
 
 mod board;
 mod channel;
@@ -56,6 +56,7 @@ use self::{
     environment::Environment,
     fetch::Fetcher,
     finish::{End, FinishSender, commit_ends},
+    flow::Flows,
     script::ScriptCache,
     source::{JobSource, Live},
     stop::StopReason,
@@ -183,15 +184,20 @@ impl Runner {
     /// where nothing blocks: every job passes it twice.
     #[must_use]
     pub fn new(settings: RunnerSettings, queue: Queue, pool: Pool, identify: Identify) -> Self {
+        let flows = Flows::new(queue.clone(), pool.clone(), settings.limits.result_bytes);
         let source = Live {
             queue,
             pool,
             identify,
         };
-        Self::with_source(settings, Arc::new(source))
+        Self::with_source(settings, Arc::new(source), Some(flows))
     }
 
-    fn with_source(settings: RunnerSettings, source: Arc<dyn JobSource>) -> Self {
+    fn with_source(
+        settings: RunnerSettings,
+        source: Arc<dyn JobSource>,
+        flows: Option<Flows>,
+    ) -> Self {
         let (finish, ends) = FinishSender::channel();
         let host_settings = settings.fetch.clone();
         let shared = Shared {
@@ -201,6 +207,7 @@ impl Runner {
             limits: Arc::new(settings.limits),
             host: Box::new(move || Rc::new(Fetcher::new(host_settings.clone()))),
             source,
+            flows,
         };
         Self {
             shared: Arc::new(shared),
@@ -251,7 +258,7 @@ impl Actor for Runner {
     fn started(&mut self, ctx: &mut Self::Context) {
         let source = Arc::clone(&self.shared.source);
         if let Some(ends) = self.ends.take() {
-            actix_rt::spawn(commit_ends(ends, source));
+            actix_rt::spawn(commit_ends(ends, source, self.shared.flows.clone()));
         }
         if self.shared.board.workers() == 0 {
             return;
@@ -321,6 +328,10 @@ async fn claim_jobs(shared: Arc<Shared>) {
                 Ok(jobs) => {
                     warned = false;
                     more = jobs.len() == wanted;
+                    let jobs = match &shared.flows {
+                        Some(flows) => flows.take_out(jobs).await,
+                        None => jobs,
+                    };
                     give_back(&shared, shared.board.offer(jobs, Instant::now())).await;
                 }
                 Err(error) => {

@@ -14,7 +14,7 @@ use std::{
 use serde_json::{Map, Value};
 
 use super::{
-    executor::WarmChange,
+    executor::{WarmChange, only_preprocess},
     language::{
         Answer, JobEnv, error_json,
         nativets::{self, Context, Function, Host, Limits, ScriptError},
@@ -121,7 +121,7 @@ impl NativeContexts {
             }
         };
         let mut preprocessed_args = None;
-        if job.preprocess {
+        if job.preprocess || only_preprocess(job) {
             let made = self
                 .step(context, Function::Preprocessor, args, &env, call)
                 .await?;
@@ -135,6 +135,9 @@ impl NativeContexts {
                     let error = error_json("TypeError", "the preprocessor must return an object");
                     return Ok(answer(Err(error), None));
                 }
+            }
+            if only_preprocess(job) {
+                return Ok(answer(Ok(text), None));
             }
             preprocessed_args = Some(text);
         }

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 
 use super::{
+    flow::{FlowRaw, with_main},
     language::{bash, typescript},
     source::JobSource,
     warm::ScriptKey,
@@ -118,7 +119,7 @@ impl ScriptCache {
         }
     }
 
-    /// What `job` runs. Flows are not run yet: this is the one place that says so.
+    /// What `job` runs.
     ///
     /// # Errors
     /// The job cannot be run, or not now.
@@ -126,23 +127,68 @@ impl ScriptCache {
         let fails = |text: String| Err(NoScript::Fails(text));
         match job.kind.parse() {
             Ok(JobKind::Script | JobKind::SingleStepFlow) => self.saved(job).await,
+            Ok(JobKind::FlowScript) => self.part_of_flow(job).await,
             Ok(JobKind::Preview) => match serde_json::from_str(job.raw.as_deref().unwrap_or("")) {
-                Ok(Preview { language, content }) => {
-                    let path = job
-                        .runnable_path
-                        .clone()
-                        .unwrap_or_else(|| "preview".to_owned());
-                    Ok(Arc::new(Script::new(path, content, language)))
-                }
+                Ok(preview) => Ok(self.preview(job, preview)),
                 Err(error) => fails(format!("the preview cannot be read: {error}")),
             },
-            Ok(JobKind::Flow | JobKind::FlowPreview) => fails(
-                "this version of windsock does not run flows: use a script as the runnable"
-                    .to_owned(),
-            ),
             Ok(kind) => fails(format!("a job of kind '{kind}' is not run by a worker")),
             Err(error) => fails(error.0),
         }
+    }
+
+    /// A script that travels with its job. One that says which text it is (a step of a flow that is tried out) is
+    /// kept warm, as the same step may run often.
+    fn preview(&self, job: &Job, Preview { language, content }: Preview) -> Arc<Script> {
+        let key = job.runnable_hash.map(|hash| key_of(job, hash));
+        if let Some(script) = key.as_ref().and_then(|key| self.kept.lock().get(key)) {
+            return script;
+        }
+        let path = job.runnable_path.clone();
+        let path = path.unwrap_or_else(|| "preview".to_owned());
+        let content = content_of(job, language, content);
+        let script = Arc::new(Script {
+            warm: key.is_some(),
+            key: key.clone(),
+            ..Script::new(path, content, language)
+        });
+        if let Some(key) = key {
+            self.kept.lock().put(key, Arc::clone(&script));
+        }
+        script
+    }
+
+    /// A script that is part of a saved flow.
+    async fn part_of_flow(&self, job: &Job) -> Result<Arc<Script>, NoScript> {
+        let raw = FlowRaw::of(job);
+        let missing = || {
+            let path = job.runnable_path.as_deref().unwrap_or("");
+            NoScript::Fails(format!("the flow of this step is gone: {path}"))
+        };
+        let (Some(hash), Some(version), Some(module)) = (job.runnable_hash, raw.flow, raw.module)
+        else {
+            return Err(missing());
+        };
+        let key = key_of(job, hash);
+        if let Some(script) = self.kept.lock().get(&key) {
+            return Ok(script);
+        }
+        let found = self
+            .source
+            .flow_script(job.workspace_id.clone(), version, module)
+            .await;
+        let (language, content) = found.map_err(NoScript::Later)?.ok_or_else(missing)?;
+        let script = Arc::new(Script {
+            warm: true,
+            key: Some(key.clone()),
+            ..Script::new(
+                job.runnable_path.clone().unwrap_or_default(),
+                content_of(job, language, content),
+                language,
+            )
+        });
+        self.kept.lock().put(key, Arc::clone(&script));
+        Ok(script)
     }
 
     async fn saved(&self, job: &Job) -> Result<Arc<Script>, NoScript> {
@@ -159,6 +205,27 @@ impl ScriptCache {
         self.kept.lock().put(key, Arc::clone(&script));
         Ok(script)
     }
+}
+
+fn key_of(job: &Job, hash: i64) -> ScriptKey {
+    (job.workspace_id.as_str().into(), hash)
+}
+
+/// The text that is run. The preprocessor of a flow may have no `main`, which scripts need; it is not called then.
+fn content_of(job: &Job, language: Language, content: String) -> String {
+    if job.flow_step_id.as_deref() != Some(crate::flow::PREPROCESSOR) {
+        return content;
+    }
+    let has_main = match language {
+        Language::Nativets | Language::Bun | Language::Deno => {
+            typescript::compile(&content).is_ok()
+        }
+        Language::Python3 | Language::Bash => false,
+    };
+    if has_main {
+        return content;
+    }
+    with_main(language, &content).unwrap_or(content)
 }
 
 impl Kept {

@@ -10,8 +10,9 @@ use tokio::sync::{Notify, broadcast};
 
 use crate::{
     db::{DbError, Pool, script_content::ScriptContent},
+    flow::{FlowValue, Step},
     queue::{Cancellation, Job, Outcome, Queue, QueueError},
-    types::JobId,
+    types::{JobId, Language},
 };
 
 /// Who a job acts as when it calls back: facts §8, `WM_TOKEN`, `WM_USERNAME`, `WM_EMAIL`.
@@ -53,6 +54,13 @@ pub(crate) trait JobSource: Send + Sync + 'static {
         workspace: String,
         hash: i64,
     ) -> BoxFuture<'static, Result<Option<ScriptContent>, DbError>>;
+    /// A script that is part of a version of a flow: its language and text.
+    fn flow_script(
+        &self,
+        workspace: String,
+        version: i64,
+        module: String,
+    ) -> BoxFuture<'static, Result<Option<(Language, String)>, DbError>>;
     /// Who the job acts as.
     fn identify(&self, job: &Job) -> JobIdentity;
 }
@@ -110,6 +118,28 @@ impl JobSource for Live {
         Box::pin(async move {
             pool.run(move |conn| crate::db::script_content::load(conn, &workspace, hash))
                 .await
+        })
+    }
+
+    fn flow_script(
+        &self,
+        workspace: String,
+        version: i64,
+        module: String,
+    ) -> BoxFuture<'static, Result<Option<(Language, String)>, DbError>> {
+        let pool = self.pool.clone();
+        Box::pin(async move {
+            let row = pool
+                .run(move |conn| crate::db::flow::by_version(conn, &workspace, version))
+                .await?;
+            let value = row.and_then(|row| serde_json::from_str(&row.value).ok());
+            let flow = value.and_then(|value| FlowValue::from_json(&value).ok());
+            Ok(flow.and_then(|flow| match &flow.module(&module)?.step {
+                Step::RawScript {
+                    language, content, ..
+                } => Some((*language, content.clone())),
+                _ => None,
+            }))
         })
     }
 

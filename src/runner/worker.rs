@@ -19,6 +19,7 @@ use super::{
     environment::Environment,
     executor::{Executor, Run},
     finish::FinishSender,
+    flow::Flows,
     job_log::LogSink,
     language::nativets::Host,
     limits::RunLimits,
@@ -40,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) scripts: ScriptCache,
     /// The rest of windsock.
     pub(crate) source: Arc<dyn JobSource>,
+    /// Takes flows on; none where there is nothing but scripts to be run.
+    pub(crate) flows: Option<Flows>,
     /// Bounds.
     pub(crate) limits: Arc<RunLimits>,
     /// What jobs find in their environment.

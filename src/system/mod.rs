@@ -342,7 +342,7 @@ async fn start_runner(
         let lifetime = longest.map_or(lifetime, |secs| Duration::from_secs(secs) + TOKEN_GRACE);
         let name = &job.permissioned_as;
         JobIdentity {
-            token: tokens.mint(&job.workspace_id, name, lifetime),
+            token: tokens.mint(&job.workspace_id, (name, job.depth), lifetime),
             username: name.strip_prefix("u/").unwrap_or(name).to_owned(),
             email: access::email_of(name),
         }

@@ -24,7 +24,7 @@ CREATE TABLE flow_runs (
     job_id BLOB PRIMARY KEY NOT NULL,
     revision BIGINT NOT NULL, -- grows with every change, so that two processes never build on the same state
     status TEXT NOT NULL, -- JSON, see FlowStatus
-    early TEXT -- JSON: the result already given to those who waited (early_return)
+    early TEXT -- JSON: the result already given to those who waited (early_return), behind a ! when its step had failed
 );
 
 -- What is too large to be written with every step: the list a loop goes through, states of users.

@@ -28,6 +28,8 @@ pub(crate) struct Call<'a> {
     pub(crate) env: JobEnv,
     /// Whether `preprocessor` makes the arguments of `main` first.
     pub(crate) preprocess: bool,
+    /// Whether that is all, and what it made the result.
+    pub(crate) only_preprocess: bool,
 }
 
 /// How a job ended in its process.

@@ -119,7 +119,9 @@ pub(crate) fn request(
     lines.push_str(&Value::Object(changes).to_string());
     lines.push_str(",\"args\":");
     lines.push_str(&one_line(call.args));
-    lines.push_str(if call.preprocess {
+    lines.push_str(if call.only_preprocess {
+        ",\"preprocess\":\"only\"}\n"
+    } else if call.preprocess {
         ",\"preprocess\":true}\n"
     } else {
         ",\"preprocess\":false}\n"

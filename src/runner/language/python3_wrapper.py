@@ -243,7 +243,10 @@ def serve():
                     raise TypeError(f"the preprocessor must return a dict, not {type(args).__name__}")
                 made = (to_json(args),)
                 args = json.loads(made[0])
-            result = to_json(script.function("main")(args))
+            if request["preprocess"] == "only":
+                result, made = made[0], ()
+            else:
+                result = to_json(script.function("main")(args))
             if len(result) > max_bytes:
                 told = {"message": f"the result has {len(result)} bytes, at most {max_bytes} are kept",
                         "name": "ResultTooLarge", "stack": ""}

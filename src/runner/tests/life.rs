@@ -13,7 +13,7 @@ use crate::{
 
 fn start(source: &Arc<FakeSource>, limits: RunLimits, workers: usize) -> actix::Addr<Runner> {
     let source: Arc<dyn JobSource> = Arc::clone(source) as Arc<dyn JobSource>;
-    Runner::with_source(settings(limits, workers), source).start()
+    Runner::with_source(settings(limits, workers), source, None).start()
 }
 
 #[actix_rt::test]

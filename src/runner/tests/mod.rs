@@ -311,6 +311,15 @@ impl JobSource for FakeSource {
         Box::pin(std::future::ready(found))
     }
 
+    fn flow_script(
+        &self,
+        _: String,
+        _: i64,
+        _: String,
+    ) -> BoxFuture<'static, Result<Option<(Language, String)>, DbError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     fn identify(&self, _: &Job) -> JobIdentity {
         identity()
     }
@@ -335,10 +344,7 @@ async fn a_job_that_cannot_be_run_fails_and_says_why() {
             with(&|job| job.runnable_hash = Some(8)),
             "script not found at path f/test/script",
         ),
-        (
-            with(&|job| job.kind = "flow".to_owned()),
-            "does not run flows",
-        ),
+        (with(&|job| job.kind = "flow".to_owned()), "kind 'flow'"),
         (
             with(&|job| job.kind = "preview".to_owned()),
             "the preview cannot be read",
@@ -355,6 +361,7 @@ async fn a_job_that_cannot_be_run_fails_and_says_why() {
     }
     let preview = with(&|job| {
         job.kind = "preview".to_owned();
+        job.runnable_hash = None;
         job.raw = Some(json!({"language": "bash", "content": "echo hi"}).to_string());
     });
     let script = scripts.of(&preview).await.unwrap();

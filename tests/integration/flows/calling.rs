@@ -1,0 +1,97 @@
+//! Flows call flows and scripts, scripts call flows, and none of it goes on for ever.
+
+use serde_json::json;
+
+use super::{create, echo, error, result, start, step};
+use crate::harness::{Database, Settings, TestApp, wait_for};
+
+#[actix_web::test]
+async fn flows_and_scripts_call_each_other() {
+    let app =
+        TestApp::start_with(Database::sqlite(), Settings::new().env("NUM_WORKERS", "2")).await;
+    create(
+        &app,
+        "f/flows/inner",
+        json!({"modules": [echo("a", "flow_input.n + 1"), echo("b", "Object.keys(results)")]}),
+    )
+    .await;
+    let call = json!({"id": "c", "value": {"type": "flow", "path": "f/flows/inner",
+        "input_transforms": {"n": {"type": "javascript", "expr": "results.outer"}}}});
+    // The inner flow sees its own steps only.
+    assert_eq!(
+        result(
+            &app,
+            json!([echo("outer", "1"), call, echo("d", "previous_result")]),
+            json!({})
+        )
+        .await,
+        json!(["a"])
+    );
+    let missing = json!({"id": "c", "value": {"type": "flow", "path": "f/flows/none", "input_transforms": {}}});
+    let failed = error(&app, json!([missing]), json!({})).await;
+    assert_eq!(failed["message"], "flow not found at path f/flows/none");
+    let missing = json!({"id": "c", "value": {"type": "script", "path": "f/flows/none", "input_transforms": {}}});
+    let failed = error(&app, json!([missing]), json!({})).await;
+    assert_eq!(failed["message"], "script not found at path f/flows/none");
+    let script = "import * as wmill from 'windmill-client'\n\
+        export const main = async () => await wmill.runFlow('f/flows/inner', {n: 5})";
+    let called = result(&app, json!([step("s", script, &[])]), json!({})).await;
+    assert_eq!(called, json!(["a"]));
+}
+
+#[actix_web::test]
+async fn recursion_ends() {
+    let app =
+        TestApp::start_with(Database::sqlite(), Settings::new().env("NUM_WORKERS", "2")).await;
+    let itself = json!({"id": "again", "value": {"type": "flow", "path": "f/flows/itself", "input_transforms": {}}});
+    create(&app, "f/flows/itself", json!({"modules": [itself]})).await;
+    let id = start(&app, "f/flows/itself", &json!({})).await;
+    let job = app.wait_for_job(&id).await;
+    assert_eq!(job["result"]["error"]["name"], "RecursionError", "{job}");
+    // A script that starts the next one and does not wait for it.
+    let script = "import * as wmill from 'windmill-client'\n\
+        export const main = async () => await wmill.runScriptAsync('f/flows/chain', null, {})";
+    app.create_script("f/flows/chain", "nativets", script).await;
+    app.run_script("f/flows/chain", &json!({})).await;
+    wait_for("the chain ends", async || {
+        let failed = app
+            .completed("success=false&script_path_exact=f/flows/chain")
+            .await;
+        match failed.first() {
+            Some(job) => Ok(job["id"].as_str().unwrap().to_owned()),
+            None => Err("no run has failed".to_owned()),
+        }
+    })
+    .await;
+    assert_eq!(
+        app.completed("script_path_exact=f/flows/chain").await.len(),
+        51
+    );
+}
+
+#[actix_web::test]
+async fn flows_that_wait_hold_no_worker() {
+    let app =
+        TestApp::start_with(Database::sqlite(), Settings::new().env("NUM_WORKERS", "1")).await;
+    create(
+        &app,
+        "f/flows/leaf",
+        json!({"modules": [echo("a", "flow_input.n"), echo("b", "results.a + 1")]}),
+    )
+    .await;
+    let call = json!({"id": "c", "value": {"type": "flow", "path": "f/flows/leaf",
+        "input_transforms": {"n": {"type": "javascript", "expr": "flow_input.n"}}}});
+    create(
+        &app,
+        "f/flows/trunk",
+        json!({"modules": [call, echo("d", "previous_result * 2")]}),
+    )
+    .await;
+    let mut jobs = Vec::new();
+    for n in 0..30 {
+        jobs.push((n, start(&app, "f/flows/trunk", &json!({"n": n})).await));
+    }
+    for (n, id) in jobs {
+        assert_eq!(app.wait_for_job(&id).await["result"], (n + 1) * 2);
+    }
+}
