@@ -5,7 +5,7 @@
 //! nothing else; what it misses is dropped for it alone, and the socket's own time-out ends it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -27,7 +27,7 @@ use crate::{
     },
     queue::{JobEvent, JobState},
     trigger::status::{Sample, Tail},
-    types::Timestamp,
+    types::{Mode, Timestamp},
 };
 
 /// Statuses are looked at this often: at most 4 a second of one trigger (contract section 5).
@@ -260,12 +260,12 @@ impl Live {
 
     fn show_rows(&mut self, ctx: &mut WebsocketContext<Self>, rows: &[TriggerRow], here: bool) {
         let first = self.rows.is_empty();
-        let gone: Vec<String> = self
+        let there: HashSet<&str> = rows.iter().map(|row| row.path.as_str()).collect();
+        let gone = self
             .rows
             .keys()
-            .filter(|path| !rows.iter().any(|row| row.path == **path))
-            .cloned()
-            .collect();
+            .filter(|path| !there.contains(path.as_str()));
+        let gone: Vec<String> = gone.cloned().collect();
         for path in gone {
             self.changed(ctx, "deleted", &path);
         }
@@ -273,21 +273,27 @@ impl Live {
             .iter()
             .filter(|row| self.caller.may_read(&row.path, &row.extra_perms))
         {
+            // What this server listens to shows itself by the board's changes; its row only says more when edited.
             let elsewhere = self.state.board.get(&row.workspace_id, &row.path).is_none();
             let before = self.rows.get(&row.path);
-            let status = json!(status_of(row, &self.state));
-            let text = status.to_string();
+            let edited = before.is_some_and(|(version, _)| *version != row.version);
             let op = match before {
                 None if !first && !here => Some("created"),
-                Some((version, _)) if *version != row.version && !here => Some("updated"),
+                Some(_) if edited && !here => Some("updated"),
                 _ => None,
             };
-            let news =
-                before.is_none_or(|(version, shown)| *version != row.version || *shown != text);
-            if news && (here || elsewhere) {
-                ctx.text(json!({"type": "status", "path": row.path, "status": status}).to_string());
+            let off = before.is_none() && row.mode == Mode::Disabled.as_str();
+            let mut shown = String::new();
+            if elsewhere || off || edited && here {
+                let status = json!(status_of(row, &self.state));
+                shown = status.to_string();
+                if before.is_none_or(|(_, before)| edited || *before != shown) {
+                    ctx.text(
+                        json!({"type": "status", "path": row.path, "status": status}).to_string(),
+                    );
+                }
             }
-            self.rows.insert(row.path.clone(), (row.version, text));
+            self.rows.insert(row.path.clone(), (row.version, shown));
             if let Some(op) = op {
                 ctx.text(json!({"type": "trigger", "op": op, "path": row.path}).to_string());
             }

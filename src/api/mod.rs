@@ -25,6 +25,7 @@ mod resources;
 mod scripts;
 mod server;
 mod session;
+mod trigger_list;
 mod triggers;
 mod tryout;
 mod ui;
@@ -310,7 +311,7 @@ fn table() -> Vec<Group> {
             Post "/update/{path:.*}" triggers::update, "Replaces a trigger's settings";
             Delete "/delete/{path:.*}" triggers::delete, "Removes a trigger";
             Get "/get/{path:.*}" triggers::get, "One trigger";
-            Get "/list" triggers::list, "Triggers";
+            Get "/list" trigger_list::list, "Triggers";
             Get "/exists/{path:.*}" triggers::exists, "Whether there is a trigger at a path";
             Post "/setmode/{path:.*}" triggers::set_mode, "Enables, disables or suspends a trigger";
             Post "/setenabled/{path:.*}" triggers::set_enabled, "Switches a trigger on or off";

@@ -9,23 +9,19 @@ use actix_web::web;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use utoipa::{
-    IntoParams, PartialSchema, ToSchema,
-    openapi::{RefOr, Schema, schema::ArrayBuilder},
+    PartialSchema, ToSchema,
+    openapi::{RefOr, Schema},
 };
 
 use super::{
     State,
     answer::{Created, Json, Text},
     error::Error,
-    extract::{At, Body, Page, Query},
+    extract::{At, Body},
 };
 use crate::{
     access::{Caller, prepare_to_save},
-    db::{
-        Conn, trigger,
-        trigger::{TriggerFilter, TriggerRow},
-        user,
-    },
+    db::{Conn, trigger, trigger::TriggerRow, user},
     queue::{Held, Lane},
     trigger::{
         spec::TriggerSpec,
@@ -49,7 +45,7 @@ pub(crate) struct TriggerBody(pub(super) Map<String, Value>);
 /// A trigger: its settings and what surrounds them.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "stands for the JSON in the document")]
-struct Trigger {
+pub(super) struct Trigger {
     path: String,
     mode: Option<Mode>,
     /// Older than `mode`; `mode` wins.
@@ -69,7 +65,7 @@ struct Trigger {
 /// A trigger as it is read.
 #[derive(Debug, serde::Serialize)]
 #[serde(transparent)]
-pub(crate) struct TriggerView(Map<String, Value>);
+pub(crate) struct TriggerView(pub(super) Map<String, Value>);
 
 macro_rules! documented_as_trigger {
     ($($name:ident),+) => {
@@ -87,23 +83,6 @@ macro_rules! documented_as_trigger {
 }
 documented_as_trigger!(TriggerBody, TriggerView);
 
-/// Triggers as they are listed.
-#[derive(Debug, serde::Serialize)]
-#[serde(transparent)]
-pub(crate) struct TriggerViews(Vec<TriggerView>);
-
-impl PartialSchema for TriggerViews {
-    fn schema() -> RefOr<Schema> {
-        ArrayBuilder::new().items(Trigger::schema()).into()
-    }
-}
-
-impl ToSchema for TriggerViews {
-    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        Trigger::schemas(schemas);
-    }
-}
-
 /// Body of `setmode`.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct SetMode {
@@ -114,22 +93,6 @@ pub(crate) struct SetMode {
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct SetEnabled {
     enabled: bool,
-}
-
-/// Which triggers a list shows.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct Which {
-    page: Option<u32>,
-    per_page: Option<u32>,
-    /// The runnable, exactly.
-    path: Option<String>,
-    /// Only of flows, or only of scripts.
-    is_flow: Option<bool>,
-    /// Trigger paths that begin so.
-    path_start: Option<String>,
-    /// Comma list; all of them must be there.
-    label: Option<String>,
 }
 
 fn not_found(path: &str) -> Error {
@@ -253,7 +216,7 @@ fn set_spec(row: &mut TriggerRow, spec: &TriggerSpec) -> Result<(), Error> {
 }
 
 /// A trigger as it is read: its settings, what surrounds them, what its listener says.
-fn shown(row: &TriggerRow, state: &State) -> TriggerView {
+pub(super) fn shown(row: &TriggerRow, state: &State) -> TriggerView {
     let mut fields = row.settings();
     let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
     let mut set = |name: &str, value: Value| {
@@ -498,43 +461,6 @@ pub(crate) async fn exists(
         .await?;
     let seen = row.is_some_and(|row| caller.may_read(&row.path, &row.extra_perms));
     Ok(Json(seen))
-}
-
-/// The triggers one may read, the one edited last first.
-pub(crate) async fn list(
-    caller: Caller,
-    at: At,
-    which: Query<Which>,
-    state: web::Data<State>,
-) -> Result<Json<TriggerViews>, Error> {
-    let which = which.0;
-    let page = Page {
-        page: which.page,
-        per_page: which.per_page,
-    };
-    let filter = TriggerFilter {
-        script_path: which.path,
-        is_flow: which.is_flow,
-        path_start: which.path_start,
-    };
-    let rows = state
-        .run(move |conn| {
-            let mut rows = trigger::list(conn, &at.workspace, &filter)?;
-            rows.retain(|row| caller.may_read(&row.path, &row.extra_perms));
-            if let Some(wanted) = &which.label {
-                rows.retain(|row| {
-                    let labels: Vec<String> = serde_json::from_str(&row.labels).unwrap_or_default();
-                    wanted
-                        .split(',')
-                        .all(|label| labels.iter().any(|one| one == label.trim()))
-                });
-            }
-            Ok(page.cut(rows))
-        })
-        .await?;
-    Ok(Json(TriggerViews(
-        rows.iter().map(|row| shown(row, &state)).collect(),
-    )))
 }
 
 async fn switch(caller: Caller, at: At, mode: Mode, state: &State) -> Result<Text, Error> {

@@ -116,6 +116,8 @@ pub(crate) struct TriggerFilter {
     pub(crate) is_flow: Option<bool>,
     /// Trigger paths that begin so.
     pub(crate) path_start: Option<String>,
+    /// Rows to skip and to show; none for all.
+    pub(crate) window: Option<(i64, i64)>,
 }
 
 /// What a server says of a trigger it listens to (or stopped listening to: no `server_id`).
@@ -174,6 +176,9 @@ pub(crate) fn list(
     }
     if let Some(start) = &filter.path_start {
         query = query.filter(super::starts_with(triggers::path, start));
+    }
+    if let Some((skip, show)) = filter.window {
+        query = query.offset(skip).limit(show);
     }
     Ok(query
         .order((triggers::edited_at.desc(), triggers::path))

@@ -3,8 +3,10 @@
 
 /** Longest wait for an answer; a connection test alone may take 30 s. */
 const TIMEOUT_MS = 45_000;
-/** Rows asked for at once; the server allows 10,000, smaller pages show sooner. */
-const PAGE_ROWS = 1000;
+/** Rows asked for at once: the most the server gives. */
+const PAGE_ROWS = 10_000;
+/** Rows of the first look: more than any window shows. */
+const FIRST_ROWS = 100;
 const WORKSPACE_KEY = 'windsock.workspace';
 
 /** A refused or failed request. `message` is the server's sentence, `field` the field it begins with, if any. */
@@ -118,13 +120,18 @@ const get = (route, options) => request('GET', inWorkspace(route), options);
 const post = (route, body, options) => request('POST', inWorkspace(route), { body, ...options });
 const remove = (route) => request('DELETE', inWorkspace(route));
 
-/** Calls `onRows` with each page of a list until the last; returns all rows. */
-async function allPages(route, query, { signal, onRows } = {}) {
+/** All rows of a list. `onFirst` gets the first few as soon as they are there, when there are more. */
+async function allPages(route, query, { signal, onFirst } = {}) {
+  const page = (number, rows) => get(route, { query: { ...query, page: number, per_page: rows }, signal });
+  if (onFirst) {
+    const first = await page(1, FIRST_ROWS);
+    if (first.length < FIRST_ROWS) return first;
+    onFirst(first);
+  }
   const all = [];
-  for (let page = 1; ; page += 1) {
-    const rows = await get(route, { query: { ...query, page, per_page: PAGE_ROWS }, signal });
+  for (let number = 1; ; number += 1) {
+    const rows = await page(number, PAGE_ROWS);
     all.push(...rows);
-    onRows?.(all);
     if (rows.length < PAGE_ROWS) return all;
   }
 }
@@ -147,12 +154,16 @@ export const auth = {
 export const version = (signal) => request('GET', '/api/version', { signal });
 
 export const triggers = {
-  list: (options) => allPages('websocket_triggers/list', {}, options),
+  /** Only what a row needs of each; `get` has the rest. */
+  list: (options) => allPages('websocket_triggers/list', { brief: true }, options),
   get: (path, signal) => get(`websocket_triggers/get/${encodePath(path)}`, { signal }),
   status: (path, signal) => get(`websocket_triggers/status/${encodePath(path)}`, { signal }),
   create: (body) => post('websocket_triggers/create', body),
   update: (path, body) => post(`websocket_triggers/update/${encodePath(path)}`, body),
   remove: (path) => remove(`websocket_triggers/delete/${encodePath(path)}`),
+  held: (path) => get('jobs/queue/count', { query: { trigger_kind: 'websocket', trigger_path: path } }).then((count) => count.suspended ?? 0),
+  resumeHeld: (path, ids) => post(`trigger/websocket/resume_suspended_trigger_jobs/${encodePath(path)}`, ids ? { job_ids: ids } : {}),
+  discardHeld: (path, ids) => post(`trigger/websocket/cancel_suspended_trigger_jobs/${encodePath(path)}`, ids ? { job_ids: ids } : {}),
   setMode: (path, mode) => post(`websocket_triggers/setmode/${encodePath(path)}`, { mode }),
   test: (body, signal) => post('websocket_triggers/test', body, { signal }),
 };
@@ -166,6 +177,7 @@ export const scripts = {
 
 export const flows = {
   list: (options) => orEmpty(allPages('flows/list', {}, options)),
+  get: (path, signal) => get(`flows/get/${encodePath(path)}`, { signal }),
 };
 
 export const folders = {

@@ -109,8 +109,10 @@ async function show() {
   };
   try {
     fill(root, skeleton(4));
+    const loading = import(`./pages/${found.page}.js`); // while the session is asked for
+    loading.catch(() => {}); // told below, unless the session's failure comes first
     await beforeEach(found.page);
-    const module = await import(`./pages/${found.page}.js`);
+    const module = await loading;
     if (current !== visit) return;
     root.replaceChildren();
     if (scroll === 0) window.scrollTo(0, 0);

@@ -13,7 +13,7 @@ import { spark } from '../parts/spark.js';
 import { badge, statusView } from '../parts/status.js';
 import { tailView } from '../parts/tail.js';
 import { bytes, full, moment } from '../parts/time.js';
-import { changeMode, runnableHref, triggerMenu, urlText } from '../parts/trigger-row.js';
+import { changeMode, runnableHref, triggerMenu, urlText } from '../parts/trigger-actions.js';
 
 const COUNTERS = [
   ['received', 'Received', 'all messages'], ['unmatched', 'No match', 'the filters did not match'], ['handled', 'Handled', 'kept away by conversation rules'],
@@ -42,7 +42,7 @@ export async function render(root, params) {
   if (signal.aborted) return;
 
   const mode = modeSwitch({ label: `Mode of ${path}`, value: trigger.mode, texts: true, onchange: (next) => changeMode(trigger, next).then(show) });
-  const menu = menuButton({ label: 'More actions', items: () => triggerMenu(trigger, { own: true, onDeleted: () => router.go('/triggers') }), kind: '' });
+  const menu = menuButton({ label: 'More actions', items: () => triggerMenu(trigger, { own: true, onDeleted: () => router.go('/triggers'), onRestored: () => router.go(`/triggers/view/${api.encodePath(path)}`), onMode: () => show() }), kind: '' });
   const edit = linkButton({ text: 'Edit', href: `/triggers/edit/${api.encodePath(path)}`, iconName: 'edit', kind: 'primary' });
   const connection = statusView();
   const facts = h('dl', { class: 'facts' });

@@ -3,10 +3,13 @@
 import * as api from '../api.js';
 import * as live from '../live.js';
 import * as router from '../router.js';
+import { bulkBar } from '../parts/bulk.js';
 import { emptyState, errorState, fill, h, icon, linkButton, pageHead, setText, skeleton } from '../parts/dom.js';
 import { Rows } from '../parts/rows.js';
 import { stateOf } from '../parts/status.js';
 import { full } from '../parts/time.js';
+import { toastError } from '../parts/toast.js';
+import { deleteTriggers } from '../parts/trigger-actions.js';
 import { triggerRow } from '../parts/trigger-row.js';
 
 /** Many changes at once are fetched as one list instead of one by one. */
@@ -21,16 +24,28 @@ const STATES = [
 export async function render(root, { query, signal, loaded }) {
   const all = new Map();
   const view = {
-    q: query.get('q') ?? '', state: query.get('state') ?? '', runnable: query.get('runnable') ?? '', label: query.get('label') ?? '',
+    q: query.get('q') ?? '', state: query.get('state') ?? '', folder: query.get('folder') ?? '', runnable: query.get('runnable') ?? '', label: query.get('label') ?? '',
   };
+  const chosen = new Set();
+  let shown = [];
   const search = h('input', { class: 'input', type: 'search', 'aria-label': 'Search triggers', placeholder: 'Search by URL, path or runnable', value: view.q });
   const state = h('select', { class: 'input', 'aria-label': 'State', value: view.state }, STATES.map(([value, text]) => h('option', { value, selected: value === view.state }, text)));
+  const folder = h('select', { class: 'input', 'aria-label': 'Folder or user' });
   const runnable = h('select', { class: 'input', 'aria-label': 'Runnable' });
   const label = h('select', { class: 'input', 'aria-label': 'Label' });
   const count = h('p', { class: 'count-line muted', role: 'status' });
+  const chooseAll = h('input', { type: 'checkbox', class: 'check', 'aria-label': 'Select all shown triggers', onchange: () => {
+    chosen.clear();
+    if (chooseAll.checked) for (const one of shown) chosen.add(one.path);
+    selectionChanged();
+  } });
+  const bulk = bulkBar({ what: 'trigger', actions: [
+    ['Enable', 'play', () => setAll('enabled')], ['Suspend', 'pause', () => setAll('suspended')], ['Disable', 'stop', () => setAll('disabled')], ['Delete', 'trash', deleteAll],
+  ], onclear: () => { chosen.clear(); selectionChanged(); } });
   const body = h('div', { role: 'rowgroup', class: 'rows trigger-rows' });
   const table = h('div', { role: 'table', class: 'grid-table trigger-table', 'aria-label': 'WebSocket triggers' },
     h('div', { role: 'rowgroup' }, h('div', { role: 'row', class: 'row head', 'aria-rowindex': '1' },
+      h('span', { role: 'columnheader', class: 'cell c-choose' }, chooseAll),
       ['State', 'Trigger', 'Messages', 'Rate', 'Mode'].map((text, index) => h('span', { role: 'columnheader', class: `cell h-${index}` }, text)),
       h('span', { role: 'columnheader', class: 'cell' }, h('span', { class: 'visually-hidden' }, 'Actions')))),
     body);
@@ -42,13 +57,49 @@ export async function render(root, { query, signal, loaded }) {
       lead: 'Each one listens on a WebSocket and runs a script or a flow for the messages that match.',
       actions: [linkButton({ text: 'New trigger', href: '/triggers/new', iconName: 'plus', kind: 'primary' })],
     }),
-    h('div', { class: 'toolbar', role: 'search' }, h('div', { class: 'with-icon grow' }, icon('search'), search), state, runnable, label),
-    count, holder);
+    h('div', { class: 'toolbar', role: 'search' }, h('div', { class: 'with-icon grow' }, icon('search'), search), state, folder, runnable, label),
+    count, bulk.element, holder);
 
-  const rows = new Rows({ body, signal, keyOf: (trigger) => trigger.path, make: (trigger) => triggerRow(trigger, { onDeleted }) });
+  const rows = new Rows({ body, signal, keyOf: (trigger) => trigger.path, make: (trigger) => triggerRow(trigger, { onDeleted, onRestored: load, onChoose, isChosen: (path) => chosen.has(path) }) });
 
   function onDeleted(trigger) {
     all.delete(trigger.path);
+    chosen.delete(trigger.path);
+    refresh();
+  }
+
+  function onChoose(path, yes) {
+    if (yes) chosen.add(path);
+    else chosen.delete(path);
+    selectionChanged();
+  }
+
+  function selectionChanged() {
+    bulk.set(chosen.size);
+    chooseAll.checked = chosen.size > 0 && shown.every((one) => chosen.has(one.path));
+    chooseAll.indeterminate = chosen.size > 0 && !chooseAll.checked;
+    rows.later();
+  }
+
+  /** One request after another: hundreds at once would only wait in the server's queue. */
+  async function setAll(mode) {
+    try {
+      await bulk.each([...chosen], async (path) => {
+        await api.triggers.setMode(path, mode);
+        if (all.has(path)) all.set(path, { ...all.get(path), mode });
+      });
+    } catch (error) {
+      toastError(error);
+    }
+    refresh();
+  }
+
+  async function deleteAll() {
+    const gone = await deleteTriggers([...chosen], load);
+    for (const path of gone) {
+      all.delete(path);
+      chosen.delete(path);
+    }
     refresh();
   }
 
@@ -58,14 +109,18 @@ export async function render(root, { query, signal, loaded }) {
     const now = stateOf(trigger, live.statusOf(trigger.path));
     return words.every((word) => text.includes(word))
       && (!view.state || now === view.state || (view.state === 'connecting' && now === 'handshaking') || (view.state === 'suspended' && trigger.mode === 'suspended'))
+      && (!view.folder || trigger.path.startsWith(`${view.folder}/`))
       && (!view.runnable || trigger.script_path === view.runnable)
       && (!view.label || (trigger.labels ?? []).includes(view.label));
   }
 
+  let more = false;
   function refresh() {
     if (!table.isConnected && !none.isConnected) return;
-    const shown = [...all.values()].filter(matches);
-    setText(count, all.size === 0 ? '' : shown.length === all.size ? `${full(all.size)} trigger${all.size === 1 ? '' : 's'}` : `${full(shown.length)} of ${full(all.size)} triggers`);
+    shown = [...all.values()].filter(matches);
+    for (const path of chosen) if (!all.has(path)) chosen.delete(path);
+    selectionChanged();
+    setText(count, all.size === 0 ? '' : more ? 'Loading the rest…' : shown.length === all.size ? `${full(all.size)} trigger${all.size === 1 ? '' : 's'}` : `${full(shown.length)} of ${full(all.size)} triggers`);
     table.setAttribute('aria-rowcount', String(shown.length + 1));
     table.hidden = shown.length === 0;
     none.hidden = shown.length > 0;
@@ -81,29 +136,29 @@ export async function render(root, { query, signal, loaded }) {
   }
 
   function clear() {
-    Object.assign(view, { q: '', state: '', runnable: '', label: '' });
-    search.value = state.value = runnable.value = label.value = '';
+    search.value = state.value = folder.value = runnable.value = label.value = '';
     changed();
   }
 
   function changed() {
-    Object.assign(view, { q: search.value.trim(), state: state.value, runnable: runnable.value, label: label.value });
+    Object.assign(view, { q: search.value.trim(), state: state.value, folder: folder.value, runnable: runnable.value, label: label.value });
     const next = new URLSearchParams(Object.entries(view).filter(([, value]) => value));
     router.setQuery(next);
     refresh();
   }
   search.addEventListener('input', changed);
-  for (const select of [state, runnable, label]) select.addEventListener('change', changed);
+  for (const select of [state, folder, runnable, label]) select.addEventListener('change', changed);
 
   function options() {
     const triggers = [...all.values()];
+    choices(folder, 'Any folder', triggers.map((one) => one.path.split('/', 2).join('/')), view.folder);
     choices(runnable, 'Any runnable', triggers.map((one) => one.script_path), view.runnable);
     choices(label, 'Any label', triggers.flatMap((one) => one.labels ?? []), view.label);
   }
 
   async function load() {
     try {
-      const list = await api.triggers.list({ signal, onRows: (some) => some.length > 0 && take(some) });
+      const list = await api.triggers.list({ signal, onFirst: (some) => all.size === 0 && take(some, true) });
       take(list);
       loaded();
     } catch (error) {
@@ -111,7 +166,8 @@ export async function render(root, { query, signal, loaded }) {
     }
   }
 
-  function take(list) {
+  function take(list, partly = false) {
+    more = partly;
     all.clear();
     for (const trigger of list) all.set(trigger.path, trigger);
     if (!table.isConnected) fill(holder, table, none);
@@ -146,7 +202,27 @@ export async function render(root, { query, signal, loaded }) {
     else refreshTimer ||= setTimeout(() => { refreshTimer = 0; refresh(); }, 500);
   }, signal);
 
+  table.addEventListener('keydown', (event) => moveBetweenRows(event, rows));
+  document.addEventListener('keydown', (event) => {
+    if (event.key !== '/' || event.target.closest('input, textarea, select, [role=menu], dialog')) return;
+    event.preventDefault();
+    search.focus();
+  }, { signal });
+
   await load();
+}
+
+/** Arrows, Home, End and Page keys go from row to row, staying in the column. */
+function moveBetweenRows(event, rows) {
+  const row = event.target.closest('.trigger-row');
+  const page = Math.max(1, Math.floor(window.innerHeight / (row?.offsetHeight || 1)) - 1);
+  const by = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity }[event.key];
+  if (!row || by === undefined || event.altKey || event.ctrlKey || event.metaKey || event.target.getAttribute('aria-haspopup')) return;
+  event.preventDefault();
+  const stops = (element) => [...element.querySelectorAll('a, button, input')];
+  const column = stops(row).indexOf(event.target);
+  const next = rows.reveal(row.dataset.path, by);
+  if (next) (stops(next)[column] ?? stops(next)[0]).focus({ preventScroll: true });
 }
 
 function choices(select, any, values, chosen) {

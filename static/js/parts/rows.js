@@ -23,6 +23,23 @@ export class Rows {
     this.show();
   }
 
+  /** The row `by` places after that of `key`, scrolled into sight; null at the end. */
+  reveal(key, by) {
+    const at = this.items.findIndex((item) => this.keyOf(item) === key);
+    const wanted = Math.min(Math.max(at + by, 0), this.items.length - 1);
+    if (at < 0 || wanted === at) return null;
+    const height = this.height();
+    const top = this.body.getBoundingClientRect().top + wanted * height;
+    if (top < height) window.scrollBy(0, top - height);
+    else if (top + height > window.innerHeight) window.scrollBy(0, top + 2 * height - window.innerHeight);
+    this.show();
+    return this.views.get(this.keyOf(this.items[wanted]))?.element ?? null;
+  }
+
+  height() {
+    return Number.parseFloat(getComputedStyle(this.body).getPropertyValue('--row-height')) || 72;
+  }
+
   /** Shows the newest state of the rows in the document. */
   later() {
     this.frame ||= requestAnimationFrame(() => {
@@ -33,7 +50,7 @@ export class Rows {
 
   show() {
     if (!this.body.isConnected) return;
-    const height = Number.parseFloat(getComputedStyle(this.body).getPropertyValue('--row-height')) || 72;
+    const height = this.height();
     this.body.style.setProperty('height', `${this.items.length * height}px`);
     const above = -this.body.getBoundingClientRect().top;
     const first = Math.max(0, Math.floor(above / height) - OVERSCAN_ROWS);

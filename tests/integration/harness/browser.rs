@@ -123,6 +123,31 @@ impl Browser {
         .await;
     }
 
+    /// Ticks the box, or flips the switch, of that label.
+    pub async fn tick(&self, label: &str) {
+        wait_for(&format!("'{label}' can be ticked"), async || {
+            let field = self.find("field", label).await.ok_or("it is not there")?;
+            field.click().await.map_err(|error| error.to_string())
+        })
+        .await;
+    }
+
+    /// Presses keys where the focus is: a key's name such as `Tab` or `ArrowDown`, or a text to type.
+    pub async fn press(&self, keys: &str) {
+        wait_for(&format!("'{keys}' is pressed"), async || {
+            let element = self.client.active_element().await;
+            let element = element.map_err(|error| error.to_string())?;
+            let pressed = element.send_keys(key(keys)).await;
+            pressed.map_err(|error| error.to_string())
+        })
+        .await;
+    }
+
+    /// Goes back as the button of the browser does.
+    pub async fn back(&self) {
+        self.client.back().await.expect("the browser goes back");
+    }
+
     /// Waits until the page shows this text.
     pub async fn see(&self, text: &str) {
         wait_for(&format!("the page shows '{text}'"), async || {
@@ -167,6 +192,21 @@ impl Browser {
         let reference = found.as_object()?.values().next()?.as_str()?.to_owned();
         let reference = ElementRef::from(reference);
         Some(Element::from_element_id(self.client.clone(), reference))
+    }
+}
+
+/// WebDriver's code of a named key (WebDriver §17.4.2); other texts stand for themselves.
+fn key(name: &str) -> &str {
+    match name {
+        "Tab" => "\u{e004}",
+        "Enter" => "\u{e007}",
+        "Escape" => "\u{e00c}",
+        "Space" => " ",
+        "End" => "\u{e010}",
+        "Home" => "\u{e011}",
+        "ArrowUp" => "\u{e013}",
+        "ArrowDown" => "\u{e015}",
+        text => text,
     }
 }
 

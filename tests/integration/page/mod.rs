@@ -1,7 +1,13 @@
 //! The page in a real browser: log in by the printed link, make a script and a trigger by clicking and typing, watch
 //! the trigger turn green and a message's result appear, all without reloading.
 
-use crate::harness::{Browser, Database, Peer, Settings, TestApp, on_both_databases, wait_for};
+mod triggers;
+
+use serde_json::{Value, json};
+
+use crate::harness::{
+    Browser, Database, Peer, Settings, TOKEN, TestApp, on_both_databases, wait_for,
+};
 
 on_both_databases!(
     needs: [Need::Peer, Need::Browser],
@@ -95,6 +101,65 @@ async fn assert_dot_is_green(browser: &Browser) {
         let part = |at: usize| colour[at].as_f64().unwrap_or(0.0);
         let green = part(1) > 1.3 * part(0) && part(1) > 1.3 * part(2);
         green.then_some(()).ok_or(colour.to_string())
+    })
+    .await;
+}
+
+/// A browser that is logged in, at `path` of the page.
+async fn open(app: &TestApp, path: &str) -> Browser {
+    let browser = Browser::start().await;
+    let next: String = url_encoded(path);
+    browser
+        .open(&format!("{}/login?next={next}", app.url()))
+        .await;
+    browser.fill("Token", TOKEN).await;
+    browser.click("Log in").await;
+    wait_for(&format!("{path} is open"), async || {
+        let url = browser.url().await;
+        let there = url.trim_start_matches(app.url()) == path;
+        there.then_some(()).ok_or(url)
+    })
+    .await;
+    browser
+}
+
+fn url_encoded(text: &str) -> String {
+    let encode = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'_' | b'-' => {
+            char::from(byte).to_string()
+        }
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encode).collect()
+}
+
+/// Waits until a script of the page gives `wanted`.
+async fn becomes(browser: &Browser, what: &str, script: &str, wanted: Value) {
+    wait_for(what, async || {
+        let seen = browser.run(script, vec![]).await;
+        if seen == wanted {
+            Ok(())
+        } else {
+            Err(seen.to_string())
+        }
+    })
+    .await;
+}
+
+/// Waits until `path` of the API gives a JSON of which `look` is `wanted`.
+async fn saved(app: &TestApp, path: &str, look: impl Fn(&Value) -> Value, wanted: Value) {
+    wait_for(&format!("{path} has {wanted}"), async || {
+        let answer = app.get(path).await;
+        let seen = if answer.status == 200 {
+            look(&answer.json())
+        } else {
+            json!(answer.line())
+        };
+        if seen == wanted {
+            Ok(())
+        } else {
+            Err(seen.to_string())
+        }
     })
     .await;
 }

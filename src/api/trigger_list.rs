@@ -1,0 +1,119 @@
+//! The list of triggers (windmill-facts §1): which ones, how many of them, and how much of each.
+
+use actix_web::web;
+use serde::Deserialize;
+use utoipa::{
+    IntoParams, PartialSchema, ToSchema,
+    openapi::{RefOr, Schema, schema::ArrayBuilder},
+};
+
+use super::{
+    State,
+    answer::Json,
+    error::Error,
+    extract::{At, Page, Query},
+    triggers::{Trigger, TriggerView, shown},
+};
+use crate::{
+    access::Caller,
+    db::{trigger, trigger::TriggerFilter},
+};
+
+/// What a row of a list needs; the rest of a trigger may be many times as long.
+const BRIEF: [&str; 11] = [
+    "path",
+    "url",
+    "script_path",
+    "is_flow",
+    "mode",
+    "labels",
+    "edited_by",
+    "edited_at",
+    "server_id",
+    "last_server_ping",
+    "error",
+];
+
+/// Triggers as they are listed.
+#[derive(Debug, serde::Serialize)]
+#[serde(transparent)]
+pub(crate) struct TriggerViews(Vec<TriggerView>);
+
+impl PartialSchema for TriggerViews {
+    fn schema() -> RefOr<Schema> {
+        ArrayBuilder::new().items(Trigger::schema()).into()
+    }
+}
+
+impl ToSchema for TriggerViews {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        Trigger::schemas(schemas);
+    }
+}
+
+/// Which triggers a list shows.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Which {
+    page: Option<u32>,
+    per_page: Option<u32>,
+    /// The runnable, exactly.
+    path: Option<String>,
+    /// Only of flows, or only of scripts.
+    is_flow: Option<bool>,
+    /// Trigger paths that begin so.
+    path_start: Option<String>,
+    /// Comma list; all of them must be there.
+    label: Option<String>,
+    /// Shows only path, URL, runnable, mode, labels, last edit and state of each.
+    brief: Option<bool>,
+}
+
+/// The triggers one may read, the one edited last first.
+pub(crate) async fn list(
+    caller: Caller,
+    at: At,
+    which: Query<Which>,
+    state: web::Data<State>,
+) -> Result<Json<TriggerViews>, Error> {
+    let which = which.0;
+    let page = Page {
+        page: which.page,
+        per_page: which.per_page,
+    };
+    // The database pages only where nothing is left out after it.
+    let all_count = caller.is_admin && caller.scopes.is_none() && which.label.is_none();
+    let filter = TriggerFilter {
+        script_path: which.path,
+        is_flow: which.is_flow,
+        path_start: which.path_start,
+        window: all_count.then(|| page.window()),
+    };
+    let rows = state
+        .run(move |conn| {
+            let mut rows = trigger::list(conn, &at.workspace, &filter)?;
+            if all_count {
+                return Ok(rows);
+            }
+            rows.retain(|row| caller.may_read(&row.path, &row.extra_perms));
+            if let Some(wanted) = &which.label {
+                rows.retain(|row| {
+                    let labels: Vec<String> = serde_json::from_str(&row.labels).unwrap_or_default();
+                    wanted
+                        .split(',')
+                        .all(|label| labels.iter().any(|one| one == label.trim()))
+                });
+            }
+            Ok(page.cut(rows))
+        })
+        .await?;
+    let brief = which.brief == Some(true);
+    let views = rows.iter().map(|row| {
+        let mut view = shown(row, &state);
+        if brief {
+            view.0.retain(|name, _| BRIEF.contains(&name.as_str()));
+        }
+        view
+    });
+    Ok(Json(TriggerViews(views.collect())))
+}
