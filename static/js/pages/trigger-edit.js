@@ -1,7 +1,8 @@
 // Trigger editor: makes a trigger or changes one. Sends only what was set; shows the server's errors at their field.
 import * as api from '../api.js';
+import * as live from '../live.js';
 import * as router from '../router.js';
-import { codeEditor } from '../parts/code.js';
+import { editedMeanwhile } from '../parts/conflict.js';
 import { button, errorState, fill, h, linkButton, pageHead, skeleton } from '../parts/dom.js';
 import { checkField, clearErrors, field, groupField, radioGroup, reveal, section, setFieldError, showServerError } from '../parts/field.js';
 import { filterEditor } from '../parts/filters.js';
@@ -10,6 +11,7 @@ import { modeSwitch } from '../parts/mode.js';
 import { pathField } from '../parts/path-field.js';
 import { loadRunnables, runnablePicker } from '../parts/runnables.js';
 import { readFields, specField, valueAt } from '../parts/spec-fields.js';
+import { runnableArgs } from '../parts/schema-form.js';
 import { ADVANCED, HEARTBEAT } from '../parts/trigger-fields.js';
 import { toast } from '../parts/toast.js';
 
@@ -34,6 +36,7 @@ class Editor {
   constructor(root, { path, signal, guard, saved, base, filter, script }) {
     Object.assign(this, { root, path, signal, saved, base });
     this.dirty = false;
+    this.seen = base?.edited_at;
     this.touched = () => { this.dirty = true; };
     guard(() => this.dirty);
     const runnables = loadRunnables(signal);
@@ -59,7 +62,8 @@ class Editor {
       checked: from.can_return_error_result, onchange: this.touched,
     });
     this.mode = modeSwitch({ label: 'Mode', value: from.mode ?? 'enabled', texts: true, onchange: this.touched });
-    const make = (spec) => specField(spec, valueAt(from, spec.name), this.touched);
+    const around = { runnables, signal, from, onchange: () => this.touched() };
+    const make = (spec) => specField(spec, valueAt(from, spec.name), around);
     this.heartbeat = HEARTBEAT.map(make);
     this.advanced = ADVANCED.map(([title, text, specs]) => [title, text, specs.map(make)]);
     if (filter) this.filters.add(filter);
@@ -72,15 +76,14 @@ class Editor {
       oninput: this.touched,
     });
     this.urlField = field({ name: 'url', label: 'URL', wide: true, control: this.url, help: 'ws:// or wss://. May hold {{vars.name}} and $var:<path>.' });
+    this.urlArgs = runnableArgs({ name: 'url_runnable_args', label: 'URL runnable arguments', help: 'Default: none.', value: from.url_runnable_args ?? {}, signal: this.signal, onchange: this.touched });
+    const argsOf = () => this.urlArgs.of(this.urlRunnable.path, this.urlRunnable.isFlow);
     this.urlRunnable = runnablePicker({
       name: 'url', label: 'URL runnable', help: 'Runs again at every connect, so a token is always fresh. It has to return the URL as a text.',
-      path: dynamic?.[2] ?? '', isFlow: dynamic?.[1] === 'flow', runnables, template: 'url', signal: this.signal, onchange: this.touched,
+      path: dynamic?.[2] ?? '', isFlow: dynamic?.[1] === 'flow', runnables, template: 'url', signal: this.signal, onchange: () => { this.touched(); argsOf(); },
     });
-    this.urlArgs = codeEditor({ value: from.url_runnable_args ? JSON.stringify(from.url_runnable_args, null, 2) : '', rows: 2 });
-    this.urlArgs.control.placeholder = '{}';
-    this.urlArgs.control.addEventListener('input', this.touched);
-    const runnableParts = h('div', { class: 'stack-small' }, this.urlRunnable.element,
-      field({ name: 'url_runnable_args', label: 'URL runnable arguments (JSON)', help: 'Default: none.', control: this.urlArgs, wide: true }));
+    argsOf();
+    const runnableParts = h('div', { class: 'stack-small' }, this.urlRunnable.element, this.urlArgs.element);
     const parts = h('div', {});
     const pick = (kind) => {
       this.urlKind = kind;
@@ -102,6 +105,7 @@ class Editor {
   show() {
     const { path, base } = this;
     const back = path ? `/triggers/view/${api.encodePath(path)}` : '/triggers';
+    this.stale = h('div', { role: 'status' });
     this.alert = h('p', { class: 'form-alert', role: 'alert', hidden: true });
     this.saveButton = button({ text: 'Save', kind: 'primary', type: 'submit' });
     const sets = (fields) => (base && fields.some((one) => one.read() !== undefined) ? ' · in use' : '');
@@ -129,7 +133,16 @@ class Editor {
     });
     this.syncReplies();
     const crumbs = [['Triggers', '/triggers'], ...(path ? [[path, back]] : [])];
-    fill(this.root, pageHead({ title: path ? 'Edit trigger' : 'New trigger', crumbs }), this.form);
+    fill(this.root, pageHead({ title: path ? 'Edit trigger' : 'New trigger', crumbs }), this.stale, this.form);
+    if (base) live.on('trigger', (event) => event.path === path && this.changedElsewhere(event.op), this.signal);
+  }
+
+  /** Says at once that the trigger is no longer what the form was filled with. */
+  async changedElsewhere(op) {
+    const now = op === 'deleted' ? null : await api.triggers.get(this.path, this.signal).catch(() => null);
+    if (this.signal.aborted || this.saving || now?.edited_at === this.seen) return;
+    const who = now ? `${now.edited_by} changed this trigger just now.` : 'This trigger was deleted just now.';
+    fill(this.stale, h('p', { class: 'notice' }, who, ' ', now && h('span', {}, 'Saving will ask which version to keep.')));
   }
 
   syncReplies() {
@@ -148,6 +161,7 @@ class Editor {
     for (const one of this.specFields()) {
       const problem = one.problem();
       if (problem) found.push([one.name, problem]);
+      found.push(...(one.problems?.() ?? []));
     }
     return found;
   }
@@ -155,11 +169,8 @@ class Editor {
   urlProblems() {
     if (this.urlKind === 'runnable') {
       const found = this.urlRunnable.path ? [] : [['url', 'choose the script or flow that returns the URL']];
-      try {
-        if (this.urlArgs.value.trim()) JSON.parse(this.urlArgs.value);
-      } catch (error) {
-        found.push(['url_runnable_args', `this is not valid JSON: ${error.message}`]);
-      }
+      const problem = this.urlArgs.problem();
+      if (problem) found.push(['url_runnable_args', problem]);
       return found;
     }
     if (!this.url.value.trim()) return [['url', 'enter the address to connect to']];
@@ -181,6 +192,8 @@ class Editor {
     const initial = this.initial.value;
     if (initial.length > 0 || base?.initial_messages?.length > 0) body.initial_messages = initial;
     if (this.mode.value !== (base?.mode ?? 'enabled')) body.mode = this.mode.value;
+    // somebody else's change since this form was opened is not overwritten unseen
+    if (base && this.seen) body.edited_at = this.seen;
     // without this the server makes the one who saves the one who runs
     if (body.permissioned_as) body.preserve_permissioned_as = true;
     return body;
@@ -188,10 +201,11 @@ class Editor {
 
   connectionBody() {
     if (this.urlKind === 'static') return { url: this.url.value.trim(), ...(this.base?.url_runnable_args ? { url_runnable_args: null } : {}) };
-    const args = this.urlArgs.value.trim();
+    const args = this.urlArgs.value;
+    const given = Object.keys(args).length > 0;
     return {
       url: `$${this.urlRunnable.isFlow ? 'flow' : 'script'}:${this.urlRunnable.path}`,
-      ...(args ? { url_runnable_args: JSON.parse(args) } : this.base?.url_runnable_args ? { url_runnable_args: null } : {}),
+      ...(given ? { url_runnable_args: args } : this.base?.url_runnable_args ? { url_runnable_args: null } : {}),
     };
   }
 
@@ -217,7 +231,7 @@ class Editor {
     const found = this.problems();
     if (found.length > 0) return this.showProblems(found);
     const body = this.body();
-    this.saveButton.disabled = true;
+    this.saveButton.disabled = this.saving = true;
     try {
       if (this.path) await api.triggers.update(this.path, body);
       else await api.triggers.create(body);
@@ -225,11 +239,27 @@ class Editor {
       toast(`${body.path} is saved`);
       await router.go(`/triggers/view/${api.encodePath(body.path)}`, { replace: Boolean(this.path) });
     } catch (error) {
-      if (error.status !== 401) this.say(showServerError(this.form, error) ? 'The server refused one field.' : error.message);
+      if (error.field === 'edited_at') await this.conflict();
+      else if (error.status !== 401) this.say(showServerError(this.form, error) ? 'The server refused one field.' : error.message);
     } finally {
-      this.saveButton.disabled = false;
+      this.saveButton.disabled = this.saving = false;
     }
     return undefined;
+  }
+
+  /** Somebody saved the trigger after this form was opened. */
+  async conflict() {
+    const theirs = await api.triggers.get(this.path, this.signal);
+    const choice = await editedMeanwhile({ base: this.base, theirs, mine: this.body() });
+    if (choice === 'theirs') {
+      this.dirty = false;
+      await router.go(location.pathname, { replace: true, force: true });
+    } else if (choice === 'mine') {
+      this.seen = theirs.edited_at;
+      this.form.requestSubmit();
+    } else {
+      this.say(`${theirs.edited_by} saved this trigger meanwhile; nothing was changed yet.`);
+    }
   }
 
   async test() {

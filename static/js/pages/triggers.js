@@ -34,7 +34,7 @@ export async function render(root, { query, signal, loaded }) {
   const runnable = h('select', { class: 'input', 'aria-label': 'Runnable' });
   const label = h('select', { class: 'input', 'aria-label': 'Label' });
   const count = h('p', { class: 'count-line muted', role: 'status' });
-  const chooseAll = h('input', { type: 'checkbox', class: 'check', 'aria-label': 'Select all shown triggers', onchange: () => {
+  const chooseAll = h('input', { type: 'checkbox', class: 'tickbox', 'aria-label': 'Select all shown triggers', onchange: () => {
     chosen.clear();
     if (chooseAll.checked) for (const one of shown) chosen.add(one.path);
     selectionChanged();

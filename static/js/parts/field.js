@@ -47,7 +47,15 @@ export function radioGroup({ label, options, value, onchange }) {
         onchange?.(option);
       },
     }), h('span', {}, text))));
-  return { element, get value() { return present; } };
+  return {
+    element,
+    get value() { return present; },
+    /** Takes a choice without telling `onchange`. */
+    set(next) {
+      present = next;
+      [...element.querySelectorAll('input')].forEach((one, index) => { one.checked = options[index][0] === next; });
+    },
+  };
 }
 
 /** A folded part of a form. Its summary says in a word what is set inside. */

@@ -7,10 +7,14 @@ const GROUP_TEXT = { any_of: 'Any of', all_of: 'All of', none_of: 'None of' };
 /** Deeper nesting is possible in the API; on the page it would no longer be readable. */
 const DEPTH_MAX = 4;
 
-/** `{element, filters, logic, problems(), add(filter)}` for API filters and `filter_logic`. */
-export function filterEditor({ filters = [], logic = 'and', verb, onchange }) {
+/**
+ * `{element, filters, logic, problems(), add(filter), place(name)}` for API filters and `filter_logic`. `place` is how
+ * the server names the list; it may change when what holds the filters is moved.
+ */
+export function filterEditor({ filters = [], logic = 'and', verb, place: firstPlace = 'filters', onchange }) {
   const nodes = filters.map(toNode);
   let present = logic;
+  let listPlace = firstPlace;
   const words = h('p', { class: 'filter-words', 'aria-live': 'polite' });
   const list = h('div', { class: 'filter-list' });
   const choice = radioGroup({
@@ -31,7 +35,7 @@ export function filterEditor({ filters = [], logic = 'and', verb, onchange }) {
   }
 
   function draw(focus) {
-    list.replaceChildren(...nodes.map((node, index) => card(node, nodes, index, 'filters', 0)));
+    list.replaceChildren(...nodes.map((node, index) => card(node, nodes, index, '', 0)));
     changed();
     if (focus) list.querySelectorAll('[data-node]').forEach((one) => one.node === focus && one.querySelector('input, button')?.focus());
   }
@@ -66,13 +70,14 @@ export function filterEditor({ filters = [], logic = 'and', verb, onchange }) {
     const inner = node.kind === 'leaf' ? leaf(node, siblings, index, here) : group(node, siblings, index, here, depth);
     inner.node = node;
     inner.dataset.node = '';
-    inner.dataset.field = here;
+    inner.dataset.within = here;
+    inner.dataset.field = listPlace + here;
     inner.append(h('p', { class: 'field-error' }));
     return inner;
   }
 
   function leaf(node, siblings, index, here) {
-    const number = here.replace(/^filters/, '').replaceAll(/\D+/g, ' ').trim().split(' ').map((one) => Number(one) + 1).join('.');
+    const number = here.replaceAll(/\D+/g, ' ').trim().split(' ').map((one) => Number(one) + 1).join('.');
     const by = h('select', {
       class: 'input', 'aria-label': `Filter ${number} looks at`, value: node.by,
       onchange: () => { node.by = by.value; hint(); changed(); },
@@ -104,7 +109,11 @@ export function filterEditor({ filters = [], logic = 'and', verb, onchange }) {
     element,
     get filters() { return nodes.map(toFilter); },
     get logic() { return present; },
-    problems: () => problems(nodes),
+    problems: () => problems(nodes, listPlace),
+    place(name) {
+      listPlace = name;
+      for (const one of list.querySelectorAll('[data-within]')) one.dataset.field = name + one.dataset.within;
+    },
     add: (filter) => add(nodes, toNode(filter)),
   };
 }

@@ -2,12 +2,19 @@
 // reads as undefined, so that only what the user set is sent.
 import { codeEditor } from './code.js';
 import { h } from './dom.js';
+import { conversationEditor } from './conversation.js';
 import { checkField, field, groupField } from './field.js';
+import { filterEditor } from './filters.js';
 import { pairsEditor } from './pairs.js';
+import { runnablePicker } from './runnables.js';
+import { runnableArgs } from './schema-form.js';
 
-/** `{element, name, read(), problem()}` for `{name, kind, label, help, …}` and the value saved before. */
-export function specField(spec, value, onchange) {
-  return { name: spec.name, ...KINDS[spec.kind](spec, value, onchange) };
+/**
+ * `{element, name, read(), problem()}` for `{name, kind, label, help, …}` and the value saved before; `around` holds
+ * `onchange`, and `runnables` and `signal` for the fields that pick one. `problems()`, where there is one, names places inside.
+ */
+export function specField(spec, value, around) {
+  return { name: spec.name, ...KINDS[spec.kind](spec, value, around.onchange, around) };
 }
 
 function labelled(spec, control, wide = false) {
@@ -51,6 +58,46 @@ const KINDS = {
     const pairs = pairsEditor({ label: spec.label, value: value ?? {}, names: spec.names, choices: spec.choices, addText: spec.addText, onchange });
     return { element: groupField({ ...spec, body: pairs.element }), read: () => pairs.value, problem: () => '' };
   },
+  /** A condition with a time limit: which message is expected, and within how long. */
+  expect(spec, value, onchange) {
+    const filters = filterEditor({ filters: value?.filters ?? [], logic: value?.filter_logic ?? 'and', verb: 'Expects', place: `${spec.name}.filters`, onchange });
+    const timeout = h('input', { class: 'input', type: 'number', min: '1', value: value?.timeout_secs ?? '', placeholder: '10', oninput: onchange });
+    const limit = field({ name: `${spec.name}.timeout_secs`, label: 'Within (seconds)', help: 'After a heartbeat, such a message has to come in this time.', control: timeout });
+    return {
+      element: groupField({ ...spec, body: h('div', { class: 'stack-small' }, filters.element, limit) }),
+      read: () => (filters.filters.length === 0 ? undefined : {
+        filters: filters.filters, ...(filters.logic === 'or' ? { filter_logic: 'or' } : {}), ...(timeout.value === '' ? {} : { timeout_secs: Number(timeout.value) }),
+      }),
+      problem: () => (filters.filters.length > 0 && timeout.value === '' ? 'say within how many seconds the message has to come' : ''),
+      problems: () => filters.problems(),
+    };
+  },
+  conversation(spec, value, onchange, { runnables, signal }) {
+    const rules = conversationEditor({ value: value ?? [], runnables, signal, onchange });
+    return {
+      element: groupField({ ...spec, body: rules.element }),
+      read: () => (rules.value.length > 0 ? rules.value : undefined),
+      problem: () => '',
+      problems: () => rules.problems(),
+    };
+  },
+  /** A script's path; its arguments are the field named in `args`. */
+  runnable(spec, value, onchange, { runnables, signal, from }) {
+    const scripts = runnables.then((all) => all.filter((one) => !one.isFlow));
+    scripts.catch(() => {});
+    const args = runnableArgs({ name: spec.args, label: spec.argsLabel, help: spec.argsHelp, value: valueAt(from, spec.args) ?? {}, signal, onchange });
+    const picker = runnablePicker({ name: spec.name, label: spec.label, help: spec.help, path: value ?? '', runnables: scripts, template: spec.template, signal, onchange: () => { show(); onchange?.(); } });
+    const show = () => { args.element.hidden = !picker.path; };
+    show();
+    const given = () => picker.path && Object.keys(args.value).length > 0;
+    return {
+      element: h('div', { class: 'wide stack-small' }, picker.element, args.element),
+      read: () => picker.path || undefined,
+      problem: () => '',
+      problems: () => (picker.path && args.problem() ? [[spec.args, args.problem()]] : []),
+      others: [{ name: spec.args, read: () => (given() ? args.value : undefined) }],
+    };
+  },
   json(spec, value, onchange) {
     const code = codeEditor({ value: value === undefined || value === null ? '' : JSON.stringify(value, null, 2), rows: 2 });
     code.control.placeholder = spec.placeholder ?? '';
@@ -87,11 +134,12 @@ export function setAt(object, name, value) {
  */
 export function readFields(fields, saved) {
   const body = {};
-  for (const one of fields) {
+  const every = fields.flatMap((one) => [one, ...(one.others ?? [])]);
+  for (const one of every) {
     const value = one.read();
     if (value !== undefined) setAt(body, one.name, value);
   }
-  for (const top of new Set(fields.map((one) => one.name.split('.')[0]))) {
+  for (const top of new Set(every.map((one) => one.name.split('.')[0]))) {
     const before = saved?.[top];
     if (!(top in body) && before !== undefined && before !== null && before.length !== 0) body[top] = Array.isArray(before) && top === 'labels' ? [] : null;
   }

@@ -8,7 +8,7 @@ export const HEARTBEAT = [
   { name: 'heartbeat.state_field', kind: 'text', mono: true, label: 'State field', help: 'Field of received messages whose newest value is {{state}}. Default: none.', placeholder: 's' },
   { name: 'heartbeat.interval_field', kind: 'text', mono: true, label: 'Interval field', help: 'Path of a received field that gives the interval in milliseconds. Default: none.', placeholder: 'd.heartbeat_interval' },
   { name: 'heartbeat.idle_only', kind: 'check', label: 'Only after silence', help: 'Send only when nothing was sent for one interval. Default: off.' },
-  { name: 'heartbeat.expect', kind: 'json', shape: 'object', label: 'Expected answer (JSON)', help: 'Without a matching message in time the connection is dead and made anew. Default: none.', placeholder: '{"filters": [{"key": "op", "value": 11}], "timeout_secs": 10}' },
+  { name: 'heartbeat.expect', kind: 'expect', label: 'Expected answer', help: 'Without such a message in time the connection counts as dead and is made anew. Default: none.' },
 ];
 
 /** `[title, what it is about, fields]`. */
@@ -32,10 +32,12 @@ export const ADVANCED = [
     { name: 'idle_timeout_secs', kind: 'number', min: 1, label: 'Idle timeout (seconds)', help: 'Reconnect when no message came for that long. Default: none.' },
     { name: 'on_close', kind: 'pairs', label: 'On close code', names: { key: '4004 or default' }, choices: ACTIONS, addText: 'Add close code', help: 'What to do when the server closes with a code. Default: reconnect.' },
   ]],
-  ['Messages', 'binary, size, conversation', [
+  ['Conversation', 'answers without a job, stored values', [
+    { name: 'conversation', kind: 'conversation', label: 'Rules', help: 'Each text message is held against every rule, in this order. Default: none.' },
+  ]],
+  ['Messages', 'binary, size', [
     { name: 'binary', kind: 'select', label: 'Binary messages', options: [['', 'Ignore and count (default)'], ['ignore', 'Ignore and count'], ['base64', 'Hand on as base64 text']], help: 'Filters see no JSON in a binary message.' },
     { name: 'max_message_bytes', kind: 'number', min: 1, label: 'Largest message (bytes)', placeholder: '16777216', help: 'A larger one closes the connection with 1009. Default 16 MiB.' },
-    { name: 'conversation', kind: 'json', shape: 'array', label: 'Conversation (JSON)', help: 'Rules that answer messages at once or store values: {on, send, send_runnable, set, once, trigger}. Default: none.', placeholder: '[{"on": {"filters": [{"key": "op", "value": "ping"}]}, "send": "{\\"op\\": \\"pong\\"}", "trigger": false}]' },
   ]],
   ['Jobs', 'order, limits, retries, error handler', [
     { name: 'ordered', kind: 'check', label: 'Keep the order', help: 'Jobs run one at a time in the order their messages came. Default: off.' },
@@ -47,8 +49,7 @@ export const ADVANCED = [
     { name: 'retry.exponential.multiplier', kind: 'number', min: 0, label: 'Multiplier', help: 'What each growing wait is multiplied with.' },
     { name: 'retry.exponential.random_factor', kind: 'number', min: 0, max: 100, label: 'Random part (%)', help: 'Spreads retries so that they do not all come at once.' },
     { name: 'retry.retry_if.expr', kind: 'text', mono: true, wide: true, label: 'Retry only if', help: 'Expression with result and error. Default: after every failure.', placeholder: 'error.name !== "Invalid"' },
-    { name: 'error_handler_path', kind: 'text', mono: true, label: 'Error handler', help: 'Path of a script that runs when a job has failed for good. Default: none.', placeholder: 'f/ops/on_error' },
-    { name: 'error_handler_args', kind: 'json', shape: 'object', label: 'Error handler arguments (JSON)', help: 'Added to what the handler gets. Default: none.', placeholder: '{"channel": "#ops"}' },
+    { name: 'error_handler_path', kind: 'runnable', label: 'Error handler', help: 'A script that runs when a job has failed for good. Default: none.', template: 'error', args: 'error_handler_args', argsLabel: 'Error handler arguments', argsHelp: 'Added to what the handler gets. Default: none.' },
   ]],
   ['Labels and rights', 'labels, run as', [
     { name: 'labels', kind: 'list', label: 'Labels', help: 'Separated by commas; the list can be filtered by them. Default: none.', placeholder: 'market-data, production' },

@@ -35,7 +35,7 @@ export function triggerRow(first, { onDeleted, onRestored, isChosen, onChoose })
   const last = moment(null, { none: 'no message yet' });
   const mode = modeSwitch({ label: `Mode of ${trigger.path}`, value: trigger.mode, onchange: (next) => changeMode(trigger, next) });
   const menu = menuButton({ label: `Actions for ${trigger.path}`, items: () => triggerMenu(trigger, { onDeleted: () => onDeleted(trigger), onRestored, onMode: () => update(trigger) }) });
-  const choose = h('input', { type: 'checkbox', class: 'check', 'aria-label': `Select ${trigger.path}`, onchange: () => onChoose(trigger.path, choose.checked) });
+  const choose = h('input', { type: 'checkbox', class: 'tickbox', 'aria-label': `Select ${trigger.path}`, onchange: () => onChoose(trigger.path, choose.checked) });
   const cell = (name, ...content) => h('div', { role: 'cell', class: `cell ${name}` }, content);
   const element = h('div', { role: 'row', class: 'row trigger-row', 'data-path': trigger.path },
     cell('c-choose', choose),

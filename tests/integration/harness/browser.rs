@@ -100,6 +100,17 @@ impl Browser {
         .await;
     }
 
+    /// Clicks the button of that name in the open dialog.
+    pub async fn click_in_dialog(&self, name: &str) {
+        wait_for(&format!("'{name}' of the dialog can be clicked"), async || {
+            let click = "const all = [...document.querySelectorAll('dialog[open] .dialog-foot button')]; \
+                const one = all.find(button => button.textContent.trim() === arguments[0]); one?.click(); return Boolean(one)";
+            let clicked = self.run(click, vec![json!(name)]).await;
+            (clicked == true).then_some(()).ok_or("it is not there".into())
+        })
+        .await;
+    }
+
     /// Types into the field of that label, in place of what it holds.
     pub async fn fill(&self, label: &str, text: &str) {
         wait_for(&format!("'{label}' can be filled"), async || {
@@ -123,11 +134,15 @@ impl Browser {
         .await;
     }
 
-    /// Ticks the box, or flips the switch, of that label.
+    /// Ticks the box, flips the switch or takes the choice of that label, by a click on the label where there is one:
+    /// the control itself may be drawn by it.
     pub async fn tick(&self, label: &str) {
         wait_for(&format!("'{label}' can be ticked"), async || {
             let field = self.find("field", label).await.ok_or("it is not there")?;
-            field.click().await.map_err(|error| error.to_string())
+            let clicked = "const one = arguments[0]; (one.labels[0] || one).click()";
+            let element = serde_json::to_value(field).map_err(|error| error.to_string())?;
+            let done = self.client.execute(clicked, vec![element]).await;
+            done.map(drop).map_err(|error| error.to_string())
         })
         .await;
     }
@@ -141,6 +156,12 @@ impl Browser {
             pressed.map_err(|error| error.to_string())
         })
         .await;
+    }
+
+    /// Types in place of what the focused field holds.
+    pub async fn fill_focused(&self, text: &str) {
+        self.run("document.activeElement.select()", vec![]).await;
+        self.press(text).await;
     }
 
     /// Goes back as the button of the browser does.

@@ -1,6 +1,7 @@
 //! The page in a real browser: log in by the printed link, make a script and a trigger by clicking and typing, watch
 //! the trigger turn green and a message's result appear, all without reloading.
 
+mod editor;
 mod triggers;
 
 use serde_json::{Value, json};
