@@ -1,11 +1,10 @@
 //! Lists and counts of jobs (windmill-facts §2.1).
 //!
-//! What an index can answer is asked of the database; `args`, `result` and `label`, which look into JSON,
-//! are checked here over a bounded stretch of the newest jobs.
+//! What an index can answer is asked of the database; what looks into JSON (`args`, `result`, `label`, `args_text`)
+//! is checked in [`Contents`] over a bounded stretch of the newest jobs.
 
 use actix_web::web;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -13,6 +12,7 @@ use super::{
     answer::Json,
     error::Error,
     extract::{At, Page, Query},
+    job_contents::{Contents, json},
     job_view::{JobView, Parts, views, visible_to},
     scripts::unhex,
 };
@@ -28,7 +28,7 @@ use crate::{
 
 /// How deep the list of all jobs can be paged: it is merged from two tables. Deeper goes by `created_before`.
 const DEEPEST: i64 = 100_000;
-/// Jobs looked at for `args`, `result` and `label`: a second or two of work.
+/// Jobs looked at for what is in their JSON: a second or two of work.
 const SCANNED: i64 = 20_000;
 /// Jobs looked at in one query of such a scan.
 const SCAN_STEP: i64 = 500;
@@ -68,6 +68,10 @@ pub(crate) struct Which {
     worker: Option<String>,
     /// A label of the result's `wm_labels`.
     label: Option<String>,
+    /// Only ended ones that were cancelled, or only ones that were not.
+    canceled: Option<bool>,
+    /// A text in the arguments' values, in small or capital letters.
+    args_text: Option<String>,
     /// JSON that the arguments contain.
     args: Option<String>,
     /// JSON that the result contains.
@@ -95,67 +99,6 @@ pub(crate) struct QueueCount {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct CompletedCount {
     database_length: i64,
-}
-
-/// What a job's JSON must contain.
-#[derive(Debug, Default)]
-struct Contents {
-    args: Option<Value>,
-    result: Option<Value>,
-    label: Option<String>,
-}
-
-impl Contents {
-    fn is_any(&self) -> bool {
-        self.args.is_none() && self.result.is_none() && self.label.is_none()
-    }
-
-    fn matches(&self, job: &AnyJob) -> bool {
-        let (args, result) = match job {
-            AnyJob::Queued(row) => (row.args.as_str(), None),
-            AnyJob::Completed(row) => (row.args.as_str(), Some(row.result.as_str())),
-        };
-        let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
-        if let Some(wanted) = &self.args
-            && !contains(&parse(args), wanted)
-        {
-            return false;
-        }
-        if self.result.is_none() && self.label.is_none() {
-            return true;
-        }
-        let Some(result) = result.map(parse) else {
-            return false;
-        };
-        let has_label = |label: &String| {
-            let labels = result.get("wm_labels").and_then(Value::as_array);
-            labels.is_some_and(|labels| labels.iter().any(|one| one.as_str() == Some(label)))
-        };
-        self.label.as_ref().is_none_or(has_label)
-            && self
-                .result
-                .as_ref()
-                .is_none_or(|wanted| contains(&result, wanted))
-    }
-}
-
-/// Whether `have` contains `wanted`: objects by key, arrays by element, all else by equality.
-fn contains(have: &Value, wanted: &Value) -> bool {
-    match (have, wanted) {
-        (Value::Object(have), Value::Object(wanted)) => wanted
-            .iter()
-            .all(|(key, wanted)| have.get(key).is_some_and(|have| contains(have, wanted))),
-        (Value::Array(have), Value::Array(wanted)) => wanted
-            .iter()
-            .all(|wanted| have.iter().any(|have| contains(have, wanted))),
-        _ => have == wanted,
-    }
-}
-
-fn json(field: &str, text: Option<&String>) -> Result<Option<Value>, Error> {
-    let Some(text) = text else { return Ok(None) };
-    let value = serde_json::from_str(text).map_err(|_| Error::field(field, "is not JSON"))?;
-    Ok(Some(value))
 }
 
 impl Which {
@@ -188,6 +131,7 @@ impl Which {
             parent_job: self.parent_job,
             without_parent: self.has_null_parent == Some(true),
             success: self.success,
+            canceled: self.canceled,
             running: self.running,
             visible_to: visible_to(caller),
         };
@@ -195,6 +139,7 @@ impl Which {
             args: json("args", self.args.as_ref())?,
             result: json("result", self.result.as_ref())?,
             label: self.label.clone(),
+            args_text: self.args_text.clone().filter(|text| !text.is_empty()),
         };
         Ok((filter, contents))
     }
@@ -387,29 +332,4 @@ pub(crate) async fn count_completed(
         .run(move |conn| Ok(job_list::count_completed(conn, &filter)?))
         .await?;
     Ok(Json(CompletedCount { database_length }))
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn containing() {
-        for (have, wanted, yes) in [
-            (
-                json!({"a": 1, "b": {"c": [1, {"d": 2}]}}),
-                json!({"b": {"c": [{"d": 2}]}}),
-                true,
-            ),
-            (json!({"a": 1}), json!({"a": 2}), false),
-            (json!({"a": null}), json!({"b": null}), false),
-            (json!([1, 2]), json!([2]), true),
-            (json!("a"), json!("a"), true),
-            (json!(1), json!({}), false),
-        ] {
-            assert_eq!(contains(&have, &wanted), yes, "{have} {wanted}");
-        }
-    }
 }

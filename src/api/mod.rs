@@ -15,6 +15,7 @@ mod flow_versions;
 mod flows;
 mod folders;
 mod held;
+mod job_contents;
 mod job_view;
 mod jobs_list;
 mod jobs_read;

@@ -50,6 +50,8 @@ pub(crate) struct JobFilter {
     pub(crate) without_parent: bool,
     /// Only ended jobs with this outcome.
     pub(crate) success: Option<bool>,
+    /// Only ended jobs that were cancelled, or only others.
+    pub(crate) canceled: Option<bool>,
     /// Only jobs that run, or only ones that wait.
     pub(crate) running: Option<bool>,
     /// Only jobs this person may see.
@@ -190,6 +192,11 @@ macro_rules! completed_filtered {
             Some(false) => query = query.filter(sql::<Bool>("success = FALSE")),
             None => {}
         }
+        match $filter.canceled {
+            Some(true) => query = query.filter(completed::canceled_by.is_not_null()),
+            Some(false) => query = query.filter(completed::canceled_by.is_null()),
+            None => {}
+        }
         if let Some(after) = $filter.started_after {
             query = query.filter(completed::started_at.gt(after));
         }
@@ -206,7 +213,7 @@ pub(crate) fn queue_ids(
     filter: &JobFilter,
     window: Window,
 ) -> Result<Vec<JobId>, DbError> {
-    if filter.success.is_some() {
+    if filter.success.is_some() || filter.canceled.is_some() {
         return Ok(Vec::new());
     }
     let query = queue_filtered!(filter);

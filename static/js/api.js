@@ -200,6 +200,7 @@ export const jobs = {
   get: (id, signal) => get(`jobs_u/get/${encodeURIComponent(id)}`, { signal }),
   run: (path, isFlow, args) => post(`jobs/run/${isFlow ? 'f' : 'p'}/${encodePath(path)}`, args),
   preview: (body) => post('jobs/run/preview', body),
+  cancelMany: (ids) => post('jobs/queue/cancel_selection', ids),
   cancel: (id, reason) => post(`jobs_u/queue/cancel/${encodeURIComponent(id)}`, { reason }),
 
   /** The logs after `offset`: `{text, offset}`, or `{text, whole: true}` where the server only has them whole. */

@@ -2,9 +2,10 @@
 import * as api from '../api.js';
 import * as router from '../router.js';
 import { button, copyButton, emptyState, errorState, fill, h, linkButton, pageHead, setText, skeleton } from '../parts/dom.js';
-import { confirm } from '../parts/dialog.js';
-import { fact, isDone, jobBadge, jobName, logView, resultView, showOnce, timingBar, watchJob } from '../parts/job.js';
+import { confirm, openDialog } from '../parts/dialog.js';
+import { fact, isDone, isFlowJob, jobBadge, jobName, logView, resultView, showOnce, timingBar, watchJob } from '../parts/job.js';
 import { jsonView } from '../parts/json-tree.js';
+import { schemaForm } from '../parts/schema-form.js';
 import { moment } from '../parts/time.js';
 import { toast, toastError } from '../parts/toast.js';
 
@@ -20,7 +21,8 @@ export async function render(root, params) {
   const result = h('div', {});
   const logs = logView({ name: `run-${id}` });
   const cancel = button({ text: 'Cancel run', iconName: 'stop', hidden: true, onclick: cancelRun });
-  const again = button({ text: 'Run again', iconName: 'refresh', kind: 'primary', hidden: true, onclick: runAgain });
+  const again = button({ text: 'Run again', iconName: 'refresh', kind: 'primary', hidden: true, onclick: () => start(job.args ?? {}) });
+  const other = button({ text: 'Run with other arguments', iconName: 'edit', hidden: true, onclick: runOther });
   const card = (title, name, ...content) => h('section', { class: `card ${name}`, 'aria-label': title }, h('div', { class: 'card-head' }, h('h2', {}, title)), content);
   let job = null;
   let shown = false;
@@ -29,7 +31,7 @@ export async function render(root, params) {
     job = next;
     if (!shown) {
       shown = true;
-      const head = pageHead({ title: jobName(job), crumbs: CRUMBS, actions: [cancel, again] });
+      const head = pageHead({ title: jobName(job), crumbs: CRUMBS, actions: [cancel, other, again] });
       head.querySelector('h1').after(h('p', { class: 'lead cluster' }, state, h('span', { class: 'mono muted wrap' }, job.id), copyButton(() => job.id, 'Copy id')));
       fill(root, head, h('div', { class: 'run-grid' }, card('Time', 'times', times, facts), card('Arguments', 'args', args), card('Result', 'result', result), card('Logs', 'logs-card', logs.element)));
       document.title = `${jobName(job)} · run · windsock`;
@@ -44,26 +46,35 @@ export async function render(root, params) {
       fact('Run as', h('span', { class: 'mono' }, job.permissioned_as ?? '–')), job.worker && fact('Worker', h('span', { class: 'mono' }, job.worker)));
     showOnce(result, `${job.type} ${Boolean(job.started_at)}`, () => resultView(job));
     cancel.hidden = isDone(job);
-    again.hidden = !job.script_path;
+    again.hidden = other.hidden = !job.script_path;
     if (isDone(job)) logs.done();
   }
 
   function scriptLink() {
-    const flow = job.job_kind === 'flow';
-    return flow ? h('span', { class: 'mono' }, job.script_path) : h('a', { class: 'mono', href: `/scripts/edit/${api.encodePath(job.script_path)}` }, job.script_path);
+    return h('a', { class: 'mono', href: `/${isFlowJob(job) ? 'flows' : 'scripts'}/edit/${api.encodePath(job.script_path)}` }, job.script_path);
   }
 
-  async function runAgain() {
+  async function start(values) {
     again.disabled = true;
     try {
-      const next = await api.jobs.run(job.script_path, job.job_kind === 'flow', job.args ?? {});
-      toast('Started again with the same arguments');
+      const next = await api.jobs.run(job.script_path, isFlowJob(job), values);
+      toast('Started');
       await router.go(`/runs/${next}`);
     } catch (error) {
       toastError(error);
     } finally {
       again.disabled = false;
     }
+  }
+
+  async function runOther() {
+    const found = await (isFlowJob(job) ? api.flows : api.scripts).get(job.script_path, signal).catch(() => null); // then the arguments are edited as JSON
+    const form = schemaForm({ schema: found?.schema ?? null, value: job.args ?? {} });
+    const values = await openDialog({
+      title: `Run ${job.script_path}`, wide: true, body: form.element,
+      actions: (close) => [button({ text: 'Back', onclick: () => close() }), button({ text: 'Run', iconName: 'play', kind: 'primary', onclick: () => !form.problem() && close(form.value) })],
+    });
+    if (values) await start(values);
   }
 
   async function cancelRun() {

@@ -7,50 +7,75 @@ import { runTable } from '../parts/run-table.js';
 /** What each outcome asks the API for. */
 const OUTCOMES = {
   '': ['Any outcome', {}],
-  queued: ['Queued', { running: false }],
+  queued: ['Queued', { running: false, job_kinds: 'script,flow,singlestepflow,preview,flowpreview' }],
   running: ['Running', { running: true }],
   succeeded: ['Succeeded', { success: true }],
-  failed: ['Failed', { success: false }],
+  failed: ['Failed', { success: false, canceled: false }],
+  cancelled: ['Cancelled', { canceled: true }],
+  held: ['Held', { running: false, job_kinds: 'unassigned_script,unassigned_flow,unassigned_singlestepflow' }],
 };
+/** Spans of time, in minutes. */
+const SPANS = { '': ['Any time'], 5: ['Last 5 minutes'], 60: ['Last hour'], 1440: ['Last 24 hours'], 10080: ['Last 7 days'], own: ['Between…'] };
 const TYPING_MS = 300;
+const FIELDS = ['trigger', 'runnable', 'text', 'outcome', 'time', 'from', 'to'];
 
 export async function render(root, { query, signal, loaded }) {
-  const view = { trigger: query.get('trigger') ?? '', runnable: query.get('runnable') ?? '', outcome: query.get('outcome') in OUTCOMES ? query.get('outcome') : '' };
+  const view = Object.fromEntries(FIELDS.map((name) => [name, query.get(name) ?? '']));
+  if (!(view.outcome in OUTCOMES)) view.outcome = '';
+  if (!(view.time in SPANS)) view.time = '';
   const suggest = (id) => h('datalist', { id });
   const triggerList = suggest('known-triggers');
   const runnableList = suggest('known-runnables');
-  const trigger = h('input', { class: 'input mono', type: 'search', 'aria-label': 'Trigger', placeholder: 'Trigger path', list: 'known-triggers', value: view.trigger, spellcheck: 'false', autocomplete: 'off' });
-  const runnable = h('input', { class: 'input mono', type: 'search', 'aria-label': 'Runnable', placeholder: 'Runnable path', list: 'known-runnables', value: view.runnable, spellcheck: 'false', autocomplete: 'off' });
-  const outcome = h('select', { class: 'input', 'aria-label': 'Outcome' }, Object.entries(OUTCOMES).map(([value, [text]]) => h('option', { value, selected: value === view.outcome }, text)));
+  const word = (name, label, placeholder, list) => h('input', { class: 'input mono', type: 'search', 'aria-label': label, placeholder, list, value: view[name], spellcheck: 'false', autocomplete: 'off' });
+  const select = (name, label, choices) => h('select', { class: 'input', 'aria-label': label, value: view[name] }, Object.entries(choices).map(([value, [text]]) => h('option', { value, selected: value === view[name] }, text)));
+  const edge = (name, label) => h('input', { class: 'input', type: 'datetime-local', step: '1', 'aria-label': label, value: view[name] });
+  const controls = {
+    trigger: word('trigger', 'Trigger', 'Trigger path', 'known-triggers'),
+    runnable: word('runnable', 'Runnable', 'Runnable path', 'known-runnables'),
+    text: word('text', 'Text in the arguments', 'Text in the arguments'),
+    outcome: select('outcome', 'Outcome', OUTCOMES),
+    time: select('time', 'Time', SPANS),
+    from: edge('from', 'From'),
+    to: edge('to', 'To'),
+  };
+  const edges = h('div', { class: 'cluster', hidden: view.time !== 'own' }, h('span', { class: 'muted' }, 'from'), controls.from, h('span', { class: 'muted' }, 'to'), controls.to);
+  const wanted = (place, have) => !view[place] || have === undefined || have === view[place];
   const table = runTable({
-    signal,
-    concerns: (event) => (!view.trigger || event.trigger_path === undefined || event.trigger_path === view.trigger) && (!view.runnable || event.script_path === view.runnable),
+    signal, selectable: true,
+    concerns: (event) => wanted('trigger', event.trigger_path) && (!view.runnable || event.script_path === view.runnable),
     empty: () => (Object.values(view).some(Boolean)
       ? emptyState({ iconName: 'search', title: 'No run fits', text: 'No run fits the filters above. New ones show up here by themselves.', actions: [h('button', { class: 'btn', type: 'button', onclick: clear }, 'Show all runs')] })
       : emptyState({ iconName: 'runs', title: 'No run yet', text: 'Each message that matches a trigger becomes a run, and so does each test of a script.', actions: [linkButton({ text: 'To the triggers', href: '/triggers', kind: 'primary' }), linkButton({ text: 'To the scripts', href: '/scripts' })] })),
   });
+  const field = (name, iconName) => h('div', { class: 'with-icon grow' }, icon(iconName), controls[name]);
   fill(root, pageHead({ title: 'Runs', lead: 'Each run is one job of a script or a flow, newest first.' }),
-    h('div', { class: 'toolbar', role: 'search' }, h('div', { class: 'with-icon grow' }, icon('triggers'), trigger), h('div', { class: 'with-icon grow' }, icon('scripts'), runnable), outcome, triggerList, runnableList),
+    h('div', { class: 'toolbar runs-toolbar', role: 'search' }, field('trigger', 'triggers'), field('runnable', 'scripts'), field('text', 'search'), controls.outcome, controls.time, edges, triggerList, runnableList),
     table.element);
 
+  /** The edges of the chosen time; those of a span move with the clock. */
+  function times() {
+    const iso = (text) => (text && !Number.isNaN(Date.parse(text)) ? new Date(text).toISOString() : undefined);
+    if (view.time === 'own') return { created_after: iso(view.from), created_before: iso(view.to) };
+    return view.time ? { created_after: new Date(Date.now() - view.time * 60_000).toISOString() } : {};
+  }
   function load() {
-    return table.load({ trigger_path: view.trigger, script_path_exact: view.runnable, ...OUTCOMES[view.outcome][1] });
+    return table.load({ trigger_path: view.trigger, script_path_exact: view.runnable, args_text: view.text, ...OUTCOMES[view.outcome][1], ...times() });
   }
   function clear() {
-    trigger.value = runnable.value = outcome.value = '';
+    for (const control of Object.values(controls)) control.value = '';
     changed();
   }
   let typing = 0;
   function changed() {
-    Object.assign(view, { trigger: trigger.value.trim(), runnable: runnable.value.trim(), outcome: outcome.value });
+    for (const name of FIELDS) view[name] = controls[name].value.trim();
+    edges.hidden = view.time !== 'own';
+    if (edges.hidden) view.from = view.to = '';
     router.setQuery(new URLSearchParams(Object.entries(view).filter(([, value]) => value)));
     clearTimeout(typing);
     typing = setTimeout(load, TYPING_MS);
   }
   signal.addEventListener('abort', () => clearTimeout(typing));
-  trigger.addEventListener('input', changed);
-  runnable.addEventListener('input', changed);
-  outcome.addEventListener('change', changed);
+  for (const control of Object.values(controls)) control.addEventListener(control.tagName === 'SELECT' ? 'change' : 'input', changed);
   const offer = (list, paths) => list.replaceChildren(...[...new Set(paths)].sort().map((path) => h('option', { value: path })));
   api.triggers.list({ signal }).then((all) => {
     offer(triggerList, all.map((one) => one.path));

@@ -14,6 +14,9 @@ const FOLLOW_SLACK_PX = 24;
 
 export const isDone = (job) => job.type === 'CompletedJob';
 
+/** Whether a job ran a saved flow. */
+export const isFlowJob = (job) => ['flow', 'unassigned_flow'].includes(job.job_kind);
+
 /** `{tone, text, iconName}` of a job. */
 export function jobState(job) {
   if (isDone(job)) {

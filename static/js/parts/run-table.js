@@ -1,19 +1,36 @@
 // Table of runs: newest first, live, with older ones on demand. The filter is the API's query.
 import * as api from '../api.js';
 import * as live from '../live.js';
+import { bulkBar } from './bulk.js';
 import { button, errorState, fill, h, icon, skeleton } from './dom.js';
-import { jobBadge, jobName, jobState } from './job.js';
-import { duration, exact, moment } from './time.js';
+import { isFlowJob, jobBadge, jobName, jobState } from './job.js';
+import { duration, exact, full, moment } from './time.js';
+import { toast, toastError } from './toast.js';
 
 /** At most one look at the server in this time, however many jobs finish. */
 const REFRESH_MS = 1000;
 
-/** `{element, load(query)}`; `empty()` makes what is shown without rows, `onload(rows)` hears of each answer. */
-export function runTable({ signal, perPage = 50, older = true, empty, concerns = () => true, onload }) {
+/**
+ * `{element, load(query)}`; `empty()` makes what is shown without rows, `onload(rows)` hears of each answer. With
+ * `selectable`, rows can be chosen to be run again or cancelled together.
+ */
+export function runTable({ signal, perPage = 50, older = true, selectable = false, empty, concerns = () => true, onload }) {
   const body = h('div', { role: 'rowgroup', class: 'rows' });
   const head = ['State', 'Runnable', 'Trigger', 'Created', 'Waited', 'Ran'];
-  const table = h('div', { role: 'table', class: 'grid-table run-table', 'aria-label': 'Runs' },
-    h('div', { role: 'rowgroup' }, h('div', { role: 'row', class: 'row head' }, head.map((text, index) => h('span', { role: 'columnheader', class: `cell r-${index}` }, text)))), body);
+  const chosen = new Set();
+  const chooseAll = h('input', { type: 'checkbox', class: 'tickbox', 'aria-label': 'Select all shown runs', onchange: () => {
+    chosen.clear();
+    if (chooseAll.checked) for (const id of rows.keys()) chosen.add(id);
+    selectionChanged();
+  } });
+  const bulk = bulkBar({ what: 'run', actions: [['Run again', 'refresh', () => againAll([...chosen])], ['Cancel', 'stop', () => cancelAll([...chosen])]], onclear: () => { chosen.clear(); selectionChanged(); } });
+  const onChoose = selectable ? (id, yes) => {
+    if (yes) chosen.add(id);
+    else chosen.delete(id);
+    selectionChanged();
+  } : null;
+  const table = h('div', { role: 'table', class: `grid-table run-table${selectable ? ' selectable' : ''}`, 'aria-label': 'Runs' },
+    h('div', { role: 'rowgroup' }, h('div', { role: 'row', class: 'row head' }, selectable && h('span', { role: 'columnheader', class: 'cell c-choose' }, chooseAll), head.map((text, index) => h('span', { role: 'columnheader', class: `cell r-${index}` }, text)))), body);
   const more = button({ text: 'Show older runs', onclick: loadOlder, kind: 'small' });
   const foot = h('div', { class: 'cluster center table-foot' }, more);
   const element = h('div', {}, skeleton(5, 'low'));
@@ -22,6 +39,42 @@ export function runTable({ signal, perPage = 50, older = true, empty, concerns =
   let pages = 1;
   let timer = 0;
   let round = 0;
+
+  function selectionChanged() {
+    for (const id of chosen) if (!rows.has(id)) chosen.delete(id);
+    for (const row of rows.values()) row.choose(chosen.has(row.job.id));
+    bulk.set(chosen.size);
+    chooseAll.checked = chosen.size > 0 && chosen.size === rows.size;
+    chooseAll.indeterminate = chosen.size > 0 && !chooseAll.checked;
+  }
+
+  /** Starts each of the chosen runs anew with its arguments. */
+  async function againAll(ids) {
+    try {
+      await bulk.each(ids, async (id) => {
+        const job = await api.jobs.get(id, signal);
+        if (job.script_path) await api.jobs.run(job.script_path, isFlowJob(job), job.args ?? {});
+      });
+      toast(`Started ${full(ids.length)} ${ids.length === 1 ? 'run' : 'runs'} again`);
+      chosen.clear();
+    } catch (error) {
+      toastError(error);
+    }
+    selectionChanged();
+    later();
+  }
+
+  async function cancelAll(ids) {
+    try {
+      const ended = await api.jobs.cancelMany(ids);
+      toast(`Cancelled ${full(Array.isArray(ended) ? ended.length : ids.length)} of ${full(ids.length)}; the others had ended`);
+      chosen.clear();
+    } catch (error) {
+      toastError(error);
+    }
+    selectionChanged();
+    later();
+  }
 
   async function load(next) {
     query = next;
@@ -67,7 +120,7 @@ export function runTable({ signal, perPage = 50, older = true, empty, concerns =
       }
     }
     jobs.forEach((job) => {
-      const row = rows.get(job.id) ?? runRow(job);
+      const row = rows.get(job.id) ?? runRow(job, onChoose);
       rows.set(job.id, row);
       row.update(job);
     });
@@ -75,9 +128,10 @@ export function runTable({ signal, perPage = 50, older = true, empty, concerns =
     sorted.forEach((row, index) => {
       if (body.children[index] !== row.element) body.insertBefore(row.element, body.children[index] ?? null);
     });
+    if (selectable) selectionChanged();
     more.hidden = !older || jobs.length < perPage;
     if (rows.size === 0) fill(element, empty());
-    else if (!table.isConnected) fill(element, table, foot);
+    else if (!table.isConnected) fill(element, selectable && bulk.element, table, foot);
     onload?.(rows.size);
   }
 
@@ -93,14 +147,15 @@ export function runTable({ signal, perPage = 50, older = true, empty, concerns =
   return { element, load };
 }
 
-function runRow(first) {
+function runRow(first, onChoose) {
   const cells = ['state', 'name', 'trigger', 'created', 'waited', 'ran'].map((name, index) => h('div', { role: 'cell', class: `cell r-${index} run-${name}` }));
   const [state, name, trigger, created, waited, ran] = cells;
   const link = h('a', { class: 'row-link mono', href: `/runs/${first.id}` });
   name.append(link);
   created.append(moment(first.created_at));
-  const element = h('div', { role: 'row', class: 'row', 'data-job': first.id }, cells);
-  const view = { element, job: null, update };
+  const tick = onChoose && h('input', { type: 'checkbox', class: 'tickbox', 'aria-label': `Select the run of ${jobName(first)} at ${exact(Date.parse(first.created_at))}`, onchange: () => onChoose(first.id, tick.checked) });
+  const element = h('div', { role: 'row', class: 'row', 'data-job': first.id }, tick && h('div', { role: 'cell', class: 'cell c-choose' }, tick), cells);
+  const view = { element, job: null, update, choose: (yes) => { tick.checked = yes; } };
   function update(job) {
     const before = view.job;
     view.job = job;

@@ -2,6 +2,7 @@
 //! the trigger turn green and a message's result appear, all without reloading.
 
 mod editor;
+mod runs;
 mod triggers;
 
 use serde_json::{Value, json};

@@ -1,0 +1,131 @@
+//! What is looked for inside a job's JSON, where no index can answer: arguments, result, labels. Pure.
+
+use serde_json::Value;
+
+use super::error::Error;
+use crate::db::job_list::AnyJob;
+
+/// What a job's JSON must contain.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    /// Arguments that contain this.
+    pub(super) args: Option<Value>,
+    /// A result that contains this.
+    pub(super) result: Option<Value>,
+    /// A label of the result.
+    pub(super) label: Option<String>,
+    /// A text somewhere in the arguments' values; small and capital letters are the same.
+    pub(super) args_text: Option<String>,
+}
+
+impl Contents {
+    /// Whether every job matches.
+    pub(super) fn is_any(&self) -> bool {
+        self.args.is_none()
+            && self.result.is_none()
+            && self.label.is_none()
+            && self.args_text.is_none()
+    }
+
+    /// Whether the job's JSON is what is looked for.
+    pub(super) fn matches(&self, job: &AnyJob) -> bool {
+        let (args, result) = match job {
+            AnyJob::Queued(row) => (row.args.as_str(), None),
+            AnyJob::Completed(row) => (row.args.as_str(), Some(row.result.as_str())),
+        };
+        let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
+        if let Some(wanted) = &self.args_text
+            && !holds(&parse(args), &wanted.to_lowercase())
+        {
+            return false;
+        }
+        if let Some(wanted) = &self.args
+            && !contains(&parse(args), wanted)
+        {
+            return false;
+        }
+        if self.result.is_none() && self.label.is_none() {
+            return true;
+        }
+        let Some(result) = result.map(parse) else {
+            return false;
+        };
+        let has_label = |label: &String| {
+            let labels = result.get("wm_labels").and_then(Value::as_array);
+            labels.is_some_and(|labels| labels.iter().any(|one| one.as_str() == Some(label)))
+        };
+        self.label.as_ref().is_none_or(has_label)
+            && self
+                .result
+                .as_ref()
+                .is_none_or(|wanted| contains(&result, wanted))
+    }
+}
+
+/// Whether `have` contains `wanted`: objects by key, arrays by element, all else by equality.
+fn contains(have: &Value, wanted: &Value) -> bool {
+    match (have, wanted) {
+        (Value::Object(have), Value::Object(wanted)) => wanted
+            .iter()
+            .all(|(key, wanted)| have.get(key).is_some_and(|have| contains(have, wanted))),
+        (Value::Array(have), Value::Array(wanted)) => wanted
+            .iter()
+            .all(|wanted| have.iter().any(|have| contains(have, wanted))),
+        _ => have == wanted,
+    }
+}
+
+/// Whether a value inside `have` shows `wanted`, which is in small letters. A message is looked into as it came, not
+/// in the form it has as a string of JSON.
+fn holds(have: &Value, wanted: &str) -> bool {
+    match have {
+        Value::Object(map) => map.values().any(|have| holds(have, wanted)),
+        Value::Array(list) => list.iter().any(|have| holds(have, wanted)),
+        Value::String(text) => text.to_lowercase().contains(wanted),
+        Value::Null | Value::Bool(_) | Value::Number(_) => have.to_string().contains(wanted),
+    }
+}
+
+/// A parameter that is JSON.
+pub(super) fn json(field: &str, text: Option<&String>) -> Result<Option<Value>, Error> {
+    let Some(text) = text else { return Ok(None) };
+    let value = serde_json::from_str(text).map_err(|_| Error::field(field, "is not JSON"))?;
+    Ok(Some(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{contains, holds};
+
+    #[test]
+    fn containing() {
+        for (have, wanted, yes) in [
+            (
+                json!({"a": 1, "b": {"c": [1, {"d": 2}]}}),
+                json!({"b": {"c": [{"d": 2}]}}),
+                true,
+            ),
+            (json!({"a": 1}), json!({"a": 2}), false),
+            (json!({"a": null}), json!({"b": null}), false),
+            (json!([1, 2]), json!([2]), true),
+            (json!("a"), json!("a"), true),
+            (json!(1), json!({}), false),
+        ] {
+            assert_eq!(contains(&have, &wanted), yes, "{have} {wanted}");
+        }
+    }
+    #[test]
+    fn texts_are_found_as_they_came() {
+        let args = json!({"msg": "{\"symbol\":\"BTCusdt\"}", "n": [{"price": 12.5}]});
+        for (wanted, yes) in [
+            ("\"symbol\":\"btc", true),
+            ("12.5", true),
+            ("msg", false),
+            ("eth", false),
+        ] {
+            assert_eq!(holds(&args, wanted), yes, "{wanted}");
+        }
+    }
+}

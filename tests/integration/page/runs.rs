@@ -1,0 +1,108 @@
+//! The list of runs and one run: filters in the address, several runs again, other arguments, cancel, back button.
+
+use serde_json::{Value, json};
+
+use super::{becomes, open};
+use crate::harness::{Database, Need, TestApp, ready, wait_for};
+
+/// Messages of the runs in the list, as their rows name them.
+const SHOWN: &str = "return document.querySelectorAll('.run-table .rows .row').length";
+
+#[actix::test]
+async fn runs_are_found_and_run_again() {
+    if !ready(module_path!(), &[Need::Browser]) {
+        return;
+    }
+    let mut app = TestApp::start(Database::sqlite()).await;
+    let source = "export function main(n: number, word = \"none\") { if (n > 2) throw new Error(\"too many\"); return `${word} ${n}`; }";
+    app.create_script("u/admin/count", "nativets", source).await;
+    app.create_script("u/admin/other", "bash", "echo other")
+        .await;
+    for n in 1..=3 {
+        let id = app
+            .run_script(
+                "u/admin/count",
+                &json!({"n": n, "word": format!("Word{n}")}),
+            )
+            .await;
+        app.wait_for_job(&id).await;
+    }
+    let other = app.run_script("u/admin/other", &json!({})).await;
+    app.wait_for_job(&other).await;
+
+    let browser = open(&app, "/runs").await;
+    becomes(&browser, "all runs are listed", SHOWN, json!(4)).await;
+    browser.fill("Text in the arguments", "word2").await;
+    becomes(&browser, "the text is found", SHOWN, json!(1)).await;
+    browser.fill("Text in the arguments", "word").await;
+    browser.choose("Outcome", "Failed").await;
+    browser.choose("Time", "Last hour").await;
+    becomes(&browser, "one of them failed", SHOWN, json!(1)).await;
+    assert!(
+        browser
+            .url()
+            .await
+            .ends_with("/runs?text=word&outcome=failed&time=60")
+    );
+
+    browser.click("u/admin/count, failed").await;
+    browser.see("too many").await;
+    browser.back().await;
+    becomes(&browser, "the filters are still there", SHOWN, json!(1)).await;
+    browser.choose("Outcome", "Succeeded").await;
+    becomes(&browser, "two succeeded", SHOWN, json!(2)).await;
+    browser.tick("Select all shown runs").await;
+    browser.see("2 runs selected").await;
+    browser.click("Run again").await;
+    browser.see("Started 2 runs again").await;
+    becomes(
+        &browser,
+        "their new runs show by themselves",
+        SHOWN,
+        json!(4),
+    )
+    .await;
+
+    browser.click("u/admin/count, succeeded").await;
+    browser.click("Run with other arguments").await;
+    browser.fill("word", "another").await;
+    browser.click_in_dialog("Run").await;
+    browser.see("another").await;
+    let newest = async || {
+        let jobs = app
+            .jobs("script_path_exact=u/admin/count&include_args=true")
+            .await;
+        let args = jobs
+            .first()
+            .map_or(Value::Null, |job| job["args"]["word"].clone());
+        if args == "another" {
+            Ok(())
+        } else {
+            Err(args.to_string())
+        }
+    };
+    wait_for("it ran with the other arguments", newest).await;
+    browser.close().await;
+    app.stop().await;
+}
+
+#[actix::test]
+async fn a_run_is_followed_and_cancelled() {
+    if !ready(module_path!(), &[Need::Browser]) {
+        return;
+    }
+    let mut app = TestApp::start(Database::sqlite()).await;
+    app.create_script("u/admin/slow", "bash", "echo begun; exec sleep 3600")
+        .await;
+    let id = app.run_script("u/admin/slow", &json!({})).await;
+    let browser = open(&app, &format!("/runs/{id}")).await;
+    browser.see("Running").await;
+    browser.see("begun").await;
+    browser.click("Cancel run").await;
+    browser.see("What it has done so far is not undone.").await;
+    browser.click_in_dialog("Cancel run").await;
+    browser.see("Cancelled").await;
+    assert_eq!(app.wait_for_job(&id).await["canceled"], true);
+    browser.close().await;
+    app.stop().await;
+}
