@@ -7,6 +7,7 @@
 mod answer;
 mod archive;
 mod auth;
+mod convert;
 mod dependencies;
 mod describe;
 mod error;
@@ -270,6 +271,10 @@ fn table() -> Vec<Group> {
             Get "/tarball" archive::tarball, "Everything in a workspace, as an archive of files";
             Get "/list_ws_specific" archive::list_ws_specific, "Items that differ between workspaces: none";
         },
+        group! { "/yaml", "conversion";
+            Post "/to_json" convert::to_json, "YAML as JSON";
+            Post "/from_json" convert::to_yaml, "JSON as YAML";
+        },
         group! { "/w/{workspace}/users", "users";
             Get "/whoami" users::whoami, "Who one is in the workspace";
             Get "/list" users::list, "Users";
@@ -277,6 +282,7 @@ fn table() -> Vec<Group> {
         },
         group! { "/w/{workspace}/scripts", "scripts";
             Post "/create" scripts::create, "Saves a script or a new version";
+            Post "/check" convert::check_script, "Reads a script without saving it";
             Get "/get/p/{path:.*}" scripts::get_by_path, "The newest version at a path";
             Get "/get/h/{path}" scripts::get_by_hash, "One version";
             Get "/raw/p/{path:.*}" scripts::raw_by_path, "The text at a path";
@@ -294,6 +300,7 @@ fn table() -> Vec<Group> {
         },
         group! { "/w/{workspace}/flows", "flows";
             Post "/create" flows::create, "Saves a flow";
+            Post "/check" convert::check_flow, "Reads a flow without saving it";
             Post "/update/{path:.*}" flows::update, "Saves a new version of a flow";
             Get "/get/v/{path}" flow_versions::get_version, "One version";
             Get "/get/{path:.*}" flows::get, "The newest version at a path";
@@ -312,6 +319,7 @@ fn table() -> Vec<Group> {
             Post "/update/{path:.*}" triggers::update, "Replaces a trigger's settings";
             Delete "/delete/{path:.*}" triggers::delete, "Removes a trigger";
             Get "/get/{path:.*}" triggers::get, "One trigger";
+            Get "/yaml/{path:.*}" convert::trigger_yaml, "One trigger as the file of wmill sync";
             Get "/list" trigger_list::list, "Triggers";
             Get "/exists/{path:.*}" triggers::exists, "Whether there is a trigger at a path";
             Post "/setmode/{path:.*}" triggers::set_mode, "Enables, disables or suspends a trigger";

@@ -161,6 +161,9 @@ export const triggers = {
   create: (body) => post('websocket_triggers/create', body),
   update: (path, body) => post(`websocket_triggers/update/${encodePath(path)}`, body),
   remove: (path) => remove(`websocket_triggers/delete/${encodePath(path)}`),
+  /** Those that run the runnable at `path`. */
+  of: (path, isFlow, signal) => get('websocket_triggers/list', { query: { path, is_flow: isFlow, brief: true }, signal }),
+  yaml: (path) => get(`websocket_triggers/yaml/${encodePath(path)}`),
   held: (path) => get('jobs/queue/count', { query: { trigger_kind: 'websocket', trigger_path: path } }).then((count) => count.suspended ?? 0),
   resumeHeld: (path, ids) => post(`trigger/websocket/resume_suspended_trigger_jobs/${encodePath(path)}`, ids ? { job_ids: ids } : {}),
   discardHeld: (path, ids) => post(`trigger/websocket/cancel_suspended_trigger_jobs/${encodePath(path)}`, ids ? { job_ids: ids } : {}),
@@ -172,12 +175,26 @@ export const scripts = {
   list: (options) => allPages('scripts/list', {}, options),
   get: (path, signal) => get(`scripts/get/p/${encodePath(path)}`, { signal }),
   create: (body) => post('scripts/create', body),
+  check: (body, signal) => post('scripts/check', body, { signal }),
+  history: (path, signal) => get(`scripts/history/p/${encodePath(path)}`, { signal }),
+  version: (hash, signal) => get(`scripts/get/h/${hash}`, { signal }),
   archive: (path) => post(`scripts/archive/p/${encodePath(path)}`),
 };
 
 export const flows = {
   list: (options) => orEmpty(allPages('flows/list', {}, options)),
   get: (path, signal) => get(`flows/get/${encodePath(path)}`, { signal }),
+  create: (body) => post('flows/create', body),
+  update: (path, body) => post(`flows/update/${encodePath(path)}`, body),
+  check: (body, signal) => post('flows/check', body, { signal }),
+  history: (path, signal) => get(`flows/history/p/${encodePath(path)}`, { signal }),
+  version: (id, signal) => get(`flows/get/v/${id}`, { signal }),
+  archive: (path) => post(`flows/archive/${encodePath(path)}`, { archived: true }),
+};
+
+export const yaml = {
+  toJson: (text) => request('POST', '/api/yaml/to_json', { body: { yaml: text } }),
+  fromJson: (value) => request('POST', '/api/yaml/from_json', { body: { value } }),
 };
 
 export const folders = {
@@ -192,6 +209,32 @@ export const variables = {
   remove: (path) => remove(`variables/delete/${encodePath(path)}`),
 };
 
+export const resources = {
+  list: (options) => allPages('resources/list', {}, options),
+  get: (path, signal) => get(`resources/get/${encodePath(path)}`, { signal }),
+  create: (body) => post('resources/create', body),
+  update: (path, body) => post(`resources/update/${encodePath(path)}`, body),
+  remove: (path) => remove(`resources/delete/${encodePath(path)}`),
+};
+
+export const tokens = {
+  list: (signal) => request('GET', '/api/users/tokens/list', { signal }),
+  create: (body) => request('POST', '/api/users/tokens/create', { body }),
+  remove: (prefix) => request('DELETE', `/api/users/tokens/delete/${encodeURIComponent(prefix)}`),
+};
+
+export const whoami = (signal) => get('users/whoami', { signal });
+
+/** How the server is; an unhealthy one answers 503 with the same shape. */
+export async function health(signal) {
+  try {
+    return await request('GET', '/api/health/status', { signal });
+  } catch (error) {
+    if (error.status !== 503) throw error;
+    return JSON.parse(error.message);
+  }
+}
+
 /** Whether the server answers `getupdate`; learnt at the first try. */
 let incrementalLogs = true;
 
@@ -200,6 +243,7 @@ export const jobs = {
   get: (id, signal) => get(`jobs_u/get/${encodeURIComponent(id)}`, { signal }),
   run: (path, isFlow, args) => post(`jobs/run/${isFlow ? 'f' : 'p'}/${encodePath(path)}`, args),
   preview: (body) => post('jobs/run/preview', body),
+  previewFlow: (body) => post('jobs/run/preview_flow', body),
   cancelMany: (ids) => post('jobs/queue/cancel_selection', ids),
   cancel: (id, reason) => post(`jobs_u/queue/cancel/${encodeURIComponent(id)}`, { reason }),
 

@@ -11,8 +11,11 @@ import { toast, toastError } from './parts/toast.js';
 const PLACES = [
   ['/triggers', 'triggers', 'Triggers'],
   ['/scripts', 'scripts', 'Scripts'],
+  ['/flows', 'flows', 'Flows'],
   ['/runs', 'runs', 'Runs'],
   ['/variables', 'variables', 'Variables'],
+  ['/resources', 'resources', 'Resources'],
+  ['/settings', 'settings', 'Settings'],
 ];
 /** Losses shorter than this are not worth a word. */
 const BANNER_AFTER_MS = 800;

@@ -13,9 +13,14 @@ const ROUTES = [
   [/^\/scripts$/, 'scripts'],
   [/^\/scripts\/new$/, 'script-edit'],
   [/^\/scripts\/edit\/(?<path>.+)$/, 'script-edit'],
+  [/^\/flows$/, 'flows'],
+  [/^\/flows\/new$/, 'flow-edit'],
+  [/^\/flows\/edit\/(?<path>.+)$/, 'flow-edit'],
   [/^\/runs$/, 'runs'],
   [/^\/runs\/(?<id>[^/]+)$/, 'run'],
   [/^\/variables$/, 'variables'],
+  [/^\/resources$/, 'resources'],
+  [/^\/settings$/, 'settings'],
 ];
 
 let root;

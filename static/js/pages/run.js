@@ -4,6 +4,7 @@ import * as router from '../router.js';
 import { button, copyButton, emptyState, errorState, fill, h, linkButton, pageHead, setText, skeleton } from '../parts/dom.js';
 import { confirm, openDialog } from '../parts/dialog.js';
 import { fact, isDone, isFlowJob, jobBadge, jobName, logView, resultView, showOnce, timingBar, watchJob } from '../parts/job.js';
+import { flowGraph } from '../parts/flow-graph.js';
 import { jsonView } from '../parts/json-tree.js';
 import { schemaForm } from '../parts/schema-form.js';
 import { moment } from '../parts/time.js';
@@ -24,6 +25,9 @@ export async function render(root, params) {
   const again = button({ text: 'Run again', iconName: 'refresh', kind: 'primary', hidden: true, onclick: () => start(job.args ?? {}) });
   const other = button({ text: 'Run with other arguments', iconName: 'edit', hidden: true, onclick: runOther });
   const card = (title, name, ...content) => h('section', { class: `card ${name}`, 'aria-label': title }, h('div', { class: 'card-head' }, h('h2', {}, title)), content);
+  const flow = h('div', {});
+  const flowCard = card('Steps', 'flow-card', flow);
+  flowCard.hidden = true;
   let job = null;
   let shown = false;
 
@@ -33,7 +37,7 @@ export async function render(root, params) {
       shown = true;
       const head = pageHead({ title: jobName(job), crumbs: CRUMBS, actions: [cancel, other, again] });
       head.querySelector('h1').after(h('p', { class: 'lead cluster' }, state, h('span', { class: 'mono muted wrap' }, job.id), copyButton(() => job.id, 'Copy id')));
-      fill(root, head, h('div', { class: 'run-grid' }, card('Time', 'times', times, facts), card('Arguments', 'args', args), card('Result', 'result', result), card('Logs', 'logs-card', logs.element)));
+      fill(root, head, h('div', { class: 'run-grid' }, card('Time', 'times', times, facts), card('Arguments', 'args', args), card('Result', 'result', result), flowCard, card('Logs', 'logs-card', logs.element)));
       document.title = `${jobName(job)} · run · windsock`;
       fill(args, jsonView(job.args ?? {}, { name: `arguments-${id}` }));
     }
@@ -43,11 +47,24 @@ export async function render(root, params) {
     fill(facts, fact('Created', moment(job.created_at)), job.started_at && fact('Started', moment(job.started_at)),
       fact('Trigger', job.trigger ? h('a', { class: 'mono', href: `/triggers/view/${api.encodePath(job.trigger)}` }, job.trigger) : job.trigger_kind ?? '–'),
       job.script_path && fact(String(job.job_kind).includes('flow') ? 'Flow' : 'Script', scriptLink()),
-      fact('Run as', h('span', { class: 'mono' }, job.permissioned_as ?? '–')), job.worker && fact('Worker', h('span', { class: 'mono' }, job.worker)));
+      fact('Run as', h('span', { class: 'mono' }, job.permissioned_as ?? '–')), job.worker && fact('Worker', h('span', { class: 'mono' }, job.worker)),
+      job.parent_job && fact('Part of', h('a', { class: 'mono', href: `/runs/${job.parent_job}` }, job.flow_step_id ? `step ${job.flow_step_id}` : job.parent_job)));
+    showFlow();
     showOnce(result, `${job.type} ${Boolean(job.started_at)}`, () => resultView(job));
     cancel.hidden = isDone(job);
     again.hidden = other.hidden = !job.script_path;
     if (isDone(job)) logs.done();
+  }
+
+  /** The steps of a flow with their states; its definition is asked for once. */
+  let definition = null;
+  async function showFlow() {
+    const status = job.flow_status;
+    if (!status && !isFlowJob(job)) return;
+    definition ??= job.raw_flow ?? (await api.flows.get(job.script_path, signal).then((flow) => flow.value, () => ({ modules: status?.modules ?? [] })));
+    if (signal.aborted) return;
+    showOnce(flow, JSON.stringify(job.flow_status ?? null), () => flowGraph(definition, job.flow_status));
+    flowCard.hidden = false;
   }
 
   function scriptLink() {

@@ -9,7 +9,11 @@ import { pathField } from '../parts/path-field.js';
 import { LANGUAGES, templatesOf, templateSource } from '../parts/templates.js';
 import { testRun } from '../parts/test-run.js';
 import { toast } from '../parts/toast.js';
+import { usedBy } from '../parts/used-by.js';
+import { versionsDialog } from '../parts/versions.js';
 
+/** The source is read when the typing pauses. */
+const TYPING_MS = 500;
 const CRUMBS = [['Scripts', '/scripts']];
 
 export async function render(root, params) {
@@ -41,23 +45,67 @@ export async function render(root, params) {
   const alert = h('p', { class: 'form-alert', role: 'alert', hidden: true });
   const save = button({ text: 'Save', kind: 'primary', type: 'submit' });
   let template = code.value;
-  code.control.addEventListener('input', touched);
+  code.control.addEventListener('input', () => {
+    touched();
+    checkSoon();
+  });
   language.addEventListener('change', () => {
     touched();
     code.language = language.value;
+    checkSoon();
     // a source nobody has typed in follows the language
     if (!saved && code.value === template) useTemplate('message');
   });
   function useTemplate(kind) {
     template = templateSource(language.value, kind);
     code.value = template;
+    checkSoon();
   }
   const templates = menuButton({ label: 'Start from a template', text: 'Template', iconName: 'scripts', kind: 'small', items: () => templatesOf(language.value).map(([kind, text]) => ({ text, onselect: () => { touched(); useTemplate(kind); } })) });
   const test = testRun({
     signal,
-    script: () => ({ content: code.value, language: language.value, ...(saved ? { path: saved.path } : {}) }),
+    launch: (args) => api.jobs.preview({ content: code.value, language: language.value, ...(saved ? { path: saved.path } : {}), args }),
     onDone: ({ failure }) => failure && showFailure(failure),
   });
+
+  /** Reads what is typed without saving: marks the first error at its line, makes the form of the arguments. */
+  let checkTimer = 0;
+  let round = 0;
+  function checkSoon() {
+    clearTimeout(checkTimer);
+    checkTimer = setTimeout(check, TYPING_MS);
+  }
+  async function check() {
+    round += 1;
+    const mine = round;
+    const content = code.value;
+    if (content.trim() === '') return;
+    try {
+      const facts = await api.scripts.check({ language: language.value, content }, signal);
+      if (mine !== round) return;
+      code.markError(0);
+      if (facts.schema) test.use(facts.schema);
+    } catch (error) {
+      if (signal.aborted || mine !== round || error.status !== 400 || error.field === 'language') return;
+      code.markError(lineOf(error.message) ?? 0, error.detail);
+    }
+  }
+  signal.addEventListener('abort', () => clearTimeout(checkTimer));
+  if (saved?.schema) test.use(saved.schema);
+  else checkSoon();
+
+  async function showVersions() {
+    const content = await versionsDialog({
+      list: async () => (await api.scripts.history(saved.path, signal)).map((one) => ({ ...one, id: one.script_hash })),
+      text: async (hash) => (await api.scripts.version(hash, signal)).content,
+      present: () => code.value,
+    });
+    if (content === null || content === code.value) return;
+    code.value = content;
+    touched();
+    checkSoon();
+    toast('The version stands in the editor; save to make it the newest');
+  }
 
   const form = h('form', { class: 'card form-card', novalidate: true, onsubmit: onSave },
     where?.element,
@@ -65,10 +113,11 @@ export async function render(root, params) {
     h('div', { class: 'code-head' }, templates), codeField,
     h('div', { class: 'save-bar inner' }, alert, h('div', { class: 'cluster end' }, linkButton({ text: 'Cancel', href: '/scripts' }), save)));
   const actions = saved ? [
+    button({ text: 'Versions', iconName: 'clock', onclick: showVersions }),
     linkButton({ text: 'View runs', href: `/runs?runnable=${encodeURIComponent(saved.path)}`, iconName: 'runs' }),
     linkButton({ text: 'New trigger', href: `/triggers/new?script=${encodeURIComponent(saved.path)}`, iconName: 'triggers' }),
   ] : [];
-  fill(root, pageHead({ title: saved ? saved.path : 'New script', crumbs: CRUMBS, actions }), h('div', { class: 'script-grid' }, form, test.element));
+  fill(root, pageHead({ title: saved ? saved.path : 'New script', crumbs: CRUMBS, actions }), h('div', { class: 'script-grid' }, form, h('div', { class: 'stack side-stack' }, test.element, saved && usedBy({ path: saved.path, isFlow: false, signal }))));
   root.firstElementChild.parentElement.addEventListener('keydown', onShortcut, { signal });
 
   function onShortcut(event) {

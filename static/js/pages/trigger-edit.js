@@ -12,6 +12,7 @@ import { pathField } from '../parts/path-field.js';
 import { loadRunnables, runnablePicker } from '../parts/runnables.js';
 import { readFields, specField, valueAt } from '../parts/spec-fields.js';
 import { runnableArgs } from '../parts/schema-form.js';
+import { importedTrigger } from '../parts/trigger-actions.js';
 import { ADVANCED, HEARTBEAT } from '../parts/trigger-fields.js';
 import { toast } from '../parts/toast.js';
 
@@ -24,16 +25,17 @@ export async function render(root, params) {
   let saved = null;
   try {
     if (source) saved = await api.triggers.get(source, signal);
+    else if (query.has('imported')) saved = importedTrigger();
   } catch (error) {
     if (!signal.aborted) fill(root, pageHead({ title: 'Edit trigger', crumbs: [['Triggers', '/triggers']] }), errorState(error, () => render(root, params)));
     return;
   }
   const filter = query.get('filter');
-  new Editor(root, { ...params, saved, base: path ? saved : null, filter: filter ? JSON.parse(filter) : null, script: query.get('script') }).show();
+  new Editor(root, { ...params, saved, copied: query.has('from'), base: path ? saved : null, filter: filter ? JSON.parse(filter) : null, runnable: query.get('flow') ?? query.get('script'), isFlow: query.has('flow') }).show();
 }
 
 class Editor {
-  constructor(root, { path, signal, guard, saved, base, filter, script }) {
+  constructor(root, { path, signal, guard, saved, base, copied, filter, runnable, isFlow }) {
     Object.assign(this, { root, path, signal, saved, base });
     this.dirty = false;
     this.seen = base?.edited_at;
@@ -44,11 +46,11 @@ class Editor {
     const from = saved ?? {};
     const dynamic = /^\$(script|flow):(.+)$/.exec(from.url ?? '');
     this.where = pathField({
-      value: path ?? (saved ? `${saved.path}_copy` : ''), defaultName: 'ws_trigger', help: 'Where the trigger is kept:', signal, onchange: this.touched,
+      value: path ?? (saved && copied ? `${saved.path}_copy` : saved?.path ?? ''), defaultName: 'ws_trigger', help: 'Where the trigger is kept:', signal, onchange: this.touched,
     });
     this.runnable = runnablePicker({
       name: 'script_path', label: 'Runnable', help: 'The script or flow that runs for each matching message. It may be made later.',
-      path: from.script_path ?? script ?? '', isFlow: from.is_flow ?? false, runnables, signal, onchange: this.touched,
+      path: from.script_path ?? runnable ?? '', isFlow: from.is_flow ?? isFlow, runnables, signal, onchange: this.touched,
     });
     this.buildConnection(from, dynamic, runnables);
     this.filters = filterEditor({ filters: from.filters ?? [], logic: from.filter_logic ?? 'and', onchange: this.touched });
@@ -61,7 +63,7 @@ class Editor {
       name: 'can_return_error_result', label: 'Send errors back too', help: 'Also sends the result of a failed job. Needs the switch above. Default: off.',
       checked: from.can_return_error_result, onchange: this.touched,
     });
-    this.mode = modeSwitch({ label: 'Mode', value: from.mode ?? 'enabled', texts: true, onchange: this.touched });
+    this.mode = modeSwitch({ label: 'Mode', value: from.mode ?? (from.enabled === false ? 'disabled' : 'enabled'), texts: true, onchange: this.touched });
     const around = { runnables, signal, from, onchange: () => this.touched() };
     const make = (spec) => specField(spec, valueAt(from, spec.name), around);
     this.heartbeat = HEARTBEAT.map(make);

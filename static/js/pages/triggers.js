@@ -4,12 +4,12 @@ import * as api from '../api.js';
 import * as live from '../live.js';
 import * as router from '../router.js';
 import { bulkBar } from '../parts/bulk.js';
-import { emptyState, errorState, fill, h, icon, linkButton, pageHead, setText, skeleton } from '../parts/dom.js';
+import { button, emptyState, errorState, fill, h, icon, linkButton, pageHead, setText, skeleton } from '../parts/dom.js';
 import { Rows } from '../parts/rows.js';
 import { stateOf } from '../parts/status.js';
 import { full } from '../parts/time.js';
 import { toastError } from '../parts/toast.js';
-import { deleteTriggers } from '../parts/trigger-actions.js';
+import { deleteTriggers, importYaml } from '../parts/trigger-actions.js';
 import { triggerRow } from '../parts/trigger-row.js';
 
 /** Many changes at once are fetched as one list instead of one by one. */
@@ -55,7 +55,7 @@ export async function render(root, { query, signal, loaded }) {
     pageHead({
       title: 'WebSocket triggers',
       lead: 'Each one listens on a WebSocket and runs a script or a flow for the messages that match.',
-      actions: [linkButton({ text: 'New trigger', href: '/triggers/new', iconName: 'plus', kind: 'primary' })],
+      actions: [button({ text: 'Import', iconName: 'up', onclick: importYaml }), linkButton({ text: 'New trigger', href: '/triggers/new', iconName: 'plus', kind: 'primary' })],
     }),
     h('div', { class: 'toolbar', role: 'search' }, h('div', { class: 'with-icon grow' }, icon('search'), search), state, folder, runnable, label),
     count, bulk.element, holder);

@@ -11,7 +11,7 @@ export function field({ name, label, help, control, wide = false, hint }) {
   const errorId = `${id}-error`;
   target.setAttribute('aria-describedby', `${help ? `${helpId} ` : ''}${errorId}`);
   return h('div', { class: wide ? 'field wide' : 'field', 'data-field': name },
-    h('label', { for: id }, label, hint && h('span', { class: 'hint' }, hint)),
+    h('label', { for: id }, label, hint && [' ', h('span', { class: 'hint' }, hint)]),
     control,
     help && h('p', { class: 'help', id: helpId }, help),
     h('p', { class: 'field-error', id: errorId, 'aria-live': 'polite' }));

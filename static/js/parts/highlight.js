@@ -14,13 +14,14 @@ const RULES = {
   python3: rule('#.*', String.raw`[rbfuRBFU]{0,2}(?:"""[\s\S]*?(?:"""|$)|'''[\s\S]*?(?:'''|$)|"(?:\\.|[^"\\\n])*"?|'(?:\\.|[^'\\\n])*'?)`, PYTHON),
   bash: rule(String.raw`(?<![^\s;])#.*`, String.raw`"(?:\\.|[^"\\])*"?|'[^']*'?|\$\{[^}\n]*\}?|\$[\w@#?*!-]+`, BASH),
   json: rule('(?!)', String.raw`"(?:\\.|[^"\\\n])*"?`, 'true|false|null'),
+  yaml: rule(String.raw`(?<![^\s])#.*`, String.raw`"(?:\\.|[^"\\])*"?|'[^']*'?|^[ \t-]*[\w$.-]+(?=:(?:\s|$))`, 'true|false|null', 'm'),
   nativets: rule(String.raw`\/\/.*|\/\*[\s\S]*?(?:\*\/|$)`, String.raw`"(?:\\.|[^"\\\n])*"?|'(?:\\.|[^'\\\n])*'?|${'`'}(?:\\[\s\S]|[^${'`'}\\])*${'`'}?`, TYPESCRIPT),
 };
 RULES.bun = RULES.nativets;
 RULES.deno = RULES.nativets;
 
-function rule(comment, string, keywords) {
-  return new RegExp(`(${comment})|(${string})|\\b(\\d[\\d_]*(?:\\.\\d+)?(?:[eE][+-]?\\d+)?)\\b|\\b(${keywords})\\b|\\b([A-Za-z_]\\w*)(?=\\()`, 'g');
+function rule(comment, string, keywords, flags = '') {
+  return new RegExp(`(${comment})|(${string})|\\b(\\d[\\d_]*(?:\\.\\d+)?(?:[eE][+-]?\\d+)?)\\b|\\b(${keywords})\\b|\\b([A-Za-z_]\\w*)(?=\\()`, `g${flags}`);
 }
 
 const CLASSES = ['', 'tok-comment', 'tok-string', 'tok-number', 'tok-keyword', 'tok-call'];
@@ -35,7 +36,7 @@ export function highlight(source, language) {
     const kind = hit.findIndex((group, index) => index > 0 && group !== undefined);
     if (kind < 1 || hit[0] === '') continue;
     if (hit.index > end) parts.push(source.slice(end, hit.index));
-    const key = language === 'json' && kind === 2 && /^\s*:/.test(source.slice(hit.index + hit[0].length, hit.index + hit[0].length + 20));
+    const key = language === 'yaml' ? kind === 2 && !/^["']/.test(hit[0]) : language === 'json' && kind === 2 && /^\s*:/.test(source.slice(hit.index + hit[0].length, hit.index + hit[0].length + 20));
     parts.push(h('span', { class: key ? 'tok-key' : CLASSES[kind] }, hit[0]));
     end = hit.index + hit[0].length;
   }

@@ -1,16 +1,17 @@
 // Test run beside the script editor: arguments in, then the run's state, result and logs as they come.
 import * as api from '../api.js';
-import { codeEditor } from './code.js';
 import { button, fill, h } from './dom.js';
-import { field, setFieldError } from './field.js';
 import { jobBadge, logView, resultView, showOnce, watchJob } from './job.js';
+import { schemaForm } from './schema-form.js';
 import { duration } from './time.js';
 import { toastError } from './toast.js';
 
-/** The pane; `script()` answers `{content, language, path}` as they stand in the editor. `run()` starts from outside. */
-export function testRun({ script, signal, onDone }) {
-  const args = codeEditor({ value: '{\n  "msg": "hello"\n}', rows: 4 });
-  const argsField = field({ name: 'args', label: 'Arguments (JSON)', help: 'What main gets. A trigger passes the message as msg.', control: args, wide: true });
+/**
+ * The pane; `launch(args)` starts what stands in the editor and answers the run's id. `run()` starts from outside,
+ * `use(schema)` makes the form of the arguments.
+ */
+export function testRun({ launch, signal, onDone, value = { msg: 'hello' } }) {
+  const args = schemaForm({ name: 'args', label: 'Arguments', help: 'What it gets. A trigger passes the message as msg.', value });
   const start = button({ text: 'Run', iconName: 'play', kind: 'primary', title: 'Ctrl+Enter', onclick: run });
   const stop = button({ text: 'Cancel run', iconName: 'stop', hidden: true, onclick: cancel });
   const state = h('div', { class: 'cluster', role: 'status' });
@@ -19,14 +20,7 @@ export function testRun({ script, signal, onDone }) {
   let current = null;
 
   async function run() {
-    setFieldError(argsField, '');
-    let values;
-    try {
-      values = args.value.trim() === '' ? {} : JSON.parse(args.value);
-    } catch (error) {
-      setFieldError(argsField, `this is not valid JSON: ${error.message}`);
-      return;
-    }
+    if (args.problem()) return;
     current?.abort.abort();
     const mine = { abort: new AbortController(), id: null };
     current = mine;
@@ -38,7 +32,7 @@ export function testRun({ script, signal, onDone }) {
     fill(result, h('p', { class: 'muted' }, 'Waiting for a worker…'));
     fill(logs, view.element);
     try {
-      mine.id = await api.jobs.preview({ ...script(), args: values });
+      mine.id = await launch(args.value);
       stop.hidden = false;
       const done = await watchJob(mine.id, {
         signal: until,
@@ -75,6 +69,6 @@ export function testRun({ script, signal, onDone }) {
   }
 
   const element = h('section', { class: 'card test-run', 'aria-label': 'Test run' }, h('div', { class: 'card-head' }, h('h2', {}, 'Test run')),
-    argsField, h('div', { class: 'cluster' }, start, stop, state), h('h3', {}, 'Result'), result, h('h3', {}, 'Logs'), logs);
-  return { element, run };
+    args.element, h('div', { class: 'cluster' }, start, stop, state), h('h3', {}, 'Result'), result, h('h3', {}, 'Logs'), logs);
+  return { element, run, use: (schema) => args.use(schema) };
 }

@@ -1,7 +1,11 @@
 // What can be done with a trigger, wherever it is shown: change its mode, its held jobs, duplicate, delete and undo.
 import * as api from '../api.js';
 import * as router from '../router.js';
-import { confirm } from './dialog.js';
+import { codeEditor, lineOf } from './code.js';
+import { button, h } from './dom.js';
+import { confirm, openDialog } from './dialog.js';
+import { field } from './field.js';
+import { download } from './json-tree.js';
 import { full } from './time.js';
 import { toast, toastError } from './toast.js';
 
@@ -85,6 +89,54 @@ export async function discardHeld(trigger) {
   }
 }
 
+/** Saves a trigger as the file `wmill sync` keeps of it. */
+async function exportYaml(trigger) {
+  try {
+    download(await api.triggers.yaml(trigger.path), `${trigger.path.split('/').at(-1)}.websocket_trigger.yaml`);
+  } catch (error) {
+    toastError(error);
+  }
+}
+
+/** Asks for a YAML file or text; opens it in the editor as a new trigger, where it is checked and saved. */
+export async function importYaml() {
+  const text = codeEditor({ language: 'yaml', rows: 10, label: 'YAML of the trigger' });
+  const problem = h('p', { class: 'field-error', role: 'alert' });
+  let name = '';
+  const file = h('input', { type: 'file', class: 'input', accept: '.yaml,.yml,.json', onchange: async () => {
+    const [chosen] = file.files;
+    if (!chosen) return;
+    name = chosen.name.replace(/\.(websocket_trigger\.)?(ya?ml|json)$/, '');
+    text.value = await chosen.text();
+  } });
+  const read = async (close) => {
+    problem.textContent = '';
+    text.markError(0);
+    try {
+      const settings = await api.yaml.toJson(text.value);
+      if (settings === null || typeof settings !== 'object' || Array.isArray(settings)) throw new Error('this is not the YAML of a trigger');
+      close(settings);
+    } catch (error) {
+      text.markError(lineOf(error.message) ?? 0);
+      problem.textContent = error.detail ?? error.message;
+    }
+  };
+  const settings = await openDialog({
+    title: 'Import a trigger', wide: true,
+    body: h('div', { class: 'stack-small' }, field({ name: '', label: 'File', help: 'As wmill sync writes it: <name>.websocket_trigger.yaml', control: file }), field({ name: 'yaml', label: 'YAML', control: text, wide: true }), problem),
+    actions: (close) => [button({ text: 'Cancel', onclick: () => close() }), button({ text: 'Open in the editor', kind: 'primary', onclick: () => read(close) })],
+  });
+  if (!settings) return;
+  const word = name.replace(/[^\w-]/g, '_') || 'imported';
+  imported = { path: `u/${api.username()}/${word}`, ...settings };
+  await router.go('/triggers/new?imported=1');
+}
+
+let imported = null;
+
+/** What was imported last; none after the page was loaded again. */
+export const importedTrigger = () => imported;
+
 /** The items of a trigger's menu; `own` leaves out what the trigger's own page shows as buttons. */
 export function triggerMenu(trigger, { onDeleted, onRestored, onMode, own = false }) {
   const runnable = runnableHref(trigger);
@@ -95,6 +147,7 @@ export function triggerMenu(trigger, { onDeleted, onRestored, onMode, own = fals
     { text: 'View runs', iconName: 'runs', href: `/runs?trigger=${encodeURIComponent(trigger.path)}` },
     { text: 'View runnable', iconName: trigger.is_flow ? 'flows' : 'scripts', href: runnable },
     { text: 'Duplicate', iconName: 'copy', onselect: () => router.go(`/triggers/new?from=${encodeURIComponent(trigger.path)}`) },
+    { text: 'Export as YAML', iconName: 'download', onselect: () => exportYaml(trigger) },
     null,
     !suspended && { text: 'Suspend: hold its jobs', iconName: 'pause', onselect: () => changeMode(trigger, 'suspended').then(onMode, () => {}) },
     suspended && { text: 'Run held jobs', iconName: 'play', onselect: () => resumeHeld(trigger) },

@@ -9,6 +9,7 @@ use std::{
 use fantoccini::{
     Client, ClientBuilder,
     elements::{Element, ElementRef},
+    wd::WindowHandle,
 };
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
@@ -194,6 +195,35 @@ impl Browser {
         .await
     }
 
+    /// What axe-core finds wrong with the page as it stands: each rule with the first place it is broken at.
+    pub async fn violations(&self) -> Vec<String> {
+        let source = fs::read_to_string(axe()).expect("axe-core was looked for");
+        self.run(&format!("if (!window.axe) {{ {source} }}"), vec![])
+            .await;
+        let check = "const done = arguments[0]; \
+            const rules = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']; \
+            axe.run(document, { runOnly: rules, resultTypes: ['violations'] }).then( \
+              found => done(found.violations.map(one => `${one.id}: ${one.nodes[0].html.slice(0, 200)}`)), \
+              error => done([String(error)]))";
+        let found = self.client.execute_async(check, vec![]).await;
+        let found = found.expect("axe-core answers");
+        serde_json::from_value(found).expect("it answers with texts")
+    }
+
+    /// Opens another tab and goes on there; gives what [`Self::switch_to`] takes to come back.
+    pub async fn new_tab(&self) -> WindowHandle {
+        let here = self.client.window().await.expect("a tab is open");
+        let opened = self.client.new_window(true).await.expect("a tab opens");
+        self.switch_to(opened.handle).await;
+        here
+    }
+
+    /// Goes on in another tab.
+    pub async fn switch_to(&self, tab: WindowHandle) {
+        let switched = self.client.switch_to_window(tab).await;
+        switched.expect("the tab is open");
+    }
+
     /// Keeps a picture as `target/screenshots/<name>.png`.
     pub async fn screenshot(&self, name: &str) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/screenshots");
@@ -237,6 +267,15 @@ pub fn missing() -> Option<String> {
     found
         .is_none()
         .then(|| "no chromium and chromedriver found".into())
+}
+
+/// Why there is no axe-core, if so.
+pub fn axe_missing() -> Option<String> {
+    (!axe().is_file()).then(|| "no axe-core in target/node; tests/run installs it".into())
+}
+
+fn axe() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/node/node_modules/axe-core/axe.min.js")
 }
 
 /// The browser's program.

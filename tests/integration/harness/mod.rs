@@ -42,6 +42,8 @@ pub enum Need {
     Browser,
     /// node with the packages of `tests/peers/package.json`.
     Node,
+    /// axe-core, one of the packages of `tests/peers/package.json`.
+    Axe,
 }
 
 impl Need {
@@ -51,6 +53,7 @@ impl Need {
             Need::Postgres => postgres::missing(),
             Need::Browser => browser::missing(),
             Need::Node => peer::node_missing(),
+            Need::Axe => browser::axe_missing(),
         }
     }
 }

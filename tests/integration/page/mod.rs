@@ -1,8 +1,11 @@
 //! The page in a real browser: log in by the printed link, make a script and a trigger by clicking and typing, watch
 //! the trigger turn green and a message's result appear, all without reloading.
 
+mod accessible;
+mod connection;
 mod editor;
 mod runs;
+mod scripts;
 mod triggers;
 
 use serde_json::{Value, json};
@@ -109,16 +112,19 @@ async fn assert_dot_is_green(browser: &Browser) {
 
 /// A browser that is logged in, at `path` of the page.
 async fn open(app: &TestApp, path: &str) -> Browser {
+    open_at(app.url(), path).await
+}
+
+/// As [`open`], by another way to the server than the test's own.
+async fn open_at(server: &str, path: &str) -> Browser {
     let browser = Browser::start().await;
     let next: String = url_encoded(path);
-    browser
-        .open(&format!("{}/login?next={next}", app.url()))
-        .await;
+    browser.open(&format!("{server}/login?next={next}")).await;
     browser.fill("Token", TOKEN).await;
     browser.click("Log in").await;
     wait_for(&format!("{path} is open"), async || {
         let url = browser.url().await;
-        let there = url.trim_start_matches(app.url()) == path;
+        let there = url.trim_start_matches(server) == path;
         there.then_some(()).ok_or(url)
     })
     .await;

@@ -1,0 +1,30 @@
+// Settings page: who one is, how the page looks, tokens, how the server is, and where its documentation is.
+import * as api from '../api.js';
+import { errorState, fill, h, pageHead, skeleton } from '../parts/dom.js';
+import { groupField, radioGroup } from '../parts/field.js';
+import { healthCard } from '../parts/health.js';
+import { fact } from '../parts/job.js';
+import { badge } from '../parts/status.js';
+import { tokensCard } from '../parts/tokens.js';
+
+export async function render(root, { signal, loaded }) {
+  const me = h('div', {}, skeleton(1, 'low'));
+  const card = (title, ...content) => h('section', { class: 'card', 'aria-label': title }, h('div', { class: 'card-head' }, h('h2', {}, title)), content);
+  const theme = radioGroup({
+    label: 'Theme', options: [['system', 'Like the system'], ['light', 'Light'], ['dark', 'Dark']], value: window.windsockTheme.get(), onchange: (choice) => window.windsockTheme.set(choice),
+  });
+  fill(root, pageHead({ title: 'Settings' }), h('div', { class: 'stack settings-page' },
+    h('div', { class: 'half-grid' }, card('You', me), card('This page', groupField({ name: 'theme', label: 'Theme', help: 'Kept in this browser.', body: theme.element }))),
+    tokensCard({ signal }), healthCard({ signal }),
+    card('API', h('p', {}, 'Everything on this page is done through the API. ', h('a', { href: '/api/openapi.json', target: '_blank', rel: 'noopener' }, 'OpenAPI document'), ' · ',
+      h('a', { href: '/metrics', target: '_blank', rel: 'noopener' }, 'Prometheus metrics'), ' · ', h('a', { href: '/api/health/status', target: '_blank', rel: 'noopener' }, 'Health')))));
+  try {
+    const user = await api.whoami(signal);
+    fill(me, h('dl', { class: 'facts' }, fact('User', user.username), fact('E-mail', user.email), fact('Workspace', api.currentWorkspace()),
+      fact('Rights', user.is_super_admin ? badge('super admin') : user.is_admin ? badge('admin') : badge('user'))),
+    (user.folders ?? []).length > 0 && h('p', { class: 'muted' }, `Folders: ${user.folders.join(', ')}`));
+    loaded();
+  } catch (error) {
+    if (!signal.aborted) fill(me, errorState(error));
+  }
+}

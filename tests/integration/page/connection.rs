@@ -1,0 +1,114 @@
+//! The page and its server: a lost connection is said and made anew, an ended login leads back, two tabs agree.
+
+use serde_json::{Value, json};
+
+use super::{becomes, open, open_at};
+use crate::harness::{Cutter, Database, Need, TOKEN, TestApp, ready, wait_for};
+
+const NOWHERE: &str = "ws://127.0.0.1:9/";
+const STATES: &str = "return [...document.querySelectorAll('.trigger-row .status-word')].map(one => one.textContent)";
+
+#[actix::test]
+async fn a_lost_connection_is_said_and_made_anew() {
+    if !ready(module_path!(), &[Need::Browser]) {
+        return;
+    }
+    let mut app = TestApp::start(Database::sqlite()).await;
+    app.create_trigger(
+        "f/a/one",
+        "f/a/script",
+        NOWHERE,
+        json!({"mode": "disabled"}),
+    )
+    .await;
+    let port = app.url().rsplit(':').next().unwrap().parse().unwrap();
+    let cable = Cutter::to(port).await;
+    let browser = open_at(&format!("http://127.0.0.1:{}", cable.port()), "/triggers").await;
+    browser.see("f/a/one").await;
+    cable.cut();
+    browser.see("The connection to windsock is lost").await;
+    // What changes meanwhile is there when the page is back.
+    app.create_trigger(
+        "f/a/two",
+        "f/a/script",
+        NOWHERE,
+        json!({"mode": "disabled"}),
+    )
+    .await;
+    cable.mend();
+    browser.see("Connected to windsock again").await;
+    browser.see("f/a/two").await;
+    let text = browser.text().await;
+    assert!(!text.contains("is lost"), "{text}");
+    browser.close().await;
+    app.stop().await;
+}
+
+#[actix::test]
+async fn an_ended_login_leads_back_to_where_one_was() {
+    if !ready(module_path!(), &[Need::Browser]) {
+        return;
+    }
+    let mut app = TestApp::start(Database::sqlite()).await;
+    let browser = open(&app, "/runs?outcome=failed").await;
+    browser.see("No run fits").await;
+    let tokens = app.get("/api/users/tokens/list").await.expect(200).json();
+    for token in tokens.as_array().unwrap() {
+        let prefix = token["token_prefix"].as_str().unwrap();
+        app.delete(&format!("/api/users/tokens/delete/{prefix}"))
+            .await
+            .expect(200);
+    }
+    browser.choose("Outcome", "Succeeded").await;
+    browser.see("Log in to windsock").await;
+    browser.fill("Token", "not the token").await;
+    browser.click("Log in").await;
+    let refused = "return document.getElementById('token-error').textContent !== ''";
+    becomes(&browser, "a wrong token is refused", refused, json!(true)).await;
+    browser.fill("Token", TOKEN).await;
+    browser.click("Log in").await;
+    wait_for("the list is back", async || {
+        let url = browser.url().await;
+        url.ends_with("/runs?outcome=succeeded")
+            .then_some(())
+            .ok_or(url)
+    })
+    .await;
+    browser.close().await;
+    app.stop().await;
+}
+
+#[actix::test]
+async fn two_tabs_show_the_same() {
+    if !ready(module_path!(), &[Need::Browser]) {
+        return;
+    }
+    let mut app = TestApp::start(Database::sqlite()).await;
+    app.create_trigger(
+        "f/a/one",
+        "f/a/script",
+        NOWHERE,
+        json!({"mode": "disabled"}),
+    )
+    .await;
+    let browser = open(&app, "/triggers").await;
+    becomes(&browser, "it is disabled", STATES, json!(["Disabled"])).await;
+    let first = browser.new_tab().await;
+    browser
+        .open(&format!("{}/triggers/view/f/a/one", app.url()))
+        .await;
+    browser.click("Enabled").await;
+    browser.see("f/a/one is enabled").await;
+    browser.switch_to(first).await;
+    wait_for("the first tab follows", async || {
+        let seen = browser.run(STATES, vec![]).await;
+        if seen == json!(["Disabled"]) || seen == Value::Null {
+            Err(seen.to_string())
+        } else {
+            Ok(())
+        }
+    })
+    .await;
+    browser.close().await;
+    app.stop().await;
+}
