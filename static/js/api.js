@@ -115,6 +115,33 @@ async function request(method, url, { query, body, signal } = {}) {
   return type.includes('application/json') ? JSON.parse(text) : text;
 }
 
+/**
+ * Posts `body` and calls `onLine` with each JSON value as it comes, until the answer ends or `signal` aborts. There is
+ * no time limit: the server sets one.
+ */
+async function follow(url, { body, query, signal, onLine }) {
+  let response;
+  try {
+    response = await fetch(`${url}?${new URLSearchParams(query)}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body), signal, credentials: 'same-origin', cache: 'no-store' });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ApiError(0, 'windsock cannot be reached, check that it is running');
+  }
+  if (!response.ok) {
+    if (response.status === 401) document.dispatchEvent(new CustomEvent('windsock:unauthorized'));
+    throw new ApiError(response.status, (await response.text()).trim() || `the server answered with status ${response.status}`);
+  }
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = '';
+  for (;;) {
+    const { done, value } = await reader.read();
+    const lines = (rest + (value ?? '')).split('\n');
+    rest = done ? '' : lines.pop();
+    for (const line of lines) if (line.trim() !== '') onLine(JSON.parse(line));
+    if (done) return;
+  }
+}
+
 const inWorkspace = (route) => `/api/w/${encodeURIComponent(workspace)}/${route}`;
 const get = (route, options) => request('GET', inWorkspace(route), options);
 const post = (route, body, options) => request('POST', inWorkspace(route), { body, ...options });
@@ -168,7 +195,12 @@ export const triggers = {
   resumeHeld: (path, ids) => post(`trigger/websocket/resume_suspended_trigger_jobs/${encodePath(path)}`, ids ? { job_ids: ids } : {}),
   discardHeld: (path, ids) => post(`trigger/websocket/cancel_suspended_trigger_jobs/${encodePath(path)}`, ids ? { job_ids: ids } : {}),
   setMode: (path, mode) => post(`websocket_triggers/setmode/${encodePath(path)}`, { mode }),
+  /** Tries a draft out and says only whether it worked. */
   test: (body, signal) => post('websocket_triggers/test', body, { signal }),
+  /** Tries a draft out: steps, then messages, as they happen. */
+  tryOut: (body, options) => follow(inWorkspace('websocket_triggers/try'), { body, ...options }),
+  /** Why filters want each of some messages or not. */
+  explain: (filters, logic, messages, signal) => post('websocket_triggers/explain', { filters, filter_logic: logic, messages }, { signal }),
 };
 
 export const scripts = {
@@ -243,6 +275,9 @@ export const jobs = {
   get: (id, signal) => get(`jobs_u/get/${encodeURIComponent(id)}`, { signal }),
   run: (path, isFlow, args) => post(`jobs/run/${isFlow ? 'f' : 'p'}/${encodePath(path)}`, args),
   preview: (body) => post('jobs/run/preview', body),
+  countFailed: (query, signal) => get('jobs/completed/count', { query: { ...query, success: false, canceled: false }, signal }),
+  waiting: (signal) => get('jobs/queue/count', { signal }),
+  oldestWaiting: (signal) => get('jobs/queue/list', { query: { order_desc: false, per_page: 1, running: false, job_kinds: 'script,flow,singlestepflow,preview,flowpreview' }, signal }).then((list) => list[0] ?? null),
   previewFlow: (body) => post('jobs/run/preview_flow', body),
   cancelMany: (ids) => post('jobs/queue/cancel_selection', ids),
   cancel: (id, reason) => post(`jobs_u/queue/cancel/${encodeURIComponent(id)}`, { reason }),

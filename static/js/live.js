@@ -12,6 +12,9 @@ const events = new EventTarget();
 const statuses = new Map();
 const rates = new Map();
 const tails = new Map();
+/** An hour of samples. */
+const SUMS_MAX = 3_600_000 / RATE_STEP_MS;
+let sums = [];
 
 let socket = null;
 let attempt = 0;
@@ -31,6 +34,12 @@ export const statusOf = (path) => statuses.get(path) ?? null;
 
 /** Messages/s of the last minute, oldest first. */
 export const ratesOf = (path) => rates.get(path)?.points ?? [];
+
+/** Sums over all triggers since the page was opened, at most the last hour: `[{at, received, enqueued, connected}]`, rates a second. */
+export const totals = () => sums;
+
+/** Every status that is known, by path. */
+export const allStatuses = () => statuses;
 
 /** Calls `handler(detail)` on 'connection', 'resync', 'status', 'trigger', 'job', 'message' or 'rates' until `signal` aborts. */
 export function on(type, handler, signal) {
@@ -58,6 +67,7 @@ export function stop() {
   open?.close();
   statuses.clear();
   rates.clear();
+  sums = [];
   wasOpen = false;
   setState('connecting');
 }
@@ -150,18 +160,25 @@ function receive(text) {
 /** Turns the counters into messages/s, one point per step. */
 function sample() {
   const now = performance.now();
+  const sum = { at: Date.now(), received: 0, enqueued: 0, connected: 0 };
   for (const [path, status] of statuses) {
+    if (status.state === 'listening' || status.state === 'suspended') sum.connected += 1;
     const received = status.received ?? 0;
     const known = rates.get(path);
     if (!known) {
-      rates.set(path, { received, at: now, points: [] });
+      rates.set(path, { received, enqueued: status.enqueued ?? 0, at: now, points: [] });
       continue;
     }
     const rate = Math.max(0, received - known.received) / ((now - known.at) / 1000);
+    sum.received += rate;
+    sum.enqueued += Math.max(0, (status.enqueued ?? 0) - known.enqueued) / ((now - known.at) / 1000);
+    known.enqueued = status.enqueued ?? 0;
     known.points.push(rate);
     if (known.points.length > RATE_POINTS) known.points.shift();
     known.received = received;
     known.at = now;
   }
+  if (statuses.size > 0) sums.push(sum);
+  if (sums.length > SUMS_MAX) sums = sums.slice(-SUMS_MAX);
   emit('rates');
 }

@@ -9,6 +9,7 @@ import { moment } from './parts/time.js';
 import { toast, toastError } from './parts/toast.js';
 
 const PLACES = [
+  ['/', 'home', 'Overview'],
   ['/triggers', 'triggers', 'Triggers'],
   ['/scripts', 'scripts', 'Scripts'],
   ['/flows', 'flows', 'Flows'],
@@ -39,7 +40,7 @@ async function before(page) {
 
 function after() {
   for (const link of side.querySelectorAll('nav a')) {
-    const here = location.pathname === link.pathname || location.pathname.startsWith(`${link.pathname}/`);
+    const here = location.pathname === link.pathname || (link.pathname !== '/' && location.pathname.startsWith(`${link.pathname}/`));
     if (here) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   }
@@ -47,7 +48,7 @@ function after() {
 
 function buildSide() {
   fill(side,
-    h('a', { class: 'brand', href: '/triggers' }, h('img', { src: '/logo.svg', alt: '', width: '26', height: '26' }), h('span', {}, 'windsock')),
+    h('a', { class: 'brand', href: '/' }, h('img', { src: '/logo.svg', alt: '', width: '26', height: '26' }), h('span', {}, 'windsock')),
     h('nav', { 'aria-label': 'Main' }, PLACES.map(([href, iconName, text]) => h('a', { href }, icon(iconName), h('span', {}, text)))),
     h('div', { class: 'side-foot' }, workspaceSelect(), themeMenu(), userMenu()));
 }
@@ -62,7 +63,7 @@ function workspaceSelect() {
     onchange: (event) => {
       api.chooseWorkspace(event.target.value);
       live.stop();
-      router.go('/triggers');
+      router.go('/');
     },
   }, known.map((one) => h('option', { value: one.id }, one.name ?? one.id)));
 }

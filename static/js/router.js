@@ -4,7 +4,7 @@ import { errorState, fill, skeleton } from './parts/dom.js';
 
 /** Path pattern → page module; a group is `name` of the params. `login` pages show without the shell. */
 const ROUTES = [
-  [/^\/$/, null],
+  [/^\/$/, 'home'],
   [/^\/login$/, 'login'],
   [/^\/triggers$/, 'triggers'],
   [/^\/triggers\/new$/, 'trigger-edit'],
@@ -89,10 +89,6 @@ async function onPopState() {
 async function show() {
   const { pathname, search } = location;
   const found = match(pathname);
-  if (found.page === null) {
-    await go('/triggers', { replace: true, force: true });
-    return;
-  }
   current?.abort.abort();
   const abort = new AbortController();
   const visit = { abort, isDirty: null };

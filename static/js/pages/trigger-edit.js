@@ -15,6 +15,7 @@ import { runnableArgs } from '../parts/schema-form.js';
 import { importedTrigger } from '../parts/trigger-actions.js';
 import { ADVANCED, HEARTBEAT } from '../parts/trigger-fields.js';
 import { toast } from '../parts/toast.js';
+import { trialView } from '../parts/trial.js';
 
 const STATIC_URL = /^(wss?:\/\/\S+|.*(\{\{|\$var:).*)$/;
 
@@ -99,9 +100,11 @@ class Editor {
       },
     });
     pick(dynamic ? 'runnable' : 'static');
-    this.answer = h('div', { class: 'test-answer', role: 'status' });
-    this.testButton = button({ text: 'Test connection', iconName: 'plug', onclick: () => this.test() });
-    this.connection = h('div', { class: 'stack' }, choice.element, parts, h('div', { class: 'cluster' }, this.testButton, this.answer));
+    this.trial = trialView({
+      signal: this.signal, draft: () => this.draft(),
+      onpick: (place, value) => this.filters.add(place.includes('.') ? { path: place, value } : { key: place, value }),
+    });
+    this.connection = h('div', { class: 'stack' }, choice.element, parts, this.trial.element);
   }
 
   show() {
@@ -264,26 +267,13 @@ class Editor {
     }
   }
 
-  async test() {
+  /** What the form would connect with; null, and the mistakes shown, when it cannot. */
+  draft() {
     clearErrors(this.form);
-    const found = this.urlProblems();
-    if (found.length > 0) return this.showProblems(found);
-    this.testButton.disabled = true;
-    this.answered('busy', 'Connecting…');
-    try {
-      const answer = await api.triggers.test({ ...readFields(this.specFields(), null), ...this.connectionBody(), can_return_message: this.reply.control.checked }, this.signal);
-      this.answered('ok', String(answer || '').trim() || 'Connected: the server accepted the WebSocket.');
-    } catch (error) {
-      if (this.signal.aborted) return undefined;
-      this.answered('bad', error.message);
-    } finally {
-      this.testButton.disabled = false;
-    }
-    return undefined;
-  }
-
-  answered(tone, text) {
-    fill(this.answer, h('span', { class: 'dot', 'data-tone': tone, 'aria-hidden': 'true' }), h('span', {}, text));
+    const found = this.problems().filter(([name]) => name !== 'script_path' && name !== 'path');
+    if (found.length === 0) return this.body();
+    this.showProblems(found);
+    return null;
   }
 }
 

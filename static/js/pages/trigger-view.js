@@ -2,7 +2,7 @@
 import * as api from '../api.js';
 import * as live from '../live.js';
 import * as router from '../router.js';
-import { emptyState, errorState, fill, h, icon, linkButton, pageHead, setText, skeleton } from '../parts/dom.js';
+import { button, emptyState, errorState, fill, h, icon, linkButton, pageHead, setText, skeleton } from '../parts/dom.js';
 import { filterSummary } from '../parts/filters.js';
 import { fact } from '../parts/job.js';
 import { jsonView } from '../parts/json-tree.js';
@@ -13,6 +13,7 @@ import { spark } from '../parts/spark.js';
 import { badge, statusView } from '../parts/status.js';
 import { tailView } from '../parts/tail.js';
 import { bytes, full, moment } from '../parts/time.js';
+import { toast, toastError } from '../parts/toast.js';
 import { changeMode, runnableHref, triggerMenu, urlText } from '../parts/trigger-actions.js';
 
 const COUNTERS = [
@@ -68,10 +69,20 @@ export async function render(root, params) {
       card('What it runs', 'about', about),
       card('Live messages', 'live', tailView({
         trigger, signal,
+        actions: (message) => [button({ text: 'Run on this message', iconName: 'play', kind: 'small', onclick: () => runOn(message) })],
         onpick: (place, value) => router.go(`/triggers/edit/${api.encodePath(path)}?filter=${encodeURIComponent(JSON.stringify(place.includes('.') ? { path: place, value } : { key: place, value }))}`),
       })),
       runsCard,
       h('section', { class: 'card settings', 'aria-label': 'Settings' }, h('details', { class: 'fold' }, h('summary', {}, icon('chevron'), h('span', { class: 'fold-title' }, 'Settings as JSON')), settings))));
+
+  async function runOn(message) {
+    try {
+      const id = await api.jobs.run(trigger.script_path, trigger.is_flow, { msg: message.text });
+      toast(`${trigger.script_path} runs on this message`, 'ok', { text: 'Show the run', onselect: () => router.go(`/runs/${id}`) });
+    } catch (error) {
+      toastError(error);
+    }
+  }
 
   function show() {
     mode.set(trigger.mode);

@@ -1,11 +1,11 @@
-// Live tail of one trigger: its messages as they arrive, each with the filter's verdict and, opened, why. Fast
+// Live tail of a trigger, saved or a draft: its messages as they arrive, each with the filter's verdict and, opened, why. Fast
 // streams are shown in steps and in part, and say how much was left out.
 import * as live from '../live.js';
 import { button, fill, h, icon, setText } from './dom.js';
-import { explain, leafText } from './filter-model.js';
 import { jsonView } from './json-tree.js';
 import { badge } from './status.js';
-import { bytes, clockTime, exact, full } from './time.js';
+import { bytes, clockTime, exact, full, rate } from './time.js';
+import { whyView } from './why.js';
 
 const ROWS_MAX = 200;
 const WAITING_MAX = 500;
@@ -15,31 +15,43 @@ const STEP_MS = 250;
 const PREVIEW_CHARS = 400;
 const VERDICTS = { matched: ['ok', 'Matched'], unmatched: ['idle', 'No match'], handled: ['busy', 'Handled'], dropped: ['bad', 'Dropped'] };
 
-/** The tail as an element; `onpick(path, value)` makes a filter from a value. */
-export function tailView({ trigger, signal, onpick }) {
-  const list = h('div', { class: 'tail-list' });
+/** The tail of a saved trigger; `onpick(path, value)` makes a filter from a value, `actions(message)` gives buttons. */
+export function tailView({ trigger, signal, onpick, actions }) {
+  const tail = messageList({
+    signal, onpick, actions, filters: () => trigger.filters ?? [], logic: () => trigger.filter_logic ?? 'and',
+    none: 'Waiting for the next message. Messages show here as they arrive; nothing is stored.',
+  });
+  live.on('message', (message) => message.path === trigger.path && tail.push(message), signal);
+  live.tail(trigger.path, signal);
+  return tail.element;
+}
+
+/** `{element, push(message), rate(perSecond)}`: messages that come one by one, from wherever. */
+export function messageList({ signal, onpick, actions, filters, logic, none: noneText }) {
+  const list = h('div', { class: 'tail-list', tabindex: '-1' });
   const note = h('span', { class: 'muted' });
   const pause = button({ text: 'Pause', iconName: 'pause', kind: 'small', onclick: () => setPaused(!paused) });
   const clear = button({ text: 'Clear', kind: 'small ghost', onclick: () => { list.replaceChildren(); waiting = []; left = 0; describe(); } });
   const only = h('select', { class: 'input small', 'aria-label': 'Show messages' },
     [['', 'All messages'], ['matched', 'Matched only'], ['unmatched', 'Not matched only']].map(([value, text]) => h('option', { value }, text)));
-  const none = h('p', { class: 'muted tail-none' }, 'Waiting for the next message. Messages show here as they arrive; nothing is stored.');
+  const none = h('p', { class: 'muted tail-none' }, noneText);
   const element = h('div', { class: 'tail' }, h('div', { class: 'tail-tools' }, only, h('span', { class: 'grow' }, note), clear, pause), none, list);
+  const around = { onpick, actions, filters, logic };
+  let perSecond = null;
   let waiting = [];
   let left = 0;
   let paused = false;
 
-  live.on('message', (message) => {
-    if (message.path !== trigger.path || (only.value && message.verdict !== only.value)) return;
+  function push(message) {
+    if (only.value && message.verdict !== only.value) return;
     left += message.skipped ?? 0;
     waiting.push(message);
     if (waiting.length > WAITING_MAX) {
       waiting.shift();
       left += 1;
     }
-  }, signal);
+  }
   only.addEventListener('change', () => { list.replaceChildren(); waiting = []; });
-  live.tail(trigger.path, signal);
   const timer = setInterval(step, STEP_MS);
   signal.addEventListener('abort', () => clearInterval(timer));
 
@@ -55,22 +67,28 @@ export function tailView({ trigger, signal, onpick }) {
     if (waiting.length > ROWS_PER_STEP) left += waiting.length - ROWS_PER_STEP;
     const fresh = waiting.slice(-ROWS_PER_STEP).reverse();
     waiting = [];
-    list.prepend(...fresh.map((message) => row(message, trigger, onpick)));
+    list.prepend(...fresh.map((message) => row(message, around)));
     while (list.childElementCount > ROWS_MAX) list.lastElementChild.remove();
     return describe();
   }
 
   function describe(reading = false) {
     none.hidden = list.childElementCount > 0;
-    const parts = [];
+    const parts = perSecond === null ? [] : [rate(perSecond)];
     if (waiting.length > 0) parts.push(`${full(waiting.length)} waiting${reading && !paused ? ' while you read' : ''}`);
     if (left > 0) parts.push(`${full(left)} not shown`);
     setText(note, parts.join(' · '));
   }
-  return element;
+  return {
+    element,
+    push,
+    rate(next) {
+      perSecond = next;
+    },
+  };
 }
 
-function row(message, trigger, onpick) {
+function row(message, around) {
   const [tone, text] = VERDICTS[message.verdict] ?? ['idle', message.verdict];
   const at = Date.parse(message.at);
   const body = h('div', { class: 'tail-body' });
@@ -78,12 +96,12 @@ function row(message, trigger, onpick) {
     h('summary', {}, h('time', { class: 'mono muted', datetime: message.at, title: exact(at) }, clockTime(at)), badge(text, tone),
       h('span', { class: 'tail-text mono' }, message.text.slice(0, PREVIEW_CHARS)), h('span', { class: 'muted tail-size' }, bytes(message.bytes))), body);
   element.addEventListener('toggle', () => {
-    if (element.open && !body.hasChildNodes()) fill(body, opened(message, trigger, onpick));
+    if (element.open && !body.hasChildNodes()) fill(body, opened(message, around));
   });
   return element;
 }
 
-function opened(message, trigger, onpick) {
+function opened(message, { onpick, actions, filters, logic }) {
   const cut = message.bytes > new Blob([message.text]).size;
   let value = message.text;
   try {
@@ -91,16 +109,11 @@ function opened(message, trigger, onpick) {
   } catch {
     // shown as text
   }
+  const decided = ['matched', 'unmatched'].includes(message.verdict);
   return [
-    !cut && ['matched', 'unmatched'].includes(message.verdict) && why(trigger, message.text),
+    decided && (message.why || !cut) && whyView(message, filters(), logic()),
     cut && h('p', { class: 'muted' }, `The first ${bytes(new Blob([message.text]).size)} of ${bytes(message.bytes)}.`),
+    !cut && actions && h('div', { class: 'cluster' }, actions(message)),
     jsonView(value, { name: 'message', onpick }),
   ];
-}
-
-function why(trigger, text) {
-  const { reason, leaves } = explain(trigger.filters ?? [], trigger.filter_logic ?? 'and', text);
-  return h('div', { class: 'why' }, h('p', {}, h('strong', {}, 'Why: '), reason),
-    leaves.length > 0 && h('ul', {}, leaves.map(({ filter, found, present, matches }) => h('li', {}, badge(matches ? 'fits' : 'does not fit', matches ? 'ok' : 'idle', matches ? 'check' : 'close'), ' ',
-      h('code', {}, leafText(filter)), matches ? '' : h('span', { class: 'muted' }, present ? ` found ${JSON.stringify(found).slice(0, 120)}` : ' not in the message')))));
 }

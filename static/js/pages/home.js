@@ -1,0 +1,105 @@
+// Home: what goes on now, as small charts, and what needs somebody: triggers that are not connected, runs that failed.
+import * as api from '../api.js';
+import * as live from '../live.js';
+import { chart } from '../parts/chart.js';
+import { emptyState, errorState, fill, h, linkButton, pageHead, setText, skeleton } from '../parts/dom.js';
+import { runTable } from '../parts/run-table.js';
+import { stateOf, statusView } from '../parts/status.js';
+import { duration, full, rate } from '../parts/time.js';
+
+const QUEUE_EVERY_MS = 5000;
+const HOUR_MS = 3_600_000;
+/** Triggers shown as not connected; the list has them all. */
+const TROUBLES_MAX = 8;
+const POINTS_MAX = HOUR_MS / QUEUE_EVERY_MS;
+
+/** Samples of the queue outlast a visit of another page. */
+const queue = [];
+
+export async function render(root, { signal, loaded }) {
+  const since = 'since this page was opened, at most an hour';
+  const charts = {
+    connected: chart({ title: 'Connections', format: full, note: since, href: '/triggers' }),
+    received: chart({ title: 'Messages a second', format: rate, note: since }),
+    enqueued: chart({ title: 'Jobs a second', format: rate, note: since, href: '/runs' }),
+    waiting: chart({ title: 'Jobs waiting', format: full, note: since, href: '/runs?outcome=queued' }),
+    age: chart({ title: 'Oldest waiting job', format: (ms) => (ms === 0 ? 'none' : duration(ms)), note: since, href: '/runs?outcome=queued' }),
+    failed: chart({ title: 'Failed runs in the last hour', format: full, note: since, href: '/runs?outcome=failed&time=60' }),
+  };
+  const troubles = h('div', {}, skeleton(2, 'low'));
+  const held = h('p', { class: 'muted' });
+  const failures = runTable({
+    signal, perPage: 5, older: false, concerns: (event) => event.state === 'completed' && event.success === false,
+    empty: () => h('p', { class: 'muted' }, 'No run has failed.'),
+  });
+  const card = (title, name, href, link, ...content) => h('section', { class: `card ${name}`, 'aria-label': title }, h('div', { class: 'card-head' }, h('h2', {}, title), h('a', { href }, link)), content);
+  fill(root, pageHead({ title: 'Overview', actions: [linkButton({ text: 'New trigger', href: '/triggers/new', iconName: 'plus', kind: 'primary' })] }),
+    h('div', { class: 'charts' }, Object.values(charts).map((one) => one.element)),
+    h('div', { class: 'half-grid' }, card('Needs attention', 'troubles', '/triggers?state=backoff', 'All that are not connected', troubles, held), card('Latest failures', 'recent', '/runs?outcome=failed', 'All failed runs', failures.element)));
+
+  const triggers = new Map();
+  function drawLive() {
+    const sums = live.totals();
+    for (const name of ['received', 'enqueued', 'connected']) {
+      const points = sums.map((one) => ({ at: one.at, value: one[name] }));
+      const wanted = [...triggers.values()].filter((one) => one.mode !== 'disabled').length;
+      charts[name].set(points, name === 'connected' && points.length > 0 && triggers.size > 0 ? `${full(points.at(-1).value)} of ${full(wanted)}` : undefined);
+    }
+    drawTroubles();
+  }
+
+  let shownTroubles = '';
+  const views = new Map();
+  function drawTroubles() {
+    if (!signal.aborted && triggers.size === 0) return;
+    const bad = [...triggers.values()].filter((one) => ['backoff', 'connecting', 'handshaking'].includes(stateOf(one, live.statusOf(one.path))) && (live.statusOf(one.path)?.error ?? one.error)).slice(0, TROUBLES_MAX);
+    const key = bad.map((one) => one.path).join();
+    if (key !== shownTroubles || !troubles.dataset.drawn) {
+      shownTroubles = key;
+      troubles.dataset.drawn = 'yes';
+      views.clear();
+      fill(troubles, bad.length === 0 ? h('p', { class: 'muted' }, 'Every enabled trigger is connected or connecting.') : h('ul', { class: 'used' }, bad.map((one) => {
+        const view = statusView();
+        views.set(one.path, view);
+        return h('li', {}, h('a', { class: 'mono', href: `/triggers/view/${api.encodePath(one.path)}` }, one.path), view.element);
+      })));
+    }
+    for (const one of bad) views.get(one.path)?.update(one, live.statusOf(one.path));
+  }
+
+  async function sampleQueue() {
+    if (document.hidden && queue.length > 0) return;
+    try {
+      const created_after = new Date(Date.now() - HOUR_MS).toISOString();
+      const [count, oldest, failed] = await Promise.all([api.jobs.waiting(signal), api.jobs.oldestWaiting(signal), api.jobs.countFailed({ created_after }, signal)]);
+      if (signal.aborted) return;
+      queue.push({ at: Date.now(), waiting: count.database_length, age: oldest ? Math.max(0, Date.now() - Date.parse(oldest.created_at)) : 0, failed: failed.database_length });
+      if (queue.length > POINTS_MAX) queue.shift();
+      for (const name of ['waiting', 'age', 'failed']) charts[name].set(queue.map((one) => ({ at: one.at, value: one[name] })));
+      setText(held, count.suspended > 0 ? `${full(count.suspended)} jobs are held by suspended triggers.` : '');
+    } catch {
+      // the next sample tells; the banner says when windsock is out of reach
+    }
+  }
+
+  async function load() {
+    try {
+      const list = await api.triggers.list({ signal });
+      triggers.clear();
+      for (const one of list) triggers.set(one.path, one);
+      if (list.length === 0) {
+        fill(troubles, emptyState({ iconName: 'triggers', title: 'No trigger yet', text: 'Make the first one: it connects to a WebSocket and runs a script for each message that matches.', actions: [linkButton({ text: 'New trigger', href: '/triggers/new', kind: 'primary' })] }));
+      }
+      drawLive();
+    } catch (error) {
+      if (!signal.aborted) fill(troubles, errorState(error, load));
+    }
+  }
+  live.on('rates', drawLive, signal);
+  live.on('trigger', load, signal);
+  live.on('resync', load, signal);
+  const timer = setInterval(sampleQueue, QUEUE_EVERY_MS);
+  signal.addEventListener('abort', () => clearInterval(timer), { once: true });
+  await Promise.all([load(), sampleQueue(), failures.load({ success: false, canceled: false })]);
+  loaded();
+}

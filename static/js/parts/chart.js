@@ -1,0 +1,46 @@
+// Chart: one series over time as a small area chart with its newest value; the figures are also told in words.
+import { h, setText } from './dom.js';
+
+const NS = 'http://www.w3.org/2000/svg';
+const WIDTH = 300;
+const HEIGHT = 72;
+/** More points than this are joined: a chart has no more pixels. */
+const POINTS_MAX = 150;
+
+function svg(tag, attributes) {
+  const element = document.createElementNS(NS, tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  return element;
+}
+
+/** At most `POINTS_MAX` points, each the mean of its neighbours. */
+function thinned(points) {
+  const step = Math.ceil(points.length / POINTS_MAX);
+  if (step <= 1) return points;
+  const mean = (some) => ({ at: some.at(-1).at, value: some.reduce((sum, one) => sum + one.value, 0) / some.length });
+  return Array.from({ length: Math.ceil(points.length / step) }, (_, index) => mean(points.slice(index * step, (index + 1) * step)));
+}
+
+/** `{element, set(points, text?)}` for points `{at, value}`, oldest first; `format(value)` writes a value. */
+export function chart({ title, format, note = '', href }) {
+  const value = h('strong', { class: 'chart-value' }, '–');
+  const line = svg('path', { class: 'spark-line' });
+  const area = svg('path', { class: 'spark-area' });
+  const picture = svg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', 'aria-hidden': 'true' });
+  picture.append(svg('path', { class: 'spark-base', d: `M0 ${HEIGHT - 1}H${WIDTH}` }), area, line);
+  const foot = h('p', { class: 'muted chart-note' }, note);
+  const element = h('section', { class: 'card chart', 'aria-label': title }, h('div', { class: 'card-head' }, h('h2', {}, href ? h('a', { href }, title) : title), value),
+    h('div', { class: 'chart-picture' }, picture), foot);
+  function set(all, text) {
+    const points = thinned(all);
+    setText(value, text ?? (points.length > 0 ? format(points.at(-1).value) : '–'));
+    const top = Math.max(...points.map((one) => one.value), 0);
+    setText(foot, points.length > 1 && top > 0 ? `Most ${format(top)} · ${note}` : note);
+    if (points.length < 2) return;
+    const [from, to] = [points[0].at, points.at(-1).at];
+    const spots = points.map((one) => `${(((one.at - from) / (to - from || 1)) * WIDTH).toFixed(1)} ${(HEIGHT - 2 - (one.value / (top || 1)) * (HEIGHT - 8)).toFixed(1)}`);
+    line.setAttribute('d', `M${spots.join('L')}`);
+    area.setAttribute('d', `M${spots.join('L')}L${WIDTH} ${HEIGHT}L0 ${HEIGHT}Z`);
+  }
+  return { element, set };
+}
