@@ -191,7 +191,7 @@ export const triggers = {
   /** Those that run the runnable at `path`. */
   of: (path, isFlow, signal) => get('websocket_triggers/list', { query: { path, is_flow: isFlow, brief: true }, signal }),
   yaml: (path) => get(`websocket_triggers/yaml/${encodePath(path)}`),
-  held: (path) => get('jobs/queue/count', { query: { trigger_kind: 'websocket', trigger_path: path } }).then((count) => count.suspended ?? 0),
+  held: (path, signal) => get('jobs/queue/count', { query: { trigger_kind: 'websocket', trigger_path: path }, signal }).then((count) => count.suspended ?? 0),
   resumeHeld: (path, ids) => post(`trigger/websocket/resume_suspended_trigger_jobs/${encodePath(path)}`, ids ? { job_ids: ids } : {}),
   discardHeld: (path, ids) => post(`trigger/websocket/cancel_suspended_trigger_jobs/${encodePath(path)}`, ids ? { job_ids: ids } : {}),
   setMode: (path, mode) => post(`websocket_triggers/setmode/${encodePath(path)}`, { mode }),

@@ -41,7 +41,11 @@ async function before(page) {
 function after() {
   for (const link of side.querySelectorAll('nav a')) {
     const here = location.pathname === link.pathname || (link.pathname !== '/' && location.pathname.startsWith(`${link.pathname}/`));
-    if (here) link.setAttribute('aria-current', 'page');
+    if (here) {
+      link.setAttribute('aria-current', 'page');
+      // on a narrow window the places are a row that scrolls
+      link.parentElement.scrollLeft = link.offsetLeft - link.parentElement.clientWidth / 2;
+    }
     else link.removeAttribute('aria-current');
   }
 }

@@ -11,6 +11,7 @@ import { modeSwitch } from '../parts/mode.js';
 import { pathField } from '../parts/path-field.js';
 import { loadRunnables, runnablePicker } from '../parts/runnables.js';
 import { readFields, specField, valueAt } from '../parts/spec-fields.js';
+import { keepSample, samplesView } from '../parts/samples.js';
 import { runnableArgs } from '../parts/schema-form.js';
 import { importedTrigger } from '../parts/trigger-actions.js';
 import { ADVANCED, HEARTBEAT } from '../parts/trigger-fields.js';
@@ -54,7 +55,8 @@ class Editor {
       path: from.script_path ?? runnable ?? '', isFlow: from.is_flow ?? isFlow, runnables, signal, onchange: this.touched,
     });
     this.buildConnection(from, dynamic, runnables);
-    this.filters = filterEditor({ filters: from.filters ?? [], logic: from.filter_logic ?? 'and', onchange: this.touched });
+    this.filters = filterEditor({ filters: from.filters ?? [], logic: from.filter_logic ?? 'and', onchange: () => { this.touched(); this.samples?.changed(); } });
+    this.samples = samplesView({ filters: () => this.filters.filters, logic: () => this.filters.logic, signal });
     this.initial = initialMessages({ value: from.initial_messages ?? [], runnables, signal, onchange: this.touched });
     this.reply = checkField({
       name: 'can_return_message', label: 'Send the result back', help: 'What the runnable returns is sent on the same connection; null is not sent. Default: off.',
@@ -102,6 +104,7 @@ class Editor {
     pick(dynamic ? 'runnable' : 'static');
     this.trial = trialView({
       signal: this.signal, draft: () => this.draft(),
+      actions: (message) => [button({ text: 'Keep as a sample', iconName: 'plus', kind: 'small', onclick: () => keepSample(message.text) })],
       onpick: (place, value) => this.filters.add(place.includes('.') ? { path: place, value } : { key: place, value }),
     });
     this.connection = h('div', { class: 'stack' }, choice.element, parts, this.trial.element);
@@ -118,7 +121,8 @@ class Editor {
     this.form = h('form', { class: 'form', novalidate: true, onsubmit: (event) => this.save(event) },
       block('What runs', null, this.where.element, this.runnable.element),
       block('Connection', 'windsock connects to this address and keeps the connection up.', this.connection),
-      block('Filters', 'Which messages run a job. With filters set, a message that is not a JSON object never matches.', h('div', { class: 'field wide', 'data-field': 'filters' }, this.filters.element, h('p', { class: 'field-error' }))),
+      block('Filters', 'Which messages run a job. With filters set, a message that is not a JSON object never matches.', h('div', { class: 'field wide', 'data-field': 'filters' }, this.filters.element, h('p', { class: 'field-error' })),
+        section({ title: 'Try the filters', text: 'on a message or on kept samples', body: this.samples.element })),
       block('Initial messages', 'Sent or awaited in this order right after connecting, such as a login or a subscription.', groupBare('initial_messages', this.initial.element)),
       block('Replies', null, this.reply.element, this.replyError.element),
       h('section', { class: 'card form-card folds' }, h('div', { class: 'card-head' }, h('h2', {}, 'More'), h('p', { class: 'muted' }, 'Nothing here is needed for a usual feed.')),

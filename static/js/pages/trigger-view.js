@@ -9,13 +9,16 @@ import { jsonView } from '../parts/json-tree.js';
 import { menuButton } from '../parts/menu.js';
 import { modeSwitch } from '../parts/mode.js';
 import { runTable } from '../parts/run-table.js';
+import { keepSample } from '../parts/samples.js';
 import { spark } from '../parts/spark.js';
 import { badge, statusView } from '../parts/status.js';
 import { tailView } from '../parts/tail.js';
 import { bytes, full, moment } from '../parts/time.js';
 import { toast, toastError } from '../parts/toast.js';
-import { changeMode, runnableHref, triggerMenu, urlText } from '../parts/trigger-actions.js';
+import { changeMode, discardHeld, resumeHeld, runnableHref, triggerMenu, urlText } from '../parts/trigger-actions.js';
 
+/** Held jobs are counted this often while there may be some. */
+const HELD_EVERY_MS = 3000;
 const COUNTERS = [
   ['received', 'Received', 'all messages'], ['unmatched', 'No match', 'the filters did not match'], ['handled', 'Handled', 'kept away by conversation rules'],
   ['matched', 'Matched', 'the filters matched'], ['pending', 'Pending', 'matched, not committed yet'], ['enqueued', 'Enqueued', 'jobs committed'],
@@ -62,18 +65,29 @@ export async function render(root, params) {
   const runsCard = card('Recent runs', 'recent', runs.element);
   runsCard.querySelector('.card-head').append(h('a', { href: `/runs?trigger=${encodeURIComponent(path)}` }, 'All runs of this trigger'));
 
-  fill(root, pageHead({ title: path, crumbs, actions: [mode.element, edit, menu] }),
+  const heldNotice = h('div', { role: 'status' });
+  fill(root, pageHead({ title: path, crumbs, actions: [mode.element, edit, menu] }), heldNotice,
     h('div', { class: 'view-grid' },
       card('Connection', 'connection', connection.element, facts),
       card('Messages', 'numbers', h('div', { class: 'big-spark' }, spark(path)), h('dl', { class: 'tiles' }, tiles.map((one) => one.element)), dropped),
       card('What it runs', 'about', about),
       card('Live messages', 'live', tailView({
         trigger, signal,
-        actions: (message) => [button({ text: 'Run on this message', iconName: 'play', kind: 'small', onclick: () => runOn(message) })],
+        actions: (message) => [button({ text: 'Run on this message', iconName: 'play', kind: 'small', onclick: () => runOn(message) }), button({ text: 'Keep as a sample', iconName: 'plus', kind: 'small', onclick: () => keepSample(message.text) })],
         onpick: (place, value) => router.go(`/triggers/edit/${api.encodePath(path)}?filter=${encodeURIComponent(JSON.stringify(place.includes('.') ? { path: place, value } : { key: place, value }))}`),
       })),
       runsCard,
       h('section', { class: 'card settings', 'aria-label': 'Settings' }, h('details', { class: 'fold' }, h('summary', {}, icon('chevron'), h('span', { class: 'fold-title' }, 'Settings as JSON')), settings))));
+
+  /** Jobs a suspended trigger holds, and what to do with them; asked again when the trigger or its jobs change. */
+  async function showHeld() {
+    const count = await api.triggers.held(path, signal).catch(() => 0);
+    if (signal.aborted || heldNotice.dataset.count === String(count)) return;
+    heldNotice.dataset.count = count;
+    fill(heldNotice, count > 0 && h('div', { class: 'notice cluster' }, h('p', { class: 'grow' }, `${full(count)} ${count === 1 ? 'job is' : 'jobs are'} held.`),
+      button({ text: 'Run held jobs', iconName: 'play', kind: 'small', onclick: () => resumeHeld(trigger).then(showHeld) }),
+      button({ text: 'Discard held jobs', kind: 'small', onclick: () => discardHeld(trigger).then(showHeld) })));
+  }
 
   async function runOn(message) {
     try {
@@ -142,5 +156,8 @@ export async function render(root, params) {
   }, signal);
   show();
   showAbout();
+  showHeld();
+  const heldTimer = setInterval(() => (trigger.mode === 'suspended' || Number(heldNotice.dataset.count) > 0) && !document.hidden && showHeld(), HELD_EVERY_MS);
+  signal.addEventListener('abort', () => clearInterval(heldTimer), { once: true });
   await runs.load({ trigger_path: path });
 }

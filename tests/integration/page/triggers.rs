@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{becomes, open, saved};
-use crate::harness::{Database, Need, TestApp, ready, wait_for};
+use crate::harness::{Database, Need, Peer, TestApp, ready, wait_for};
 
 /// Paths of the rows in the document, from the top.
 const ROWS: &str =
@@ -157,6 +157,52 @@ async fn many_triggers_make_few_rows() {
             Ok(())
         } else {
             Err(seen.to_string())
+        }
+    })
+    .await;
+    browser.close().await;
+    app.stop().await;
+}
+
+/// A suspended trigger's jobs are shown on its page, and run from there.
+#[actix::test]
+async fn held_jobs_are_run_from_the_triggers_page() {
+    if !ready(module_path!(), &[Need::Browser, Need::Peer]) {
+        return;
+    }
+    let mut peer = Peer::start().await;
+    let mut app = TestApp::start(Database::sqlite()).await;
+    app.create_script("f/a/echo", "bash", "echo \"$1\"").await;
+    app.create_trigger(
+        "f/a/one",
+        "f/a/echo",
+        &peer.url("/"),
+        json!({"mode": "suspended"}),
+    )
+    .await;
+    let connection = peer.accept().await;
+    let browser = open(&app, "/triggers/view/f/a/one").await;
+    peer.send(&connection, &["first", "second"]).await;
+    browser.see("2 jobs are held").await;
+    browser.click("Run held jobs").await;
+    wait_for("both have run", async || {
+        let done = app
+            .completed("trigger_path=f/a/one&success=true")
+            .await
+            .len();
+        if done == 2 {
+            Ok(())
+        } else {
+            Err(format!("{done} have"))
+        }
+    })
+    .await;
+    wait_for("the page says so", async || {
+        let text = browser.text().await;
+        if text.contains("are held") {
+            Err(text)
+        } else {
+            Ok(())
         }
     })
     .await;
