@@ -1,7 +1,7 @@
 // The only place with `fetch(`: windsock's public API as functions, errors as `ApiError`, and who is logged in.
 // It keeps nothing of what the server answers but the name of the user and the chosen workspace.
 
-/** Longest wait for an answer; a connection test alone may take 30 s. */
+/** Longest wait for an answer; saving a trigger resolves names, saving a script may ask a compiler. */
 const TIMEOUT_MS = 45_000;
 /** Rows asked for at once: the most the server gives. */
 const PAGE_ROWS = 10_000;
@@ -195,8 +195,6 @@ export const triggers = {
   resumeHeld: (path, ids) => post(`trigger/websocket/resume_suspended_trigger_jobs/${encodePath(path)}`, ids ? { job_ids: ids } : {}),
   discardHeld: (path, ids) => post(`trigger/websocket/cancel_suspended_trigger_jobs/${encodePath(path)}`, ids ? { job_ids: ids } : {}),
   setMode: (path, mode) => post(`websocket_triggers/setmode/${encodePath(path)}`, { mode }),
-  /** Tries a draft out and says only whether it worked. */
-  test: (body, signal) => post('websocket_triggers/test', body, { signal }),
   /** Tries a draft out: steps, then messages, as they happen. */
   tryOut: (body, options) => follow(inWorkspace('websocket_triggers/try'), { body, ...options }),
   /** Why filters want each of some messages or not. */

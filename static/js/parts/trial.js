@@ -78,7 +78,7 @@ export function trialView({ draft, onpick, actions, signal }) {
       none: 'Connected. Waiting for the first message; nothing is stored and nothing runs.',
     });
     try {
-      await tryOut(body, until, (event) => happened(event, tail));
+      await api.triggers.tryOut(body, { query: { seconds: SECONDS, messages: MESSAGES }, signal: until, onLine: (event) => happened(event, tail) });
     } catch (error) {
       if (!until.aborted) say('bad', error.message);
     } finally {
@@ -86,17 +86,6 @@ export function trialView({ draft, onpick, actions, signal }) {
         start.disabled = false;
         end.hidden = true;
       }
-    }
-  }
-
-  /** A server without steps still says whether the connection works. */
-  async function tryOut(body, until, onLine) {
-    try {
-      await api.triggers.tryOut(body, { query: { seconds: SECONDS, messages: MESSAGES }, signal: until, onLine });
-    } catch (error) {
-      if (error.status !== 404) throw error;
-      await api.triggers.test(body, until);
-      say('ok', 'Connected: the server accepted the WebSocket.');
     }
   }
 

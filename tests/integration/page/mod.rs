@@ -6,6 +6,7 @@ mod connection;
 mod editor;
 mod runs;
 mod scripts;
+mod trial;
 mod triggers;
 
 use serde_json::{Value, json};
