@@ -3,7 +3,7 @@ import * as api from '../api.js';
 import * as router from '../router.js';
 import { button, copyButton, emptyState, errorState, fill, h, linkButton, pageHead, setText, skeleton } from '../parts/dom.js';
 import { confirm, openDialog } from '../parts/dialog.js';
-import { fact, isDone, isFlowJob, jobBadge, jobName, logView, resultView, showOnce, timingBar, watchJob } from '../parts/job.js';
+import { fact, isDone, isFlowJob, jobBadge, jobName, logView, resultView, showOnce, startsLater, timingBar, watchJob } from '../parts/job.js';
 import { flowGraph } from '../parts/flow-graph.js';
 import { jsonView } from '../parts/json-tree.js';
 import { schemaForm } from '../parts/schema-form.js';
@@ -44,13 +44,13 @@ export async function render(root, params) {
     const badge = jobBadge(job);
     if (state.textContent !== badge.textContent) fill(state, badge);
     fill(times, timingBar(job));
-    fill(facts, fact('Created', moment(job.created_at)), job.started_at && fact('Started', moment(job.started_at)),
+    fill(facts, fact('Created', moment(job.created_at)), job.started_at && fact('Started', moment(job.started_at)), startsLater(job) && fact('Next start', moment(job.scheduled_for), 'a retry, or a run that was asked for later'),
       fact('Trigger', job.trigger ? h('a', { class: 'mono', href: `/triggers/view/${api.encodePath(job.trigger)}` }, job.trigger) : job.trigger_kind ?? '–'),
       job.script_path && fact(String(job.job_kind).includes('flow') ? 'Flow' : 'Script', scriptLink()),
       fact('Run as', h('span', { class: 'mono' }, job.permissioned_as ?? '–')), job.worker && fact('Worker', h('span', { class: 'mono' }, job.worker)),
       job.parent_job && fact('Part of', h('a', { class: 'mono', href: `/runs/${job.parent_job}` }, job.flow_step_id ? `step ${job.flow_step_id}` : job.parent_job)));
     showFlow();
-    showOnce(result, `${job.type} ${Boolean(job.started_at)}`, () => resultView(job));
+    showOnce(result, `${job.type} ${Boolean(job.started_at)} ${startsLater(job)}`, () => resultView(job));
     cancel.hidden = isDone(job);
     again.hidden = other.hidden = !job.script_path;
     if (isDone(job)) logs.done();

@@ -17,6 +17,9 @@ export const isDone = (job) => job.type === 'CompletedJob';
 /** Whether a job ran a saved flow. */
 export const isFlowJob = (job) => ['flow', 'unassigned_flow'].includes(job.job_kind);
 
+/** Whether a job waits for its time: a retry after a failed attempt, or a run that was asked for later. */
+export const startsLater = (job) => !isDone(job) && !job.running && Date.parse(job.scheduled_for ?? '') > Date.now();
+
 /** `{tone, text, iconName}` of a job. */
 export function jobState(job) {
   if (isDone(job)) {
@@ -94,7 +97,7 @@ export function logView({ name = 'logs' } = {}) {
 
 /** A job's result: an error with its stack, or a value as a tree; a word while it is not there yet. */
 export function resultView(job) {
-  if (!isDone(job)) return h('p', { class: 'muted' }, jobState(job).text === 'Running' ? 'Running…' : jobState(job).text === 'Held' ? 'Held until its trigger is enabled again.' : 'Waiting for a worker…');
+  if (!isDone(job)) return h('p', { class: 'muted' }, jobState(job).text === 'Running' ? 'Running…' : jobState(job).text === 'Held' ? 'Held until its trigger is enabled again.' : startsLater(job) ? 'Waiting for its next start; the logs below tell what happened so far.' : 'Waiting for a worker…');
   const error = job.success ? null : job.result?.error;
   return h('div', { class: 'stack-small' },
     error && h('div', { class: 'job-error' }, h('strong', {}, error.name ?? 'Error'), h('p', {}, error.message ?? ''), error.stack && h('pre', { class: 'mono' }, error.stack)),
