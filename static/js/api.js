@@ -163,15 +163,16 @@ async function allPages(route, query, { signal, onFirst } = {}) {
   }
 }
 
-/** A list that a server without that part answers with 404 counts as empty. */
-async function orEmpty(promise) {
+/** `otherwise` where the server has no such part. */
+async function orElse(otherwise, promise) {
   try {
     return await promise;
   } catch (error) {
-    if (error instanceof ApiError && (error.status === 404 || error.status === 405)) return [];
+    if (error instanceof ApiError && (error.status === 404 || error.status === 405)) return otherwise;
     throw error;
   }
 }
+const orEmpty = (promise) => orElse([], promise);
 
 export const auth = {
   login: (token) => request('POST', '/api/auth/session', { body: { token } }),
@@ -190,6 +191,8 @@ export const triggers = {
   remove: (path) => remove(`websocket_triggers/delete/${encodePath(path)}`),
   /** Those that run the runnable at `path`. */
   of: (path, isFlow, signal) => get('websocket_triggers/list', { query: { path, is_flow: isFlow, brief: true }, signal }),
+  /** The last 200 events of its connection; null where the server keeps none. */
+  log: (path, signal) => orElse(null, get(`websocket_triggers/log/${encodePath(path)}`, { signal })),
   yaml: (path) => get(`websocket_triggers/yaml/${encodePath(path)}`),
   held: (path, signal) => get('jobs/queue/count', { query: { trigger_kind: 'websocket', trigger_path: path }, signal }).then((count) => count.suspended ?? 0),
   resumeHeld: (path, ids) => post(`trigger/websocket/resume_suspended_trigger_jobs/${encodePath(path)}`, ids ? { job_ids: ids } : {}),
@@ -251,6 +254,13 @@ export const tokens = {
   list: (signal) => request('GET', '/api/users/tokens/list', { signal }),
   create: (body) => request('POST', '/api/users/tokens/create', { body }),
   remove: (prefix) => request('DELETE', `/api/users/tokens/delete/${encodeURIComponent(prefix)}`),
+};
+
+export const alerts = {
+  /** Alerts nobody has acknowledged, newest first: `{alerts, total_rows}`; only admins see them. */
+  open: (signal) => get('workspaces/critical_alerts', { query: { acknowledged: false, page_size: 20 }, signal }),
+  acknowledge: (id) => post(`workspaces/critical_alerts/${encodeURIComponent(id)}/acknowledge`),
+  acknowledgeAll: () => post('workspaces/critical_alerts/acknowledge_all'),
 };
 
 export const whoami = (signal) => get('users/whoami', { signal });

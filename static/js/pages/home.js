@@ -1,6 +1,7 @@
 // Home: what goes on now, as small charts, and what needs somebody: triggers that are not connected, runs that failed.
 import * as api from '../api.js';
 import * as live from '../live.js';
+import { alertsCard } from '../parts/alerts.js';
 import { chart } from '../parts/chart.js';
 import { emptyState, errorState, fill, h, linkButton, pageHead, setText, skeleton } from '../parts/dom.js';
 import { runTable } from '../parts/run-table.js';
@@ -34,6 +35,7 @@ export async function render(root, { signal, loaded }) {
   });
   const card = (title, name, href, link, ...content) => h('section', { class: `card ${name}`, 'aria-label': title }, h('div', { class: 'card-head' }, h('h2', {}, title), h('a', { href }, link)), content);
   fill(root, pageHead({ title: 'Overview', actions: [linkButton({ text: 'New trigger', href: '/triggers/new', iconName: 'plus', kind: 'primary' })] }),
+    alertsCard({ signal }),
     h('div', { class: 'charts' }, Object.values(charts).map((one) => one.element)),
     h('div', { class: 'half-grid' }, card('Needs attention', 'troubles', '/triggers?state=backoff', 'All that are not connected', troubles, held), card('Latest failures', 'recent', '/runs?outcome=failed', 'All failed runs', failures.element)));
 
