@@ -42,7 +42,7 @@ async fn a_draft_is_tried_step_by_step() {
             vec![],
         )
         .await;
-    browser.see("no filters: every message matches").await;
+    browser.see("Why:").await;
     let pick = "const one = [...document.querySelectorAll('.json-pick')].find(one => one.title.includes('deal.side')); one?.click(); return Boolean(one)";
     becomes(&browser, "a filter is made of the value", pick, json!(true)).await;
     browser
