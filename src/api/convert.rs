@@ -158,7 +158,7 @@ mod tests {
         let value = json!({
             "url": "wss://example.com/a?b=c#d", "filters": [{"key": "e", "value": null}, {"none_of": []}],
             "initial_messages": [{"raw_message": "{\"op\": \"sub\"}\nsecond line: yes\n"}, {"raw_message": "no"}],
-            "is_flow": false, "retry": {"constant": {"attempts": 3}}, "n": [1, 1.5, -2, 9_007_199_254_740_993_i64],
+            "is_flow": false, "retry": {"constant": {"attempts": 3}}, "numbers": [1, 1.5, -2, 9_007_199_254_740_993_i64],
             "words": ["true", "null", "1", "0x10", "", " padded ", "a: b", "#c", "- d", "\u{1f600}", "~", "on"],
         });
         let yaml = written(&value).unwrap();
