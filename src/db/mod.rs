@@ -155,6 +155,9 @@ impl Pool {
     /// # Errors
     /// The database cannot be opened, or its tables cannot be brought up to date.
     pub fn open(url: &DatabaseUrl, connections: u32) -> Result<Self, DbError> {
+        // PostgreSQL's client would have OpenSSL clean up when the process exits, while threads that used it end too:
+        // that ended the process with a segmentation fault now and then. Initialised here first, it does not.
+        openssl_sys::init();
         let manager = Manager(url.clone());
         let mut first = r2d2::ManageConnection::connect(&manager)?;
         migrate::run(&mut first)?;
