@@ -7,6 +7,7 @@
 mod answer;
 mod archive;
 mod auth;
+mod connection_log;
 mod convert;
 mod dependencies;
 mod describe;
@@ -325,6 +326,7 @@ fn table() -> Vec<Group> {
             Post "/setmode/{path:.*}" triggers::set_mode, "Enables, disables or suspends a trigger";
             Post "/setenabled/{path:.*}" triggers::set_enabled, "Switches a trigger on or off";
             Get "/status/{path:.*}" triggers::status, "Where a trigger is, and its counters";
+            Get "/log/{path:.*}" connection_log::log, "What happened to a trigger's connection: its last 200 events";
             Post "/test" tryout::test, "Tries a connection out";
             Post "/try" tryout::draft, "Tries unsaved settings out, step by step, and follows the messages (NDJSON)";
             Post "/try/{path:.*}" tryout::saved, "Tries a trigger's settings out, step by step, and follows the messages (NDJSON)";

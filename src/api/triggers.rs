@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     access::{Caller, prepare_to_save},
-    db::{Conn, trigger, trigger::TriggerRow, user},
+    db::{Conn, connection_log, connection_log::LogEntry, trigger, trigger::TriggerRow, user},
     queue::{Held, Lane},
     trigger::{
         spec::TriggerSpec,
@@ -281,8 +281,10 @@ pub(crate) async fn create(
             row.mode = around.mode.unwrap_or(Mode::Enabled).as_str().to_owned();
             row.permissioned_as = around.run_as(conn, &caller, None)?;
             row.labels = Value::from(around.labels.unwrap_or_default()).to_string();
+            let by = format!("by {}", caller.username);
             row.edited_by = caller.username;
-            Ok(trigger::insert(conn, &row)?)
+            trigger::insert(conn, &row)?;
+            note(conn, &row, "created", &by)
         })
         .await?;
     state.trigger_changed(&workspace, "created", &created).await;
@@ -366,6 +368,7 @@ pub(crate) async fn update(
             if let Some(labels) = around.labels {
                 row.labels = Value::from(labels).to_string();
             }
+            let by = format!("by {}", caller.username);
             row.edited_by = caller.username;
             row.edited_at = Timestamp::now();
             row.version += 1;
@@ -374,6 +377,7 @@ pub(crate) async fn update(
                 (row.server_id, row.last_server_ping) = (None, None);
             }
             trigger::update(conn, &at.path, &row)?;
+            note(conn, &row, "edited", &by)?;
             Ok(moved)
         })
         .await?;
@@ -463,12 +467,24 @@ pub(crate) async fn exists(
     Ok(Json(seen))
 }
 
+/// Writes into the trigger's log what was done to it.
+fn note(conn: &mut Conn, row: &TriggerRow, event: &'static str, text: &str) -> Result<(), Error> {
+    let entry = LogEntry::now((&row.workspace_id, &row.path), event, text);
+    Ok(connection_log::append(conn, &[entry], None)?)
+}
+
 async fn switch(caller: Caller, at: At, mode: Mode, state: &State) -> Result<Text, Error> {
     let (workspace, path) = (at.workspace.clone(), at.path.clone());
     state
         .transaction(move |conn| {
             let row = readable(conn, &caller, &at)?;
             caller.may_write(&row.path, &row.extra_perms)?;
+            note(
+                conn,
+                &row,
+                "mode",
+                &format!("{mode} by {}", caller.username),
+            )?;
             Ok(trigger::set_mode(
                 conn,
                 (&at.workspace, &at.path),

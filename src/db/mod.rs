@@ -7,6 +7,7 @@
 pub(crate) mod again;
 mod columns;
 mod conn;
+pub mod connection_log;
 pub(crate) mod flow;
 pub mod flow_run;
 pub(crate) mod folder;

@@ -30,6 +30,20 @@ diesel::table! {
 }
 
 diesel::table! {
+    connection_log (id) {
+        id -> Int8,
+        workspace_id -> Text,
+        trigger_path -> Text,
+        first_at -> Int8,
+        at -> Int8,
+        event -> Text,
+        text -> Text,
+        times -> Int8,
+        server_id -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
     flow_runs (job_id) {
         job_id -> Bytea,
         revision -> Int8,
@@ -290,6 +304,7 @@ diesel::joinable!(variables -> workspaces (workspace_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     completed,
+    connection_log,
     flow_runs,
     flow_values,
     flows,

@@ -6,7 +6,7 @@
 use diesel::prelude::*;
 use serde_json::{Map, Value};
 
-use super::{Conn, DbError, schema::triggers};
+use super::{Conn, DbError, connection_log, schema::triggers};
 use crate::types::Timestamp;
 
 /// A trigger.
@@ -209,6 +209,9 @@ pub(crate) fn insert(conn: &mut Conn, row: &TriggerRow) -> Result<(), DbError> {
 
 /// Replaces the trigger at `path` by `row`, which may have another path; answers whether it was there.
 pub(crate) fn update(conn: &mut Conn, path: &str, row: &TriggerRow) -> Result<bool, DbError> {
+    if row.path != path {
+        connection_log::rename(conn, &row.workspace_id, (path, &row.path))?;
+    }
     let one = triggers::table.find((&row.workspace_id, path));
     let set = (triggers::path.eq(&row.path), row);
     Ok(diesel::update(one).set(set).execute(conn)? > 0)
@@ -235,6 +238,7 @@ pub fn set_mode(
 
 /// Removes the trigger at that path; answers whether it was there.
 pub(crate) fn delete(conn: &mut Conn, workspace: &str, path: &str) -> Result<bool, DbError> {
+    connection_log::forget(conn, workspace, path)?;
     Ok(diesel::delete(triggers::table.find((workspace, path))).execute(conn)? > 0)
 }
 

@@ -4,6 +4,7 @@ use actix::Addr;
 use futures_util::future::{BoxFuture, LocalBoxFuture};
 use tokio::sync::mpsc;
 
+use super::ListeningSide;
 use crate::{
     api::{ConnectionTest, Listening, ScriptCheck, ScriptFacts},
     runner,
@@ -59,14 +60,10 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    pub(super) fn new(
-        registry: Option<Addr<Registry>>,
-        tryouts: Option<Addr<Tryouts>>,
-        dialer: Dialer,
-    ) -> Self {
+    pub(super) fn new(listening: Option<&ListeningSide>, dialer: Dialer) -> Self {
         Self {
-            registry,
-            tryouts,
+            registry: listening.map(|side| side.registry.clone()),
+            tryouts: listening.map(|side| side.tryouts.clone()),
             dialer,
         }
     }

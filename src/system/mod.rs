@@ -29,8 +29,8 @@ use crate::{
     queue::Queue,
     runner::{self, JobIdentity, Runner, RunnerSettings},
     trigger::{
-        Board, Common, Connections, Dialer, FilterPool, Rates, Registry, Replies, StopAll, Threads,
-        Tryouts,
+        Board, Common, Connections, Dialer, FilterPool, Notes, Rates, Registry, Replies, Scribe,
+        StopAll, Threads, Tryouts, WriteAll,
     },
     types::Invalid,
 };
@@ -74,7 +74,7 @@ pub struct System {
     config: Config,
     address: SocketAddr,
     pool: Pool,
-    listening: Option<Addr<Registry>>,
+    listening: Option<ListeningSide>,
     runner: Addr<Runner>,
     server: Option<ServerHandle>,
     demo: Option<Demo>,
@@ -120,7 +120,6 @@ impl System {
             let shared = (pool.clone(), queue.clone(), board.clone(), dialer.clone());
             start_listening(&config, shared, &mut arbiters)
         });
-        let (listening, tryouts) = listening.unzip();
         let runner = start_runner(&config, address, (&pool, &queue, &dialer)).await?;
         let mut system = Self {
             address,
@@ -138,7 +137,7 @@ impl System {
             pool,
             queue,
             board,
-            listening: Arc::new(Listener::new(system.listening.clone(), tryouts, dialer)),
+            listening: Arc::new(Listener::new(system.listening.as_ref(), dialer)),
             script_check: Arc::new(Scripts),
             config: Arc::new(system.config.clone()),
         });
@@ -181,9 +180,10 @@ impl System {
     /// API answers what it has begun (contract section 2).
     pub async fn stop(mut self) {
         log::info!("stopping");
-        if let Some(registry) = self.listening.take() {
+        if let Some(listening) = self.listening.take() {
             // An error says that it has ended already; so do the others below.
-            let _ = registry.send(StopAll).await;
+            let _ = listening.registry.send(StopAll).await;
+            let _ = listening.scribe.send(WriteAll).await;
         }
         let within = self.config.limits.drain;
         let _ = self.runner.send(runner::Stop { within }).await;
@@ -285,11 +285,18 @@ async fn open_pool(config: &Config) -> Result<Pool, StartError> {
     Ok(pool)
 }
 
+/// The actors of a process that listens.
+struct ListeningSide {
+    registry: Addr<Registry>,
+    tryouts: Addr<Tryouts>,
+    scribe: Addr<Scribe>,
+}
+
 fn start_listening(
     config: &Config,
     (pool, queue, board, dialer): (Pool, Queue, Board, Dialer),
     arbiters: &mut Vec<Arbiter>,
-) -> (Addr<Registry>, Addr<Tryouts>) {
+) -> ListeningSide {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     // One thread fewer than cores for sockets: filters, the ledger and jobs want some too.
     let sockets: Vec<Arbiter> = (1..cores.max(2)).map(|_| Arbiter::new()).collect();
@@ -310,7 +317,8 @@ fn start_listening(
         config.limits.reconcile
     };
     let (limits, echo) = (config.limits.clone(), config.echo);
-    let rates = Rates::default();
+    let (rates, notes) = (Rates::default(), Notes::default());
+    let scribe = Scribe::start(notes.clone(), pool.clone(), board.server_id());
     let common = move |exhausted| Common {
         pool,
         queue,
@@ -319,12 +327,17 @@ fn start_listening(
         dialer,
         rates,
         exhausted,
+        notes,
         limits,
         echo,
     };
     let registry = Registry::start(common.clone(), threads.clone(), every);
     let tryouts = Tryouts::start(common(registry.clone().recipient()), threads);
-    (registry, tryouts)
+    ListeningSide {
+        registry,
+        tryouts,
+        scribe,
+    }
 }
 
 async fn start_runner(

@@ -15,6 +15,7 @@ pub mod filter;
 mod filter_pool;
 mod guard;
 mod handshake;
+mod notes;
 mod proxy;
 mod rate;
 mod refusal;
@@ -37,6 +38,7 @@ pub use self::{
     attempt::{ConnectError, Stage, Step},
     connector::{AddressCheck, Dialer},
     filter_pool::FilterPool,
+    notes::{Notes, Scribe, WriteAll},
     rate::Rates,
     registry::{Exhausted, Reconcile, Registry, StopAll, Threads},
     reply::{Connections, Replies},

@@ -11,7 +11,7 @@ use tokio::{
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async, tungstenite::Message};
 
 use super::{
-    Board, Common, Connections, Dialer, FilterPool, Rates, Registry, StopAll, Threads,
+    Board, Common, Connections, Dialer, FilterPool, Notes, Rates, Registry, StopAll, Threads,
     TriggerState, registry::provoked::Panic,
 };
 use crate::{
@@ -104,6 +104,7 @@ async fn a_panic_in_one_sockets_actor_restarts_that_trigger_alone() {
         dialer: Dialer::new(Some("true"), &ProxyEnvironment::default()).unwrap(),
         rates: Rates::default(),
         exhausted,
+        notes: Notes::default(),
         limits: Limits::default(),
         echo: false,
     };

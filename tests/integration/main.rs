@@ -13,6 +13,7 @@ mod chaos;
 mod cli;
 mod conformance;
 mod connecting;
+mod connection_log;
 mod conversation;
 mod conversation_rules;
 mod durability;

@@ -34,6 +34,7 @@ use self::{
 use super::{
     connector::Dialer,
     filter_pool::Filter,
+    notes::Notes,
     rate::Rates,
     registry::Exhausted,
     reply::{Connections, Reply},
@@ -95,6 +96,8 @@ pub struct Common {
     pub rates: Rates,
     /// Who disables a trigger that has used up its attempts.
     pub exhausted: Recipient<Exhausted>,
+    /// Where events are noted for people.
+    pub notes: Notes,
     /// Bounds.
     pub limits: Limits,
     /// Every message is sent back and becomes no job ([`crate::config::Config::echo`]).
@@ -316,6 +319,7 @@ impl Handler<Configure> for Socket {
         if reconnect {
             self.talk = Talk::new(&self.setup);
             self.attempt = 0;
+            self.note("closed", "its settings were edited");
             self.close_line(Some(close_code::NORMAL), ctx);
             self.attempt_now(ctx);
         } else {
@@ -332,6 +336,7 @@ impl Handler<Stop> for Socket {
         self.stopping = true;
         if let Phase::Open(open) = &self.phase {
             open.line.pause();
+            self.note("closed", "this server stopped listening");
         }
         ctx.run_later(STOP_TIMEOUT, |_, ctx| ctx.stop());
         self.stop_when_committed(code, ctx);

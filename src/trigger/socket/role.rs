@@ -60,10 +60,21 @@ impl Socket {
         }
     }
 
+    /// Writes an event into the trigger's log.
+    pub(super) fn note(&self, event: &'static str, text: &str) {
+        if self.role.is_for_good() {
+            let place = (&self.setup.workspace, &self.setup.path);
+            self.common.notes.event(place, event, text);
+        }
+    }
+
     /// An attempt to connect failed.
     pub(super) fn attempt_failed(&mut self, failure: Failure, ctx: &mut Context<Self>) {
         match &self.role {
-            Role::Listener => self.wait(&failure.text, failure.retry_after, ctx),
+            Role::Listener => {
+                self.note("failed", &failure.text);
+                self.wait(&failure.text, failure.retry_after, ctx);
+            }
             Role::Trial(trial) => {
                 trial.reporter.tell(TrialEvent::Failed {
                     step: failure.step.to_owned(),
@@ -79,7 +90,10 @@ impl Socket {
     pub(super) fn opening_done(&mut self, ctx: &mut Context<Self>) {
         self.live.listening(self.setup.mode == Mode::Suspended);
         match &self.role {
-            Role::Listener => self.watch_health(ctx),
+            Role::Listener => {
+                self.note("connected", "");
+                self.watch_health(ctx);
+            }
             Role::Trial(trial) => {
                 trial.reporter.tell(TrialEvent::Listening);
                 let mut told = 0;
@@ -107,6 +121,7 @@ impl Socket {
         text: &str,
         ctx: &mut Context<Self>,
     ) {
+        self.note(if step.is_some() { "failed" } else { "closed" }, text);
         match &self.role {
             Role::Listener => match self.setup.plan.on_close(end.code) {
                 OnClose::Reconnect => self.wait(text, None, ctx),

@@ -225,6 +225,7 @@ impl Socket {
 
     pub(super) fn give_up(&mut self, text: &str) {
         self.live.disabled(Some(text));
+        self.note("disabled", text);
         self.common.exhausted.do_send(Exhausted {
             workspace: Arc::clone(&self.setup.workspace),
             path: Arc::clone(&self.setup.path),
