@@ -7,7 +7,8 @@
 //! ```text
 //! system ─┬─ HTTP server       API, page, live socket; owns nothing
 //!         ├─ Registry (1) ───── Socket × wanted trigger    connects, speaks, reads; replaced when it dies
-//!         ├─ Tryouts (1) ────── Socket × trial             connections of no saved trigger; nothing becomes a job
+//!         ├─ Tryouts (1) ────── Socket × trial or capture  connections of no saved trigger; nothing becomes a job
+//!         ├─ Scribe (1)         writes down, a second at a time, what connections note for people
 //!         ├─ FilterPool ─────── Filter × threads           JSON checks; no state
 //!         ├─ Replies (1)        finished job → the socket its message came from
 //!         ├─ Ledger (1)         the one writer of the jobs tables: group commit

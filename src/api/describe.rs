@@ -21,7 +21,7 @@ use utoipa::{
 use super::{
     Group, Method, State,
     answer::{Created, Entered, Json, LINES, Lines, Raw, Text, Zip},
-    extract::{At, Body, JobAt, Query, RawBody},
+    extract::{At, Body, CaptureAt, JobAt, KindAt, Query, RawBody},
 };
 use crate::access::Caller;
 
@@ -59,7 +59,9 @@ takes_nothing!(
     HttpRequest,
     web::Data<State>,
     At,
+    CaptureAt,
     JobAt,
+    KindAt,
     web::Payload
 );
 

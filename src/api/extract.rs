@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{State, error::Error};
-use crate::types::JobId;
+use crate::types::{JobId, ObjectPath};
 
 /// Bodies up to this size are parsed where they are: it takes less than the way to another thread.
 const PARSED_HERE_BYTES: usize = 64 * 1024;
@@ -204,6 +204,65 @@ impl FromRequest for At {
                 "the path of the URL cannot be read".to_owned(),
             )),
         })
+    }
+}
+
+/// A thing of a kind, named by the URL's path: `script`, `flow` or `trigger`, and the path.
+#[derive(Debug, Clone)]
+pub(crate) struct KindAt {
+    /// The workspace.
+    pub(crate) workspace: String,
+    /// What it is.
+    pub(crate) kind: String,
+    /// Where it is.
+    pub(crate) path: ObjectPath,
+    /// The kind of trigger, where the URL names one.
+    pub(crate) trigger_kind: Option<String>,
+}
+
+impl FromRequest for KindAt {
+    type Error = Error;
+    type Future = std::future::Ready<Result<Self, Error>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let at = At::from_request(req, payload).into_inner();
+        let named = at.and_then(|at| {
+            let info = req.match_info();
+            Ok(Self {
+                kind: info.get("kind").unwrap_or_default().to_owned(),
+                path: at
+                    .path
+                    .parse()
+                    .map_err(|error| Error::field("path", error))?,
+                trigger_kind: info.get("trigger_kind").map(str::to_owned),
+                workspace: at.workspace,
+            })
+        });
+        std::future::ready(named)
+    }
+}
+
+/// A captured message named by the URL's path.
+#[derive(Debug, Clone)]
+pub(crate) struct CaptureAt {
+    /// The workspace.
+    pub(crate) workspace: String,
+    /// Its number.
+    pub(crate) id: i64,
+}
+
+impl FromRequest for CaptureAt {
+    type Error = Error;
+    type Future = std::future::Ready<Result<Self, Error>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let info = req.match_info();
+        let id = info.get("id").unwrap_or_default();
+        let at = id.parse().map(|id| Self {
+            workspace: info.get("workspace").unwrap_or_default().to_owned(),
+            id,
+        });
+        std::future::ready(at.map_err(|_| Error::field("id", "must be a number")))
     }
 }
 

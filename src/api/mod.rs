@@ -7,6 +7,7 @@
 mod answer;
 mod archive;
 mod auth;
+mod capture;
 mod connection_log;
 mod convert;
 mod dependencies;
@@ -23,6 +24,7 @@ mod jobs_list;
 mod jobs_read;
 mod jobs_run;
 mod live;
+mod message_samples;
 mod ports;
 mod resources;
 mod scripts;
@@ -372,6 +374,20 @@ fn table() -> Vec<Group> {
             Get "/getupdate_sse/{id}" jobs_read::get_update_sse, "What is new of a job, as a stream";
             Post "/queue/cancel/{id}" jobs_read::cancel, "Cancels a job";
             Post "/queue/force_cancel/{id}" jobs_read::cancel, "Cancels a job";
+        },
+        group! { "/w/{workspace}/capture", "captures";
+            Post "/set_config" capture::set_config, "Sets what is captured for the editor of a runnable";
+            Post "/ping_config/{trigger_kind}/{kind}/{path:.*}" capture::ping, "Says that the editor is open: captures go on for 10 seconds";
+            Get "/get_configs/{kind}/{path:.*}" capture::configs, "What is captured for a runnable";
+            Get "/list/{kind}/{path:.*}" capture::list, "Captured messages, the newest first";
+            Post "/move/{kind}/{path:.*}" capture::rename, "Follows a runnable to another path";
+            Get "/{id}" capture::get, "One captured message";
+            Delete "/{id}" capture::delete, "Removes a captured message";
+        },
+        group! { "/w/{workspace}/message_samples", "message samples";
+            Post "/create" message_samples::create, "Keeps a message under a name";
+            Get "/list/{kind}/{path:.*}" message_samples::list, "The messages kept of a trigger or runnable";
+            Delete "/delete/{kind}/{path:.*}" message_samples::delete, "Removes a kept message";
         },
         group! { "/w/{workspace}/variables", "variables";
             Post "/create" variables::create, "Makes a variable";

@@ -61,6 +61,9 @@ pub trait Listening: Send + Sync {
     /// Says that rows of `triggers` have changed; answers when that has been taken up.
     fn reconcile(&self) -> BoxFuture<'static, ()>;
 
+    /// Says that something is to be captured, or otherwise than before; answers when that has been taken up.
+    fn captures_changed(&self) -> BoxFuture<'static, ()>;
+
     /// Checks what a trigger connects to as it is about to be saved: that addresses are public or allowed, that
     /// certificates can be used. What depends on templates, variables or runnables passes.
     ///

@@ -5,6 +5,7 @@
 //! knows nothing of HTTP, actors or JSON shapes.
 
 pub(crate) mod again;
+pub mod capture;
 mod columns;
 mod conn;
 pub mod connection_log;
@@ -14,6 +15,7 @@ pub(crate) mod folder;
 pub(crate) mod held;
 pub(crate) mod job_list;
 pub(crate) mod lanes;
+pub(crate) mod message_sample;
 mod migrate;
 pub mod queue;
 pub(crate) mod resource;

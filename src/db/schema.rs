@@ -1,6 +1,36 @@
 // @generated automatically by Diesel CLI.
 
 diesel::table! {
+    capture_configs (workspace_id, path, is_flow) {
+        workspace_id -> Text,
+        path -> Text,
+        is_flow -> Bool,
+        trigger_config -> Text,
+        username -> Text,
+        version -> Int8,
+        last_client_ping -> Nullable<Int8>,
+        server_id -> Nullable<Text>,
+        last_server_ping -> Nullable<Int8>,
+        error -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    captures (id) {
+        id -> Int8,
+        workspace_id -> Text,
+        path -> Text,
+        is_flow -> Bool,
+        created_at -> Int8,
+        text -> Text,
+        bytes -> Int8,
+        is_base64 -> Bool,
+        url -> Text,
+        verdict -> Text,
+    }
+}
+
+diesel::table! {
     completed (id) {
         id -> Bytea,
         workspace_id -> Text,
@@ -117,6 +147,18 @@ diesel::table! {
         window_us -> Int8,
         last_turn -> Int8,
         wake_at -> Nullable<Int8>,
+    }
+}
+
+diesel::table! {
+    message_samples (workspace_id, kind, path, name) {
+        workspace_id -> Text,
+        kind -> Text,
+        path -> Text,
+        name -> Text,
+        text -> Text,
+        created_by -> Text,
+        created_at -> Int8,
     }
 }
 
@@ -303,6 +345,8 @@ diesel::joinable!(users -> workspaces (workspace_id));
 diesel::joinable!(variables -> workspaces (workspace_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
+    capture_configs,
+    captures,
     completed,
     connection_log,
     flow_runs,
@@ -310,6 +354,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     flows,
     folders,
     job_logs,
+    message_samples,
     queue,
     resources,
     scripts,

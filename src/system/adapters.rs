@@ -9,8 +9,8 @@ use crate::{
     api::{ConnectionTest, Listening, ScriptCheck, ScriptFacts},
     runner,
     trigger::{
-        Dialer, NotTried, Reconcile, Registry, Trial, TrialEvent, Tryouts, check_at_save,
-        spec::TriggerSpec,
+        CapturesChanged, Dialer, NotTried, Reconcile, Registry, Trial, TrialEvent, Tryouts,
+        check_at_save, spec::TriggerSpec,
     },
     types::{Invalid, Language},
 };
@@ -76,6 +76,16 @@ impl Listening for Listener {
             if let Some(registry) = registry {
                 // An error says that windsock is stopping.
                 let _ = registry.send(Reconcile).await;
+            }
+        })
+    }
+
+    fn captures_changed(&self) -> BoxFuture<'static, ()> {
+        let tryouts = self.tryouts.clone();
+        Box::pin(async move {
+            if let Some(tryouts) = tryouts {
+                // An error says that windsock is stopping.
+                let _ = tryouts.send(CapturesChanged).await;
             }
         })
     }

@@ -30,7 +30,7 @@ use crate::{
     runner::{self, JobIdentity, Runner, RunnerSettings},
     trigger::{
         Board, Common, Connections, Dialer, FilterPool, Notes, Rates, Registry, Replies, Scribe,
-        StopAll, Threads, Tryouts, WriteAll,
+        StopAll, StopCaptures, Threads, Tryouts, WriteAll,
     },
     types::Invalid,
 };
@@ -183,6 +183,7 @@ impl System {
         if let Some(listening) = self.listening.take() {
             // An error says that it has ended already; so do the others below.
             let _ = listening.registry.send(StopAll).await;
+            let _ = listening.tryouts.send(StopCaptures).await;
             let _ = listening.scribe.send(WriteAll).await;
         }
         let within = self.config.limits.drain;

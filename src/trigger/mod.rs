@@ -6,10 +6,12 @@
 //! `filter_pool`, and hands on to the queue. `reply` finds the socket of a result, `status` shows it all.
 //!
 //! `tryouts` owns the connections of no saved trigger, which `socket/role.rs` tells apart; `trial` is what is seen of one.
+//! `captures` is its part that keeps messages for editors, `notes` writes down what sockets leave for people.
 //!
 //! Others send [`Reconcile`] and [`StopAll`], and read the [`Board`]. What runs a job is not known here.
 
 mod attempt;
+mod captures;
 mod connector;
 pub mod filter;
 mod filter_pool;
@@ -36,6 +38,7 @@ mod tryouts;
 
 pub use self::{
     attempt::{ConnectError, Stage, Step},
+    captures::{CapturesChanged, StopCaptures, capture_settings},
     connector::{AddressCheck, Dialer},
     filter_pool::FilterPool,
     notes::{Notes, Scribe, WriteAll},

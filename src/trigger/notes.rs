@@ -16,7 +16,12 @@ use actix::{
 };
 use parking_lot::Mutex;
 
-use crate::db::{self, Pool, connection_log, connection_log::LogEntry};
+use crate::db::{
+    self, Conn, DbError, Pool,
+    capture::{self, CaptureKey, NewCapture},
+    connection_log,
+    connection_log::LogEntry,
+};
 
 /// How often what waits is written: soon enough for a person who looks, seldom enough for the disk.
 const WRITE: Duration = Duration::from_secs(1);
@@ -25,11 +30,46 @@ const EVENTS: usize = 20;
 /// Events written at once, of all triggers; the rest waits for the next time.
 const WRITTEN: usize = 2_000;
 
+/// Captured messages of one runnable that wait: as many as are kept.
+const CAPTURED: usize = 100;
+/// Bytes of them: what the disk is given a second.
+const CAPTURED_BYTES: usize = 2 * 1024 * 1024;
+
 type Place = (Arc<str>, Arc<str>);
 
 #[derive(Debug, Default)]
 struct Waiting {
     events: HashMap<Place, VecDeque<LogEntry>>,
+    captured: HashMap<CaptureKey, Captured>,
+}
+
+/// Captured messages of one runnable that wait.
+#[derive(Debug, Default)]
+struct Captured {
+    messages: VecDeque<NewCapture>,
+    bytes: usize,
+}
+
+/// What is written in one go.
+#[derive(Debug, Default)]
+struct Taken {
+    events: Vec<LogEntry>,
+    captured: HashMap<CaptureKey, Captured>,
+}
+
+impl Taken {
+    fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.captured.is_empty()
+    }
+
+    fn write(&self, conn: &mut Conn, server_id: &str) -> Result<(), DbError> {
+        connection_log::append(conn, &self.events, Some(server_id))?;
+        for (key, captured) in &self.captured {
+            let (messages, _) = captured.messages.as_slices();
+            capture::keep(conn, key, messages)?;
+        }
+        Ok(())
+    }
 }
 
 /// Where sockets leave their notes. Cheap to clone.
@@ -57,9 +97,27 @@ impl Notes {
         }
     }
 
-    /// Takes what is to be written next.
-    fn take(&self) -> Vec<LogEntry> {
+    /// Keeps a captured message; of a flood, the newest that the bounds allow.
+    pub fn capture(&self, key: &CaptureKey, message: NewCapture) {
         let mut waiting = self.0.lock();
+        let captured = waiting.captured.entry(key.clone()).or_default();
+        captured.bytes += message.text.len();
+        captured.messages.push_back(message);
+        while captured.messages.len() > CAPTURED || captured.bytes > CAPTURED_BYTES {
+            match captured.messages.pop_front() {
+                Some(oldest) => captured.bytes -= oldest.text.len(),
+                None => break,
+            }
+        }
+    }
+
+    /// Takes what is to be written next.
+    fn take(&self) -> Taken {
+        let mut waiting = self.0.lock();
+        let mut captured = std::mem::take(&mut waiting.captured);
+        for captured in captured.values_mut() {
+            captured.messages.make_contiguous();
+        }
         let mut taken = Vec::new();
         waiting.events.retain(|_, events| {
             if taken.len() + events.len() > WRITTEN {
@@ -68,7 +126,10 @@ impl Notes {
             taken.extend(events.drain(..));
             false
         });
-        taken
+        Taken {
+            events: taken,
+            captured,
+        }
     }
 }
 
@@ -99,19 +160,16 @@ impl Scribe {
 
     /// Writes what waits; answers whether anything did.
     fn write(&self) -> impl Future<Output = bool> + use<> {
-        let (pool, entries) = (self.pool.clone(), self.notes.take());
+        let (pool, taken) = (self.pool.clone(), self.notes.take());
         let server_id = Arc::clone(&self.server_id);
         async move {
-            if entries.is_empty() {
+            if taken.is_empty() {
                 return false;
             }
-            let written = pool.run(move |conn| {
-                db::transaction(conn, |conn| {
-                    connection_log::append(conn, &entries, Some(&server_id))
-                })
-            });
+            let written =
+                pool.run(move |conn| db::transaction(conn, |conn| taken.write(conn, &server_id)));
             if let Err(error) = written.await {
-                log::warn!("events of connections were not written down: {error}");
+                log::warn!("what connections noted was not written down: {error}");
             }
             true
         }
@@ -163,7 +221,7 @@ mod tests {
             notes.event((&t.0, &t.1), "failed", "connect: refused");
         }
         notes.event((&t.0, &t.1), "connected", "");
-        let taken = notes.take();
+        let taken = notes.take().events;
         let told: Vec<(&str, i64)> = taken
             .iter()
             .map(|entry| (entry.event, entry.times))
@@ -172,9 +230,9 @@ mod tests {
         for n in 0..1_000 {
             notes.event((&t.0, &t.1), "failed", &n.to_string());
         }
-        let taken = notes.take();
+        let taken = notes.take().events;
         assert_eq!((taken.len(), &*taken[EVENTS - 1].text), (EVENTS, "999"));
-        assert!(notes.take().is_empty());
+        assert!(notes.take().events.is_empty());
     }
 
     #[test]
@@ -184,7 +242,30 @@ mod tests {
             let t = place(&format!("u/a/t{n}"));
             notes.event((&t.0, &t.1), "failed", "");
         }
-        assert_eq!(notes.take().len(), WRITTEN);
-        assert_eq!(notes.take().len(), 1_000);
+        assert_eq!(notes.take().events.len(), WRITTEN);
+        assert_eq!(notes.take().events.len(), 1_000);
+    }
+
+    #[test]
+    fn of_a_flood_the_newest_messages_stay() {
+        let (notes, key) = (Notes::default(), ("main".into(), "u/a/s".into(), false));
+        let message = |text: String| NewCapture {
+            created_at: crate::types::Timestamp(1),
+            bytes: 1,
+            text,
+            is_base64: false,
+            url: String::new(),
+            verdict: "matched",
+        };
+        for n in 0..1_000 {
+            notes.capture(&key, message(n.to_string()));
+        }
+        let taken = notes.take();
+        let messages = &taken.captured[&key].messages;
+        assert_eq!((messages.len(), &*messages[0].text), (CAPTURED, "900"));
+        for _ in 0..100 {
+            notes.capture(&key, message("x".repeat(CAPTURED_BYTES / 4)));
+        }
+        assert_eq!(notes.take().captured[&key].messages.len(), 4);
     }
 }

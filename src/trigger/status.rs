@@ -178,6 +178,19 @@ pub enum Verdict {
     Dropped,
 }
 
+impl Verdict {
+    /// Its name in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Matched => "matched",
+            Self::Unmatched => "unmatched",
+            Self::Handled => "handled",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
 /// A message as people who follow a trigger see it.
 #[derive(Debug, Clone)]
 pub struct Sample {

@@ -1,20 +1,22 @@
-//! Actor `Tryouts`: owns the connections that belong to no saved trigger: those that somebody tries out.
+//! Actor `Tryouts`: owns the connections that belong to no saved trigger: those that somebody tries out, and those that
+//! are captured (`captures`).
 //!
 //! Beside the registry, so that what is tried out can never get in the way of what is relied upon.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use actix::{Actor, Addr, Context, Handler, Message, Supervised, Supervisor};
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Supervised, Supervisor};
 use serde_json::{Map, Value};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::{
+    captures::{COMPARE, Capturing},
     registry::Threads,
     setup::Setup,
     socket::{Common, Socket},
     trial::{EVENTS, TrialEvent},
 };
-use crate::types::Invalid;
+use crate::{db::capture::CaptureKey, types::Invalid};
 
 /// Connections of one process that may be tried out at once; each holds memory and a file.
 const TRIALS: usize = 50;
@@ -47,11 +49,18 @@ pub struct Trial {
 
 /// See the file's documentation.
 pub struct Tryouts {
-    common: Common,
-    threads: Threads,
+    pub(super) common: Common,
+    pub(super) threads: Threads,
     /// The thread of the next connection.
     next: usize,
     places: Arc<Semaphore>,
+    /// What this server captures.
+    pub(super) captures: HashMap<CaptureKey, Capturing>,
+    /// A comparison of captures is under way.
+    pub(super) comparing: bool,
+    /// Who waits for the end of one that begins from now on.
+    pub(super) captures_waiting: Vec<oneshot::Sender<()>>,
+    pub(super) stopping: bool,
 }
 
 impl Tryouts {
@@ -62,10 +71,14 @@ impl Tryouts {
             threads,
             next: 0,
             places: Arc::new(Semaphore::new(TRIALS)),
+            captures: HashMap::new(),
+            comparing: false,
+            captures_waiting: Vec::new(),
+            stopping: false,
         })
     }
 
-    fn start_in_thread(
+    pub(super) fn start_in_thread(
         &mut self,
         make: impl FnOnce(&mut Context<Socket>) -> Socket + Send + 'static,
     ) -> Addr<Socket> {
@@ -80,9 +93,17 @@ impl Tryouts {
 
 impl Actor for Tryouts {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(COMPARE, |tryouts, ctx| tryouts.watch_captures(ctx));
+    }
 }
 
-impl Supervised for Tryouts {}
+impl Supervised for Tryouts {
+    fn restarting(&mut self, _: &mut Self::Context) {
+        self.comparing = false;
+    }
+}
 
 impl Handler<Trial> for Tryouts {
     type Result = Result<mpsc::Receiver<TrialEvent>, NotTried>;

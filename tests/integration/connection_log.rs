@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Database, Need, Peer, TestApp, on_both_databases, wait_for};
+use crate::harness::{Database, Peer, TestApp, on_both_databases, wait_for};
 
 const SCRIPT: &str = "u/admin/take";
 const TRIGGER: &str = "f/logs/one";
 
 on_both_databases! {
     needs: [Need::Peer],
-    tests: [events_tell_why_and_outlive_a_restart, a_storm_is_counted_and_goes_with_its_trigger],
+    tests: [events_tell_why_and_outlive_a_restart, a_storm_is_counted_and_goes_with_its_trigger]
 }
 
 async fn app(database: Database) -> TestApp {

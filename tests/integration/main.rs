@@ -9,6 +9,7 @@
 mod api_errors;
 mod back_pressure;
 mod bad_scripts;
+mod capture;
 mod chaos;
 mod cli;
 mod conformance;

@@ -39,6 +39,10 @@ impl Listening for Told {
         Box::pin(async {})
     }
 
+    fn captures_changed(&self) -> BoxFuture<'static, ()> {
+        Box::pin(async {})
+    }
+
     fn check(&self, _: TriggerSpec) -> BoxFuture<'static, Result<(), Invalid>> {
         Box::pin(async { Ok(()) })
     }

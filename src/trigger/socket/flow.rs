@@ -33,10 +33,10 @@ impl Socket {
         }
         if heard.handled {
             self.live.handled.add(1);
-            self.show(text, Verdict::Handled, now);
+            self.show(text, (Verdict::Handled, false), now);
         } else if self.setup.plan.filter.accepts_everything() {
             self.live.matched.add(1);
-            self.show(text, Verdict::Matched, now);
+            self.show(text, (Verdict::Matched, false), now);
             self.intake.accept(candidate(text, now), heard.after);
             self.pause_when_full();
             self.commit(ctx);
@@ -48,7 +48,7 @@ impl Socket {
             return;
         } else {
             self.live.unmatched.add(1);
-            self.show(text, Verdict::Unmatched, now);
+            self.show(text, (Verdict::Unmatched, false), now);
         }
         if !heard.after.is_nothing() {
             self.intake.only_after(heard.after);
@@ -61,7 +61,7 @@ impl Socket {
         let text = STANDARD.encode(bytes);
         if self.setup.plan.filter.accepts_everything() {
             self.live.matched.add(1);
-            self.show(&text, Verdict::Matched, now);
+            self.show(&text, (Verdict::Matched, true), now);
             let candidate = Candidate {
                 text,
                 at: now,
@@ -76,7 +76,7 @@ impl Socket {
             self.commit(ctx);
         } else {
             self.live.unmatched.add(1);
-            self.show(&text, Verdict::Unmatched, now);
+            self.show(&text, (Verdict::Unmatched, true), now);
         }
     }
 
@@ -91,7 +91,7 @@ impl Socket {
         } else {
             self.live.binary.add(1);
             let text = format!("(binary, {} bytes)", bytes.len());
-            self.show(&text, Verdict::Dropped, now);
+            self.show(&text, (Verdict::Dropped, false), now);
         }
     }
 
@@ -143,7 +143,7 @@ impl Socket {
                 } else {
                     Verdict::Unmatched
                 };
-                socket.show(&message.text, verdict, message.at);
+                socket.show(&message.text, (verdict, false), message.at);
             }
             let count = verdicts.len();
             let wanted = socket.intake.decided(messages, &verdicts, slots);

@@ -45,7 +45,7 @@ use super::{
 };
 use crate::{
     config::Limits,
-    db::Pool,
+    db::{Pool, capture::CaptureKey},
     queue::Queue,
     types::Timestamp,
     wire::{CloseReason, Message as Incoming, Outgoing, WireError, close_code},
@@ -181,19 +181,7 @@ impl Socket {
     #[must_use]
     pub fn new(common: Common, setup: Arc<Setup>, filter: Addr<Filter>) -> Self {
         let live = common.board.entry(&setup.workspace, &setup.path);
-        Self {
-            intake: Intake::new(&common.limits),
-            talk: Talk::new(&setup),
-            common,
-            setup,
-            live,
-            filter,
-            phase: Phase::Idle,
-            turn: 0,
-            attempt: 0,
-            stopping: false,
-            role: Role::Listener,
-        }
+        Self::with_role((common, setup, filter), (Role::Listener, live))
     }
 
     /// A socket that connects once, tells each step, and ends when the connection does or nobody listens; it holds
@@ -205,21 +193,41 @@ impl Socket {
         filter: Addr<Filter>,
         (events, place): (mpsc::Sender<TrialEvent>, OwnedSemaphorePermit),
     ) -> Self {
+        let live = Arc::new(Live::detached(&setup.workspace, &setup.path));
+        let role = Role::Trial(Tried {
+            reporter: Reporter::new(events),
+            _place: place,
+        });
+        Self::with_role((common, setup, filter), (role, live))
+    }
+
+    /// A socket that keeps messages for the editor of the runnable at `key`; it shows on `live` where it is.
+    #[must_use]
+    pub fn on_capture(
+        common: Common,
+        setup: Arc<Setup>,
+        filter: Addr<Filter>,
+        (key, live): (CaptureKey, Arc<Live>),
+    ) -> Self {
+        Self::with_role((common, setup, filter), (Role::Capture(key), live))
+    }
+
+    fn with_role(
+        (common, setup, filter): (Common, Arc<Setup>, Addr<Filter>),
+        (role, live): (Role, Arc<Live>),
+    ) -> Self {
         Self {
             intake: Intake::new(&common.limits),
             talk: Talk::new(&setup),
-            live: Arc::new(Live::detached(&setup.workspace, &setup.path)),
             common,
             setup,
+            live,
             filter,
             phase: Phase::Idle,
             turn: 0,
             attempt: 0,
             stopping: false,
-            role: Role::Trial(Tried {
-                reporter: Reporter::new(events),
-                _place: place,
-            }),
+            role,
         }
     }
 }
@@ -314,7 +322,8 @@ impl Handler<Configure> for Socket {
 
     fn handle(&mut self, Configure(setup): Configure, ctx: &mut Self::Context) {
         let reconnect = connection_differs(&self.setup.spec, &setup.spec)
-            || self.setup.permissioned_as != setup.permissioned_as;
+            || self.setup.permissioned_as != setup.permissioned_as
+            || matches!(self.phase, Phase::Idle);
         self.setup = setup;
         if reconnect {
             self.talk = Talk::new(&self.setup);

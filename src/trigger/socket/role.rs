@@ -7,6 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{End, Phase, Socket, connect::Failure};
 use crate::{
+    db::capture::{CaptureKey, NewCapture},
     trigger::{
         spec::OnClose,
         status::Verdict,
@@ -16,6 +17,8 @@ use crate::{
     wire::close_code,
 };
 
+/// How much of a captured message is kept.
+const CAPTURED_BYTES: usize = 256 * 1024;
 /// How often a trial tells how fast messages come.
 const RATE: Duration = Duration::from_secs(1);
 
@@ -26,6 +29,8 @@ pub(super) enum Role {
     Listener,
     /// Tried out once: every step and message is told, nothing becomes a job, and it ends when nobody listens.
     Trial(Tried),
+    /// Keeps messages for the editor of a runnable; what is lost is made again, and nothing becomes a job.
+    Capture(CaptureKey),
 }
 
 /// What goes with a trial.
@@ -46,7 +51,7 @@ impl Role {
     pub(super) fn reporter(&self) -> Option<&Reporter> {
         match self {
             Self::Trial(trial) => Some(&trial.reporter),
-            Self::Listener => None,
+            Self::Listener | Self::Capture(_) => None,
         }
     }
 }
@@ -71,7 +76,7 @@ impl Socket {
     /// An attempt to connect failed.
     pub(super) fn attempt_failed(&mut self, failure: Failure, ctx: &mut Context<Self>) {
         match &self.role {
-            Role::Listener => {
+            Role::Listener | Role::Capture(_) => {
                 self.note("failed", &failure.text);
                 self.wait(&failure.text, failure.retry_after, ctx);
             }
@@ -90,7 +95,7 @@ impl Socket {
     pub(super) fn opening_done(&mut self, ctx: &mut Context<Self>) {
         self.live.listening(self.setup.mode == Mode::Suspended);
         match &self.role {
-            Role::Listener => {
+            Role::Listener | Role::Capture(_) => {
                 self.note("connected", "");
                 self.watch_health(ctx);
             }
@@ -123,7 +128,7 @@ impl Socket {
     ) {
         self.note(if step.is_some() { "failed" } else { "closed" }, text);
         match &self.role {
-            Role::Listener => match self.setup.plan.on_close(end.code) {
+            Role::Listener | Role::Capture(_) => match self.setup.plan.on_close(end.code) {
                 OnClose::Reconnect => self.wait(text, None, ctx),
                 OnClose::Reset => {
                     self.reset_values(ctx);
@@ -149,7 +154,7 @@ impl Socket {
     }
 
     /// Shows a message to those who follow it.
-    pub(super) fn show(&self, text: &str, verdict: Verdict, now: Timestamp) {
+    pub(super) fn show(&self, text: &str, (verdict, is_base64): (Verdict, bool), now: Timestamp) {
         let filter = &self.setup.plan.filter;
         match &self.role {
             Role::Listener if self.live.is_tailed() => {
@@ -159,6 +164,20 @@ impl Socket {
             }
             Role::Listener => {}
             Role::Trial(trial) => trial.reporter.message(text, verdict, now, filter),
+            Role::Capture(key) => {
+                // PostgreSQL keeps no NUL.
+                let kept =
+                    text[..text.floor_char_boundary(CAPTURED_BYTES)].replace('\0', "\u{fffd}");
+                let message = NewCapture {
+                    created_at: now,
+                    text: kept,
+                    bytes: i64::try_from(text.len()).unwrap_or(i64::MAX),
+                    is_base64,
+                    url: self.setup.spec.url.clone(),
+                    verdict: verdict.as_str(),
+                };
+                self.common.notes.capture(key, message);
+            }
         }
     }
 

@@ -225,6 +225,9 @@ impl Socket {
 
     pub(super) fn give_up(&mut self, text: &str) {
         self.live.disabled(Some(text));
+        if !self.role.is_for_good() {
+            return;
+        }
         self.note("disabled", text);
         self.common.exhausted.do_send(Exhausted {
             workspace: Arc::clone(&self.setup.workspace),

@@ -1,0 +1,3 @@
+DROP TABLE message_samples;
+DROP TABLE captures;
+DROP TABLE capture_configs;
