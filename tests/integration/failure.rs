@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::flows::{create, echo, fail};
 use crate::harness::{
     Database, Peer, Settings, TestApp, app::trigger, on_both_databases, wait_for,
 };
@@ -11,6 +12,7 @@ on_both_databases!(
     tests: [
         a_job_is_tried_again_and_its_error_handler_called_at_last,
         a_wait_for_the_next_try_survives_a_kill,
+        a_flow_is_tried_again_whole_and_a_flow_handles_its_error,
     ]
 );
 
@@ -194,5 +196,64 @@ async fn a_wait_for_the_next_try_survives_a_kill(database: Database) {
     );
     let calls = app.jobs(&format!("script_path_exact={HANDLER}")).await;
     assert_eq!(calls, Vec::<Value>::new());
+    app.stop().await;
+}
+
+async fn a_flow_is_tried_again_whole_and_a_flow_handles_its_error(database: Database) {
+    let one_worker = Settings::new().flag("--num-workers").flag("1");
+    let (mut app, mut peer) = (
+        TestApp::start_with(database, one_worker).await,
+        Peer::start().await,
+    );
+    let (flow, handler) = ("f/flows/flaky", "f/flows/on_error");
+    let modules = [echo("a", "flow_input.msg"), fail("b", "results.a")];
+    create(&app, flow, json!({ "modules": modules })).await;
+    create(&app, handler, json!({"modules": [echo("a", "flow_input")]})).await;
+    let more = json!({
+        "is_flow": true, "retry": {"constant": {"attempts": 1, "seconds": 0}},
+        "error_handler_path": format!("flow/{handler}"), "can_return_message": true, "can_return_error_result": true,
+    });
+    app.create_trigger(TRIGGER, flow, &peer.url("/"), more)
+        .await;
+    let connection = peer.accept().await;
+    app.wait_until_listening(TRIGGER).await;
+    peer.send(&connection, &["down"]).await;
+    let calls = wait_for("the error handler has run", async || {
+        let calls = app.completed(&format!("script_path_exact={handler}")).await;
+        (calls.len() == 1)
+            .then_some(calls)
+            .ok_or("it has not".into())
+    })
+    .await;
+    let jobs = app.completed(&format!("script_path_exact={flow}")).await;
+    assert_eq!((jobs.len(), &jobs[0]["success"]), (1, &json!(false)));
+    let id = jobs[0]["id"].as_str().unwrap();
+    let steps = app.completed(&format!("parent_job={id}")).await;
+    let mut ids: Vec<&str> = steps
+        .iter()
+        .filter_map(|step| step["flow_step_id"].as_str())
+        .collect();
+    ids.sort_unstable();
+    assert_eq!(ids, ["a", "a", "b", "b"], "both steps ran twice");
+    let call = app.wait_for_job(calls[0]["id"].as_str().unwrap()).await;
+    let told = &call["result"];
+    let seen = (
+        &told["job_id"],
+        &told["is_flow"],
+        &told["path"],
+        &told["error"]["message"],
+    );
+    assert_eq!(
+        seen,
+        (&json!(id), &json!(true), &json!(flow), &json!("down"))
+    );
+    let replies = wait_for("the reply", async || {
+        let replies = peer.events("message");
+        (!replies.is_empty())
+            .then_some(replies)
+            .ok_or("none".into())
+    })
+    .await;
+    assert_eq!(replies.len(), 1, "one message, one answer: {replies:?}");
     app.stop().await;
 }
