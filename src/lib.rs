@@ -29,6 +29,8 @@
 //! 5. The runner claims jobs, a worker runs one, its result is committed together with others.
 //! 6. A result that owes an answer goes back to its connection, if that still stands.
 //!
+//! A flow is a job too, and each of its steps is one: see `runner::flow`. It waits for them without a worker.
+//!
 //! # What can be lost, and when
 //! - A message that was read but not yet committed, when the process dies. Nothing else: what `status` calls
 //!   `enqueued` is a committed row.

@@ -45,6 +45,45 @@ echo "the feed says: $msg"
 echo "status seen"
 "#;
 
+const READ_TRADE: &str = r#"type Trade = { symbol: string; quantity: number; price: number };
+
+// The first step of the flow: what the others need of the message.
+export function main(msg: string) {
+  const trade: Trade = JSON.parse(msg);
+  return { symbol: trade.symbol, value: Number((trade.price * trade.quantity).toFixed(2)) };
+}
+"#;
+
+const NOTE_TRADE: &str = r#"export function main(symbol: string, value: number) {
+  console.log(`noted: ${symbol} for ${value}`);
+  return `${symbol} worth a note: ${value} EUR`;
+}
+"#;
+
+/// A flow of three steps: read, and note what is worth it.
+fn flow() -> Value {
+    let step = |id: &str, content: &str, summary: &str, inputs: Value| {
+        json!({"id": id, "summary": summary, "value": {
+            "type": "rawscript", "language": "nativets", "content": content, "input_transforms": inputs,
+        }})
+    };
+    let from = |expr: &str| json!({"type": "javascript", "expr": expr});
+    let note = step(
+        "note",
+        NOTE_TRADE,
+        "Write it down",
+        json!({"symbol": from("results.read.symbol"), "value": from("results.read.value")}),
+    );
+    json!({"modules": [
+        step("read", READ_TRADE, "Read the trade", json!({"msg": from("flow_input.msg")})),
+        {"id": "sort", "summary": "Is it worth a note?", "value": {
+            "type": "branchone", "default": [],
+            "branches": [{"summary": "yes", "expr": "results.read.value > 1000", "modules": [note]}],
+        }},
+        {"id": "done", "summary": "What came of it", "value": {"type": "identity"}},
+    ]})
+}
+
 /// The feed that runs beside the server.
 pub struct Demo {
     port: u16,
@@ -125,6 +164,13 @@ fn samples(url: &str) -> Vec<(&'static str, Value)> {
             ON_LARGE_TRADE,
         ),
         script("on_status", "bash", "Logs the feed's status", ON_STATUS),
+        (
+            "flows/create",
+            json!({
+                "path": "f/demo/sort_trade", "summary": "Notes trades that are worth it",
+                "description": "", "value": flow(),
+            }),
+        ),
         trigger(
             "bitcoin_trades",
             "on_trade",
@@ -136,6 +182,12 @@ fn samples(url: &str) -> Vec<(&'static str, Value)> {
             "on_large_trade",
             json!([{"key": "type", "value": "trade"}, {"key": "large", "value": true}]),
             json!({"can_return_message": true}),
+        ),
+        trigger(
+            "ether_trades",
+            "sort_trade",
+            json!([{"key": "type", "value": "trade"}, {"key": "symbol", "value": "ETH-EUR"}]),
+            json!({"is_flow": true}),
         ),
         trigger(
             "feed_status",
