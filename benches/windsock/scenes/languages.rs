@@ -15,8 +15,7 @@ const LANGUAGES: [(&str, Option<&str>, &str, u64); 5] = [
     ("bun", Some("bun"), TYPESCRIPT, 20_000),
     ("deno", Some("deno"), TYPESCRIPT, 20_000),
 ];
-const TYPESCRIPT: &str =
-    "export function main(msg: string) { const start = performance.timeOrigin + performance.now();
+const TYPESCRIPT: &str = "export function main(msg: string) { const start = Date.now();
     return { t: JSON.parse(msg).t, start } }";
 const PYTHON: &str = "import time\ndef main(msg: str):\n    start = time.time_ns() / 1e6\n    import json\n    \
     return {'t': json.loads(msg)['t'], 'start': start}\n";
@@ -71,7 +70,7 @@ async fn row(language: &str, program: Option<&str>, content: &str, messages: u64
         SCRIPT,
         language,
         content,
-        &json!({"dedicated_worker": false}),
+        &json!({"dedicated_worker": false, "auto_parent": true}),
     )
     .await;
     source.tell("pace 2 2");

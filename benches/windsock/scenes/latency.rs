@@ -9,11 +9,11 @@ use crate::source::Source;
 /// Messages a second, and how many of them.
 const PACE: (u64, u64) = (1_000, 20_000);
 
-/// Answers with the message's number and the moment its first line ran.
+/// Answers with the message's number and the moment its first line ran (in TypeScript to the millisecond).
 const ANSWERING: [(&str, &str); 2] = [
     (
         "nativets",
-        "export function main(msg: string) { const start = performance.timeOrigin + performance.now();
+        "export function main(msg: string) { const start = Date.now();
          return { t: JSON.parse(msg).t, start } }",
     ),
     (
@@ -58,7 +58,10 @@ fn row(what: &str, times: &Value) -> Vec<String> {
     let list =
         |name: &str| serde_json::from_value::<Vec<f64>>(times[name].clone()).unwrap_or_default();
     let (began, answered) = (list("began"), list("answered"));
-    let at = |list: &[f64], share| format!("{:.2}", measure::percentile(list, share));
+    let at = |list: &[f64], share| match list {
+        [] => "–".to_owned(),
+        list => format!("{:.2}", measure::percentile(list, share)),
+    };
     vec![
         what.to_owned(),
         at(&began, 0.5),

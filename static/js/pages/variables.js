@@ -54,7 +54,7 @@ export async function render(root, { signal, loaded }) {
   async function edit(variable) {
     const where = variable ? null : pathField({ defaultName: 'my_variable', help: 'Where the variable is kept:', signal, taken: all.map((one) => one.path) });
     const value = h('textarea', { class: 'input mono', rows: '4', value: variable && !variable.is_secret ? variable.value ?? '' : '', spellcheck: 'false', autocomplete: 'off' });
-    const secret = checkField({ name: 'is_secret', label: 'Secret', help: 'Stored encrypted and not shown again.', checked: variable ? variable.is_secret : true });
+    const secret = checkField({ name: 'is_secret', label: 'Secret', help: 'Not shown again in lists.', checked: variable ? variable.is_secret : true });
     const description = h('input', { class: 'input', value: variable?.description ?? '' });
     const general = h('p', { class: 'field-error', role: 'alert' });
     const form = h('form', { class: 'stack', id: 'variable-form', novalidate: true }, where?.element,
