@@ -183,6 +183,10 @@ pub struct Limits {
     pub job_timeout: Duration,
     /// How long running jobs may go on after a signal to stop (contract section 2).
     pub drain: Duration,
+    /// How long a server's leases hold without renewal (PostgreSQL): its triggers listen elsewhere within 5 s.
+    pub server_lease: Duration,
+    /// How often they are renewed, all with one write: six tries within a lease.
+    pub server_renewal: Duration,
     /// How often the registry compares the database with what runs; changes made here are followed at once.
     pub reconcile: Duration,
 }
@@ -199,6 +203,8 @@ impl Default for Limits {
             lost_workers: 3,
             job_timeout: Duration::from_secs(300),
             drain: Duration::from_secs(10),
+            server_lease: Duration::from_secs(3),
+            server_renewal: Duration::from_millis(500),
             reconcile: Duration::from_millis(500),
         }
     }

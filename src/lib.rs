@@ -32,15 +32,15 @@
 //! A flow is a job too, and each of its steps is one: see `runner::flow`. It waits for them without a worker.
 //!
 //! # What can be lost, and when
-//! - A message that was read but not yet committed, when the process dies. Nothing else: what `status` calls
-//!   `enqueued` is a committed row.
+//! - A message that was read but not yet committed, when the process dies, or was taken for dead by another one
+//!   ([`presence`]; counted). Nothing else: what `status` calls `enqueued` is a committed row.
 //! - A job that runs when its worker dies is run again (at least once); after three lost workers it fails.
 //! - A reply is sent at most once. Without its connection it is counted as undeliverable.
 //!
 //! # What is never so
 //! - Nothing outside [`db`] names diesel; nothing blocks an async thread; no query is pasted together.
 //! - [`trigger`] and [`runner`] do not know each other: they meet in [`queue`].
-//! - Imports run one way: `main → system → {api, trigger, runner} → queue → access → db → config, types`.
+//! - Imports run one way: `main → system → {api, trigger, runner} → queue → presence, access → db → config, types`.
 
 pub mod access;
 pub mod api;
@@ -49,6 +49,7 @@ pub mod db;
 mod demo;
 pub mod flow;
 pub mod identity;
+pub mod presence;
 pub mod queue;
 pub mod runner;
 pub mod system;

@@ -102,7 +102,9 @@ impl From<QueueError> for Error {
         match error {
             QueueError::Refused(why) => Self::BadRequest(why),
             QueueError::Database(error) => error.into(),
-            other @ (QueueError::Closed | QueueError::TooSlow(_)) => Self::Queue(other),
+            other @ (QueueError::Closed | QueueError::Fenced | QueueError::TooSlow(_)) => {
+                Self::Queue(other)
+            }
         }
     }
 }

@@ -18,13 +18,16 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use super::{State, TriggerChange, error::Error, extract::At, triggers::status_of};
+use super::{
+    State, TriggerChange,
+    elsewhere::{Seen, seen},
+    error::Error,
+    extract::At,
+    triggers::status_of,
+};
 use crate::{
     access::Caller,
-    db::{
-        token, trigger,
-        trigger::{TriggerFilter, TriggerRow},
-    },
+    db::{token, trigger, trigger::TriggerFilter},
     queue::{JobEvent, JobState},
     trigger::status::{Sample, Tail},
     types::{Mode, Timestamp},
@@ -246,7 +249,10 @@ impl Live {
         let rows = async move {
             let filter = TriggerFilter::default();
             state
-                .run(move |conn| Ok(trigger::list(conn, &workspace, &filter)?))
+                .run(move |conn| {
+                    let rows = trigger::list(conn, &workspace, &filter)?;
+                    seen(conn, rows)
+                })
                 .await
         };
         ctx.spawn(
@@ -258,9 +264,9 @@ impl Live {
         );
     }
 
-    fn show_rows(&mut self, ctx: &mut WebsocketContext<Self>, rows: &[TriggerRow], here: bool) {
+    fn show_rows(&mut self, ctx: &mut WebsocketContext<Self>, rows: &[Seen], here: bool) {
         let first = self.rows.is_empty();
-        let there: HashSet<&str> = rows.iter().map(|row| row.path.as_str()).collect();
+        let there: HashSet<&str> = rows.iter().map(|one| one.row.path.as_str()).collect();
         let gone = self
             .rows
             .keys()
@@ -269,10 +275,11 @@ impl Live {
         for path in gone {
             self.changed(ctx, "deleted", &path);
         }
-        for row in rows
+        for one in rows
             .iter()
-            .filter(|row| self.caller.may_read(&row.path, &row.extra_perms))
+            .filter(|one| self.caller.may_read(&one.row.path, &one.row.extra_perms))
         {
+            let row = &one.row;
             // What this server listens to shows itself by the board's changes; its row only says more when edited.
             let elsewhere = self.state.board.get(&row.workspace_id, &row.path).is_none();
             let before = self.rows.get(&row.path);
@@ -285,7 +292,7 @@ impl Live {
             let off = before.is_none() && row.mode == Mode::Disabled.as_str();
             let mut shown = String::new();
             if elsewhere || off || edited && here {
-                let status = json!(status_of(row, &self.state));
+                let status = json!(status_of(one, &self.state));
                 shown = status.to_string();
                 if before.is_none_or(|(_, before)| edited || *before != shown) {
                     ctx.text(

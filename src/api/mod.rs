@@ -12,6 +12,7 @@ mod connection_log;
 mod convert;
 mod dependencies;
 mod describe;
+mod elsewhere;
 mod error;
 mod extract;
 mod flow_versions;

@@ -10,6 +10,7 @@ use utoipa::{
 use super::{
     State,
     answer::Json,
+    elsewhere::seen,
     error::Error,
     extract::{At, Page, Query},
     triggers::{Trigger, TriggerView, shown},
@@ -93,7 +94,7 @@ pub(crate) async fn list(
         .run(move |conn| {
             let mut rows = trigger::list(conn, &at.workspace, &filter)?;
             if all_count {
-                return Ok(rows);
+                return seen(conn, rows);
             }
             rows.retain(|row| caller.may_read(&row.path, &row.extra_perms));
             if let Some(wanted) = &which.label {
@@ -104,12 +105,12 @@ pub(crate) async fn list(
                         .all(|label| labels.iter().any(|one| one == label.trim()))
                 });
             }
-            Ok(page.cut(rows))
+            seen(conn, page.cut(rows))
         })
         .await?;
     let brief = which.brief == Some(true);
-    let views = rows.iter().map(|row| {
-        let mut view = shown(row, &state);
+    let views = rows.iter().map(|one| {
+        let mut view = shown(&one.row, &state);
         if brief {
             view.0.retain(|name, _| BRIEF.contains(&name.as_str()));
         }

@@ -3,8 +3,6 @@
 //! What a trigger does stands in [`TriggerSpec`]; here are the fields around it: path, mode, run-as, labels.
 //! After every change the registry is told, so that the listener follows at once.
 
-use std::time::Duration;
-
 use actix_web::web;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -16,6 +14,7 @@ use utoipa::{
 use super::{
     State,
     answer::{Created, Json, Text},
+    elsewhere::{Seen, seen_one},
     error::Error,
     extract::{At, Body},
 };
@@ -30,8 +29,6 @@ use crate::{
     types::{Mode, ObjectPath, Timestamp},
 };
 
-/// A server that has not said for so long that it listens does not.
-const PING_FRESH: Duration = Duration::from_secs(15);
 /// Most labels of a trigger.
 const LABELS: usize = 100;
 /// Longest label.
@@ -242,7 +239,12 @@ pub(super) fn shown(row: &TriggerRow, state: &State) -> TriggerView {
     if let Some(server) = server {
         set("server_id", json!(server));
     }
-    if let Some(ping) = row.last_server_ping {
+    let ping = if live.is_some() {
+        Some(Timestamp::now())
+    } else {
+        row.last_server_ping
+    };
+    if let Some(ping) = ping {
         set("last_server_ping", json!(ping));
     }
     if let Some(error) = error {
@@ -450,8 +452,13 @@ pub(crate) async fn get(
     at: At,
     state: web::Data<State>,
 ) -> Result<Json<TriggerView>, Error> {
-    let row = state.run(move |conn| readable(conn, &caller, &at)).await?;
-    Ok(Json(shown(&row, &state)))
+    let one = state
+        .run(move |conn| {
+            let row = readable(conn, &caller, &at)?;
+            seen_one(conn, row)
+        })
+        .await?;
+    Ok(Json(shown(&one.row, &state)))
 }
 
 /// Whether there is a trigger at the path.
@@ -533,28 +540,30 @@ pub(crate) async fn status(
     at: At,
     state: web::Data<State>,
 ) -> Result<Json<TriggerStatus>, Error> {
-    let row = state.run(move |conn| readable(conn, &caller, &at)).await?;
-    Ok(Json(status_of(&row, &state)))
+    let one = state
+        .run(move |conn| {
+            let row = readable(conn, &caller, &at)?;
+            seen_one(conn, row)
+        })
+        .await?;
+    Ok(Json(status_of(&one, &state)))
 }
 
-/// The status of a trigger, from its listener if that is here, else from its row.
-pub(crate) fn status_of(row: &TriggerRow, state: &State) -> TriggerStatus {
+/// The status of a trigger: from its listener when that is here, else what its server says, else what its row says.
+pub(crate) fn status_of(one: &Seen, state: &State) -> TriggerStatus {
+    let row = &one.row;
     let disabled = row.mode == Mode::Disabled.as_str();
-    if let Some(mut status) = state.board.status(&row.workspace_id, &row.path) {
+    let here = state.board.status(&row.workspace_id, &row.path);
+    if let Some(mut status) = here.or_else(|| one.status.clone()) {
         if disabled {
             status.state = TriggerState::Disabled;
         }
         return status;
     }
-    let fresh = row
-        .last_server_ping
-        .is_some_and(|ping| ping > Timestamp::now().minus(PING_FRESH));
-    let now = match (disabled, &row.error) {
-        (true, _) => TriggerState::Disabled,
-        (false, None) if fresh && row.mode == Mode::Suspended.as_str() => TriggerState::Suspended,
-        (false, None) if fresh => TriggerState::Listening,
-        (false, Some(_)) if fresh => TriggerState::Backoff,
-        _ => TriggerState::Connecting,
+    let now = if disabled {
+        TriggerState::Disabled
+    } else {
+        TriggerState::Connecting
     };
     TriggerStatus {
         state: now,

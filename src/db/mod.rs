@@ -15,6 +15,7 @@ pub(crate) mod folder;
 pub(crate) mod held;
 pub(crate) mod job_list;
 pub(crate) mod lanes;
+pub mod listen;
 pub(crate) mod message_sample;
 mod migrate;
 pub mod queue;
@@ -23,10 +24,12 @@ mod schema;
 pub(crate) mod script;
 pub(crate) mod script_content;
 pub(crate) mod script_version;
+pub(crate) mod server;
 pub(crate) mod setting;
 pub(crate) mod text;
 pub(crate) mod token;
 pub mod trigger;
+pub(crate) mod trigger_status;
 pub(crate) mod user;
 pub(crate) mod variable;
 pub mod vars;
@@ -38,6 +41,7 @@ use diesel::{
     Connection, ConnectionError, PgConnection, RunQueryDsl, SqliteConnection,
     connection::SimpleConnection,
 };
+use rand::RngExt;
 use tokio::sync::Semaphore;
 
 pub(crate) use self::conn::Backend;
@@ -90,13 +94,32 @@ impl DbError {
     }
 }
 
+/// The channel on which processes tell each other what has changed.
+pub(crate) const CHANNEL: &str = "windsock";
+
+/// What every connection to PostgreSQL is set to, unless the URL says otherwise: a server that went away without a
+/// word is noticed within seconds.
+const CONNECTION: [(&str, &str); 5] = [
+    ("connect_timeout", "5"),
+    ("keepalives_idle", "3"),
+    ("keepalives_interval", "1"),
+    ("keepalives_count", "4"),
+    ("tcp_user_timeout", "7000"),
+];
+/// A process that is stopped in the middle of a transaction must not hold its locks for as long as it is stopped.
+const IDLE_IN_TRANSACTION: &str = "5s";
+
 /// Opens connections to one database.
 #[derive(Debug, Clone)]
-struct Manager(DatabaseUrl);
+struct Manager {
+    url: DatabaseUrl,
+    /// The name of this process; PostgreSQL shows it beside each of its connections.
+    name: Arc<str>,
+}
 
 impl Manager {
     fn open(&self) -> Result<Conn, ConnectionError> {
-        match &self.0 {
+        match &self.url {
             DatabaseUrl::Sqlite(file) => {
                 let mut conn = SqliteConnection::establish(&file.to_string_lossy())?;
                 // The busy timeout comes first: switching to WAL needs the file for itself for a moment.
@@ -112,9 +135,29 @@ impl Manager {
                 .map_err(ConnectionError::CouldntSetupConfiguration)?;
                 Ok(Conn::Sqlite(conn))
             }
-            DatabaseUrl::Postgres(url) => PgConnection::establish(url).map(Conn::Postgres),
+            DatabaseUrl::Postgres(url) => {
+                let mut conn = PgConnection::establish(&with_defaults(url))?;
+                conn.batch_execute(&format!(
+                    "SET application_name = '{}'; SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION}'",
+                    self.name
+                ))
+                .map_err(ConnectionError::CouldntSetupConfiguration)?;
+                Ok(Conn::Postgres(conn))
+            }
         }
     }
+}
+
+/// Adds [`CONNECTION`] to what a URL says.
+fn with_defaults(url: &str) -> String {
+    let mut url = url.to_owned();
+    for (name, value) in CONNECTION {
+        if !url.contains(&format!("{name}=")) {
+            url.push(if url.contains('?') { '&' } else { '?' });
+            url.push_str(&format!("{name}={value}"));
+        }
+    }
+    url
 }
 
 impl r2d2::ManageConnection for Manager {
@@ -161,7 +204,11 @@ impl Pool {
         // PostgreSQL's client would have OpenSSL clean up when the process exits, while threads that used it end too:
         // that ended the process with a segmentation fault now and then. Initialised here first, it does not.
         openssl_sys::init();
-        let manager = Manager(url.clone());
+        let name = format!("{}-{:08x}", std::process::id(), rand::rng().random::<u32>());
+        let manager = Manager {
+            url: url.clone(),
+            name: name.into(),
+        };
         let mut first = r2d2::ManageConnection::connect(&manager)?;
         migrate::run(&mut first)?;
         drop(first);
@@ -215,7 +262,19 @@ impl Pool {
     /// Whether the database is SQLite: one process, one writer.
     #[must_use]
     pub fn is_sqlite(&self) -> bool {
-        matches!(self.manager.0, DatabaseUrl::Sqlite(_))
+        matches!(self.manager.url, DatabaseUrl::Sqlite(_))
+    }
+
+    /// The name of this process, new with every start.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.manager.name
+    }
+
+    /// Where the database is.
+    #[must_use]
+    pub fn url(&self) -> &DatabaseUrl {
+        &self.manager.url
     }
 }
 
@@ -227,6 +286,17 @@ impl r2d2::HandleError<DbError> for LogOnce {
     fn handle_error(&self, error: DbError) {
         log::warn!("database connection failed: {error}");
     }
+}
+
+/// Tells every process on this PostgreSQL, once the transaction is committed. SQLite has one process.
+pub(crate) fn notify(conn: &mut Conn, word: &str) -> Result<(), DbError> {
+    if let Conn::Postgres(conn) = conn {
+        diesel::sql_query("SELECT pg_notify($1, $2)")
+            .bind::<diesel::sql_types::Text, _>(CHANNEL)
+            .bind::<diesel::sql_types::Text, _>(word)
+            .execute(conn)?;
+    }
+    Ok(())
 }
 
 /// Runs `work` in one transaction that takes the write lock at its start, so that two writers queue up

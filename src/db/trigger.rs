@@ -9,6 +9,9 @@ use serde_json::{Map, Value};
 use super::{Conn, DbError, connection_log, schema::triggers};
 use crate::types::Timestamp;
 
+/// What other processes are told when a row or a lease has changed.
+pub const CHANGED: &str = "triggers";
+
 /// A trigger.
 #[derive(Debug, Clone, Queryable, Insertable, AsChangeset)]
 #[diesel(table_name = triggers, primary_key(workspace_id, path), treat_none_as_null = true)]
@@ -120,19 +123,6 @@ pub(crate) struct TriggerFilter {
     pub(crate) window: Option<(i64, i64)>,
 }
 
-/// What a server says of a trigger it listens to (or stopped listening to: no `server_id`).
-#[derive(Debug, Clone)]
-pub struct LiveState {
-    /// The trigger's workspace.
-    pub workspace: String,
-    /// The trigger's path.
-    pub path: String,
-    /// The server that listens.
-    pub server_id: Option<String>,
-    /// Why it is not connected; none while healthy.
-    pub error: Option<String>,
-}
-
 /// The trigger at that path.
 ///
 /// # Errors
@@ -146,17 +136,6 @@ pub fn by_path(
         .find((workspace, path))
         .first(conn)
         .optional()?)
-}
-
-/// Every trigger that is not disabled, in all workspaces.
-///
-/// # Errors
-/// The database gives no answer.
-pub fn list_wanted(conn: &mut Conn) -> Result<Vec<TriggerRow>, DbError> {
-    Ok(triggers::table
-        .filter(triggers::mode.ne("disabled"))
-        .order((triggers::workspace_id, triggers::path))
-        .load(conn)?)
 }
 
 /// The triggers of a workspace, the one edited last first.
@@ -204,7 +183,7 @@ pub(crate) fn insert(conn: &mut Conn, row: &TriggerRow) -> Result<(), DbError> {
     diesel::insert_into(triggers::table)
         .values(row)
         .execute(conn)?;
-    Ok(())
+    super::notify(conn, CHANGED)
 }
 
 /// Replaces the trigger at `path` by `row`, which may have another path; answers whether it was there.
@@ -214,7 +193,9 @@ pub(crate) fn update(conn: &mut Conn, path: &str, row: &TriggerRow) -> Result<bo
     }
     let one = triggers::table.find((&row.workspace_id, path));
     let set = (triggers::path.eq(&row.path), row);
-    Ok(diesel::update(one).set(set).execute(conn)? > 0)
+    let updated = diesel::update(one).set(set).execute(conn)? > 0;
+    super::notify(conn, CHANGED)?;
+    Ok(updated)
 }
 
 /// Changes a trigger's mode and nothing else; answers whether it was there. `error` stays or is replaced.
@@ -233,36 +214,17 @@ pub fn set_mode(
         triggers::version.eq(triggers::version + 1),
     );
     let one = triggers::table.find((workspace, path));
-    Ok(diesel::update(one).set(set).execute(conn)? > 0)
+    let updated = diesel::update(one).set(set).execute(conn)? > 0;
+    super::notify(conn, CHANGED)?;
+    Ok(updated)
 }
 
 /// Removes the trigger at that path; answers whether it was there.
 pub(crate) fn delete(conn: &mut Conn, workspace: &str, path: &str) -> Result<bool, DbError> {
     connection_log::forget(conn, workspace, path)?;
-    Ok(diesel::delete(triggers::table.find((workspace, path))).execute(conn)? > 0)
-}
-
-/// Writes what this server says of its triggers, in one transaction; triggers that are gone are skipped.
-///
-/// # Errors
-/// The database gives no answer; nothing is written then.
-pub fn set_live_state(
-    conn: &mut Conn,
-    states: &[LiveState],
-    now: Timestamp,
-) -> Result<(), DbError> {
-    super::transaction(conn, |conn| {
-        for state in states {
-            let set = (
-                triggers::server_id.eq(&state.server_id),
-                triggers::last_server_ping.eq(state.server_id.as_ref().map(|_| now)),
-                triggers::error.eq(&state.error),
-            );
-            let one = triggers::table.find((&state.workspace, &state.path));
-            diesel::update(one).set(set).execute(conn)?;
-        }
-        Ok(())
-    })
+    let deleted = diesel::delete(triggers::table.find((workspace, path))).execute(conn)? > 0;
+    super::notify(conn, CHANGED)?;
+    Ok(deleted)
 }
 
 /// Workspace, path and version of every trigger that wants to listen.

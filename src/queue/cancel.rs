@@ -33,6 +33,7 @@ pub(super) fn cancel(
         }));
     };
     if queue::flag_canceled(conn, id, &by, reason.as_deref())? {
+        news.flagged = true;
         news.cancellations.push((id, by, reason));
         return Ok(Done::Canceled(Canceled::WhileRunning));
     }

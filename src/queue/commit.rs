@@ -13,6 +13,7 @@ use super::{
     failure, flow, held,
     lanes::{Lanes, Limits as LaneLimits},
     ledger::{Op, Waiting},
+    others,
     rows::rows,
     shared::{Cancellation, Shared},
 };
@@ -36,6 +37,8 @@ pub(super) enum Done {
     Pushed,
     /// These jobs are this process's now.
     Claimed(Vec<Job>),
+    /// Another server listens by now: nothing of it is kept.
+    Fenced,
     /// It is written.
     Written,
     /// What became of the wish to cancel.
@@ -60,6 +63,10 @@ pub(super) struct News {
     /// Flows that gave their answer and go on.
     pub(super) answered: Vec<Finished>,
     pub(super) cancellations: Vec<Cancellation>,
+    /// A running job was flagged to be stopped; its worker may be another process.
+    pub(super) flagged: bool,
+    /// Fence numbers that were checked in this transaction, and whether they hold.
+    pub(super) fences: Vec<(i64, bool)>,
 }
 
 /// How a batch went.
@@ -150,15 +157,25 @@ impl Scope<'_> {
         let mut news = News::default();
         let dones = db::transaction(conn, |conn| {
             let mut lanes = Lanes::default();
-            let new_rows = prepare(conn, batch, &mut lanes)?;
+            let mut new_rows = prepare(conn, batch, &mut lanes)?;
+            for (rows, _) in new_rows.iter_mut().flatten() {
+                others::mark_awaited(self.shared, rows);
+            }
             let mut dones = Vec::with_capacity(batch.len());
             for ((op, _), new_rows) in batch.iter().zip(new_rows) {
                 if matches!(op, Op::Claim(_)) {
                     self.settle(conn, &mut lanes, &mut news)?;
                 }
-                dones.push(self.apply(conn, (op, new_rows), &mut lanes, &mut news)?);
+                dones.push(if others::is_fenced(conn, op, &mut news)? {
+                    Done::Fenced
+                } else {
+                    self.apply(conn, (op, new_rows), &mut lanes, &mut news)?
+                });
             }
             news.ready |= lanes.fill(conn, Timestamp::now())?;
+            if let Some(presence) = self.shared.presence.get() {
+                others::tell(conn, presence, &news)?;
+            }
             Ok(dones)
         })?;
         self.publish(news);
@@ -192,7 +209,7 @@ impl Scope<'_> {
     ) -> Result<Done, DbError> {
         let worker = self.shared.worker.as_str();
         match op {
-            Op::Push(jobs, stored) => {
+            Op::Push(jobs, stored, _) => {
                 let (mut rows, limits) = new_rows.unwrap_or_default();
                 lanes.place(conn, jobs, &mut rows, &limits, Timestamp::now())?;
                 queue::insert(conn, &rows)?;
@@ -347,7 +364,7 @@ fn prepare(conn: &mut Conn, batch: &[Waiting], lanes: &mut Lanes) -> Result<Vec<
     for (op, _) in batch {
         let mut rows_of_push = None;
         let in_lanes = match op {
-            Op::Push(jobs, _) => {
+            Op::Push(jobs, ..) => {
                 let (rows, limits) = rows(conn, jobs)?;
                 let any = !limits.is_empty() || jobs.iter().any(|job| job.lane.is_some());
                 rows_of_push = Some((rows, limits));

@@ -41,11 +41,16 @@ pub struct Submit(
     pub(super) oneshot::Sender<Result<Done, QueueError>>,
 );
 
+/// Somebody wants to stop a job that may run here.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct LookForCancellations;
+
 /// What can be written.
 #[derive(Debug)]
 pub(super) enum Op {
-    /// Adds jobs, and the values that their messages stored.
-    Push(Vec<NewJob>, Option<Stored>),
+    /// Adds jobs, and the values that their messages stored; under a fence number, if it still holds.
+    Push(Vec<NewJob>, Option<Stored>, Option<i64>),
     /// Takes up to so many that are due.
     Claim(usize),
     /// Ends jobs this process holds.
@@ -84,7 +89,7 @@ impl Op {
     /// How many rows it writes, at least about.
     fn rows(&self) -> usize {
         match self {
-            Self::Push(jobs, _) => jobs.len(),
+            Self::Push(jobs, ..) => jobs.len(),
             Self::Finish(jobs) => jobs.len(),
             Self::Flow(change) => change.rows(),
             Self::GiveBack(ids) => ids.len(),
@@ -165,6 +170,14 @@ impl Handler<Submit> for Ledger {
     fn handle(&mut self, Submit(op, answer): Submit, ctx: &mut Self::Context) {
         self.waiting.push_back((op, answer));
         self.commit(ctx);
+    }
+}
+
+impl Handler<LookForCancellations> for Ledger {
+    type Result = ();
+
+    fn handle(&mut self, _: LookForCancellations, ctx: &mut Self::Context) {
+        self.upkeep((false, false), ctx);
     }
 }
 

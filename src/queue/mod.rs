@@ -18,6 +18,7 @@ mod job;
 mod lanes;
 mod ledger;
 mod options;
+mod others;
 mod retry;
 mod rows;
 mod shared;
@@ -45,6 +46,7 @@ pub use self::{
     },
     ledger::Ledger,
     options::{ErrorHandler, Options},
+    others::{CANCEL, JOBS, REPLIES},
     retry::{Constant, Exponential, RetryIf, RetryPolicy},
     rows::{new_row, park_row},
     shared::Cancellation,
@@ -55,8 +57,9 @@ use crate::{
     types::JobId,
 };
 
-/// How often a job that another process may run is looked for by those who wait for its end.
-const POLL_ELSEWHERE: Duration = Duration::from_millis(200);
+/// How often a job that another process may run is looked for by those who wait for its end, in case its word was
+/// missed.
+const POLL_ELSEWHERE: Duration = Duration::from_secs(1);
 /// How long a request waits for its own write: past it the caller is told, not kept.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -77,6 +80,9 @@ pub enum QueueError {
     /// The process is stopping.
     #[error("the queue is closed: windsock is stopping")]
     Closed,
+    /// The trigger they came from listens on another server by now: nothing of it was kept.
+    #[error("this server was taken for dead, another one listens by now")]
+    Fenced,
     /// No answer within the time given.
     #[error("no answer from the database within {0:?}")]
     TooSlow(Duration),
@@ -139,15 +145,29 @@ impl Queue {
     /// # Errors
     /// The jobs themselves were refused (an id that stands already), or windsock is stopping.
     pub async fn push(&self, jobs: Vec<NewJob>) -> Result<(), QueueError> {
-        self.submit(Op::Push(jobs, None)).await.map(|_| ())
+        self.submit(Op::Push(jobs, None, None)).await.map(|_| ())
     }
 
-    /// Adds the jobs of a trigger's messages together with what those messages stored: both or neither.
+    /// Adds the jobs of a trigger's messages, and what those messages stored: both or neither. `fence` is the number
+    /// under which the trigger's lease was taken; it is checked in the transaction that commits them.
     ///
     /// # Errors
-    /// As [`Queue::push`].
-    pub async fn push_storing(&self, jobs: Vec<NewJob>, stored: Stored) -> Result<(), QueueError> {
-        self.submit(Op::Push(jobs, Some(stored))).await.map(|_| ())
+    /// As [`Queue::push`], and [`QueueError::Fenced`].
+    pub async fn push_leased(
+        &self,
+        jobs: Vec<NewJob>,
+        stored: Option<Stored>,
+        fence: i64,
+    ) -> Result<(), QueueError> {
+        match self.submit(Op::Push(jobs, stored, Some(fence))).await? {
+            Done::Fenced => Err(QueueError::Fenced),
+            Done::Pushed
+            | Done::Written
+            | Done::Stale
+            | Done::Claimed(_)
+            | Done::Canceled(_)
+            | Done::Moved(_) => Ok(()),
+        }
     }
 
     /// Adds jobs for a request, which is told when the database does not answer within 20 s.
@@ -167,9 +187,12 @@ impl Queue {
     pub async fn claim(&self, max: usize) -> Result<Vec<Job>, QueueError> {
         match self.submit(Op::Claim(max)).await? {
             Done::Claimed(jobs) => Ok(jobs),
-            Done::Pushed | Done::Written | Done::Stale | Done::Canceled(_) | Done::Moved(_) => {
-                Ok(Vec::new())
-            }
+            Done::Pushed
+            | Done::Fenced
+            | Done::Written
+            | Done::Stale
+            | Done::Canceled(_)
+            | Done::Moved(_) => Ok(Vec::new()),
         }
     }
 
@@ -258,9 +281,12 @@ impl Queue {
         };
         match self.submit(cancel).await? {
             Done::Canceled(canceled) => Ok(canceled),
-            Done::Pushed | Done::Written | Done::Stale | Done::Claimed(_) | Done::Moved(_) => {
-                Ok(Canceled::NotFound)
-            }
+            Done::Pushed
+            | Done::Fenced
+            | Done::Written
+            | Done::Stale
+            | Done::Claimed(_)
+            | Done::Moved(_) => Ok(Canceled::NotFound),
         }
     }
 

@@ -1,13 +1,17 @@
 //! What the ledger and the handles share: wake-ups, who waits for which job, news for those who watch.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 use actix::Recipient;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, broadcast, oneshot};
 
-use super::{Finished, JobEvent, JobFinished, JobState, job::Job};
-use crate::types::JobId;
+use super::{Finished, JobEvent, JobFinished, JobState, job::Job, others};
+use crate::{presence::Presence, types::JobId};
 
 /// News that a slow watcher may be behind by; older ones are dropped for it alone.
 const EVENTS: usize = 1_024;
@@ -16,7 +20,6 @@ const EVENTS: usize = 1_024;
 pub type Cancellation = (JobId, String, Option<String>);
 
 /// See the file's documentation.
-#[derive(Debug)]
 pub(super) struct Shared {
     /// The name this process holds jobs under.
     pub(super) worker: String,
@@ -26,6 +29,8 @@ pub(super) struct Shared {
     /// Who waits for the end of a job in this process; an entry goes with its last waiter or the job's end.
     pub(super) waiters: Mutex<HashMap<JobId, Vec<oneshot::Sender<Finished>>>>,
     pub(super) replies: Mutex<Option<Recipient<JobFinished>>>,
+    /// The processes on the same database; unset where there can be no other.
+    pub(super) presence: OnceLock<Presence>,
     /// Why the last commit failed; none while the database answers.
     pub(super) failure: Mutex<Option<String>>,
     /// When lanes were looked at for what waits for its time.
@@ -41,6 +46,7 @@ impl Shared {
             cancellations: broadcast::channel(EVENTS).0,
             waiters: Mutex::default(),
             replies: Mutex::default(),
+            presence: OnceLock::new(),
             failure: Mutex::default(),
             woke: Mutex::default(),
         }
@@ -86,16 +92,23 @@ impl Shared {
 
     /// Tells those who wait for these jobs; answers which of them owe a reply on a connection.
     pub(super) fn ended(&self, done: &[Finished]) -> Vec<Finished> {
-        let mut replies = Vec::new();
-        let mut waiters = self.waiters.lock();
         for finished in done {
             let success = finished.outcome.success;
             self.tell(&finished.job, JobState::Completed { success });
+        }
+        others::own_replies(self, self.settle(done))
+    }
+
+    /// Answers those who wait for these jobs in this process, and which of them owe a reply on a connection.
+    pub(super) fn settle(&self, done: &[Finished]) -> Vec<Finished> {
+        let mut replies = Vec::new();
+        let mut waiters = self.waiters.lock();
+        for finished in done {
             for waiter in waiters.remove(&finished.job.id).into_iter().flatten() {
                 // Whoever waited may have gone.
                 let _ = waiter.send(finished.clone());
             }
-            if finished.job.reply_to.is_some() {
+            if finished.job.reply_to.is_some_and(others::is_connection) {
                 replies.push(finished.clone());
             }
         }

@@ -1,6 +1,8 @@
 //! Starts the supervision tree in order and stops it in reverse; the one place that knows every actor.
 
 mod adapters;
+mod bell;
+mod listening;
 
 use std::{
     fs::{File, TryLockError},
@@ -12,13 +14,15 @@ use std::{
     time::Duration,
 };
 
-use actix::{Actor, Addr, Supervisor};
+use actix::{Actor, Addr};
 use actix_rt::Arbiter;
 use actix_web::dev::ServerHandle;
-use rand::RngExt;
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::adapters::{Listener, Scripts};
+use self::{
+    adapters::{Listener, Scripts},
+    listening::{ListeningSide, Listens, join, start_listening},
+};
 
 use crate::{
     access,
@@ -26,20 +30,15 @@ use crate::{
     config::{Config, DatabaseUrl, ProcessMode},
     db::{DbError, Pool},
     demo::Demo,
+    presence::Presence,
     queue::Queue,
     runner::{self, JobIdentity, Runner, RunnerSettings},
-    trigger::{
-        Board, Common, Connections, Dialer, FilterPool, Notes, Rates, Registry, Replies, Scribe,
-        StopAll, StopCaptures, Threads, Tryouts, WriteAll,
-    },
+    trigger::{Board, Dialer, StopAll, StopCaptures, WriteAll},
     types::Invalid,
 };
 
 /// How long a job's token outlives the longest run of a job: for what it does in its last moment.
 const TOKEN_GRACE: Duration = Duration::from_secs(60);
-/// How often a server on PostgreSQL looks for changes that another one made.
-/// SQLite has one process, and every change in it rings; then this only catches what was missed.
-const RECONCILE_ALONE: Duration = Duration::from_secs(5);
 /// Open files that the process asks for: a connection is one, and 5,000 triggers are expected of it.
 const OPEN_FILES: u64 = 65_536;
 
@@ -74,6 +73,7 @@ pub struct System {
     config: Config,
     address: SocketAddr,
     pool: Pool,
+    presence: Presence,
     listening: Option<ListeningSide>,
     runner: Addr<Runner>,
     server: Option<ServerHandle>,
@@ -107,19 +107,28 @@ impl System {
         let address = listener.local_addr()?;
         let lock = lock(&config.database)?;
         let pool = open_pool(&config).await?;
-        let name = format!("{}-{:08x}", std::process::id(), rand::rng().random::<u32>());
+        let presence = join(&config, &pool).await?;
         let mut arbiters = vec![Arbiter::new()];
         let queue = Queue::start(
             pool.clone(),
             config.limits.clone(),
-            format!("wk-{name}"),
+            format!("wk-{}", pool.name()),
             &arbiters[0].handle(),
         );
-        let board = Board::new(&format!("srv-{name}"));
+        queue.join(presence.clone());
+        let board = Board::new(pool.name());
         let listening = (config.mode != ProcessMode::Worker).then(|| {
-            let shared = (pool.clone(), queue.clone(), board.clone(), dialer.clone());
+            let shared = Listens {
+                pool: pool.clone(),
+                queue: queue.clone(),
+                board: board.clone(),
+                dialer: dialer.clone(),
+                presence: presence.clone(),
+            };
             start_listening(&config, shared, &mut arbiters)
         });
+        let registry = listening.as_ref().map(|side| side.registry.clone());
+        bell::follow(&pool, &queue, registry);
         let runner = start_runner(&config, address, (&pool, &queue, &dialer)).await?;
         let mut system = Self {
             address,
@@ -129,6 +138,7 @@ impl System {
             demo,
             arbiters,
             pool: pool.clone(),
+            presence,
             config,
             _lock: lock,
             _folder: folder,
@@ -186,6 +196,8 @@ impl System {
             let _ = listening.tryouts.send(StopCaptures).await;
             let _ = listening.scribe.send(WriteAll).await;
         }
+        // What this server listened to goes to others now, while jobs still run.
+        self.presence.leave().await;
         let within = self.config.limits.drain;
         let _ = self.runner.send(runner::Stop { within }).await;
         if let Some(server) = self.server.take() {
@@ -284,61 +296,6 @@ async fn open_pool(config: &Config) -> Result<Pool, StartError> {
         .map_err(|_| DbError::Lost)??;
     pool.run(access::first_start).await?;
     Ok(pool)
-}
-
-/// The actors of a process that listens.
-struct ListeningSide {
-    registry: Addr<Registry>,
-    tryouts: Addr<Tryouts>,
-    scribe: Addr<Scribe>,
-}
-
-fn start_listening(
-    config: &Config,
-    (pool, queue, board, dialer): (Pool, Queue, Board, Dialer),
-    arbiters: &mut Vec<Arbiter>,
-) -> ListeningSide {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    // One thread fewer than cores for sockets: filters, the ledger and jobs want some too.
-    let sockets: Vec<Arbiter> = (1..cores.max(2)).map(|_| Arbiter::new()).collect();
-    let threads = Threads {
-        sockets: sockets.iter().map(Arbiter::handle).collect(),
-        filters: FilterPool::start(cores.saturating_sub(1)),
-    };
-    arbiters.extend(sockets);
-    let connections = Connections::default();
-    let (for_replies, on_board) = (connections.clone(), board.clone());
-    let replies = Supervisor::start_in_arbiter(&arbiters[0].handle(), move |_| {
-        Replies::new(for_replies, on_board)
-    });
-    queue.send_replies_to(replies.recipient());
-    let every = if pool.is_sqlite() {
-        RECONCILE_ALONE
-    } else {
-        config.limits.reconcile
-    };
-    let (limits, echo) = (config.limits.clone(), config.echo);
-    let (rates, notes) = (Rates::default(), Notes::default());
-    let scribe = Scribe::start(notes.clone(), pool.clone(), board.server_id());
-    let common = move |exhausted| Common {
-        pool,
-        queue,
-        board,
-        connections,
-        dialer,
-        rates,
-        exhausted,
-        notes,
-        limits,
-        echo,
-    };
-    let registry = Registry::start(common.clone(), threads.clone(), every);
-    let tryouts = Tryouts::start(common(registry.clone().recipient()), threads);
-    ListeningSide {
-        registry,
-        tryouts,
-        scribe,
-    }
 }
 
 async fn start_runner(

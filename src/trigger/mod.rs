@@ -13,10 +13,12 @@
 mod attempt;
 mod captures;
 mod connector;
+mod farewell;
 pub mod filter;
 mod filter_pool;
 mod guard;
 mod handshake;
+mod leases;
 mod notes;
 mod proxy;
 mod rate;
@@ -26,6 +28,7 @@ mod reply;
 mod sampler;
 mod save;
 mod setup;
+mod share;
 mod socket;
 pub mod spec;
 pub mod status;
@@ -43,7 +46,7 @@ pub use self::{
     filter_pool::FilterPool,
     notes::{Notes, Scribe, WriteAll},
     rate::Rates,
-    registry::{Exhausted, Reconcile, Registry, StopAll, Threads},
+    registry::{Exhausted, Hearing, Reconcile, Registry, StopAll, Threads},
     reply::{Connections, Replies},
     save::check_at_save,
     setup::Setup,

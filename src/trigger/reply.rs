@@ -7,7 +7,6 @@ use std::{collections::HashMap, sync::Arc};
 
 use actix::{Actor, Context, Handler, Message, Recipient, Supervised};
 use parking_lot::Mutex;
-use rand::RngExt;
 
 use super::status::Board;
 use crate::queue::{Finished, JobFinished};
@@ -24,24 +23,33 @@ pub struct Reply {
 
 /// Open connections of this process by their number. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Connections(Arc<Mutex<HashMap<i64, Recipient<Reply>>>>);
+pub struct Connections(Arc<Mutex<Open>>);
+
+#[derive(Default)]
+struct Open {
+    sockets: HashMap<i64, Recipient<Reply>>,
+    last: u32,
+}
 
 impl Connections {
-    /// Registers a new connection; its number is unique over all servers and restarts (63 random bits).
+    /// Registers a new connection. Its number is unique over all servers and restarts: the upper half is the number
+    /// this process writes under (`presence`), the lower half counts, never 0.
     #[must_use]
-    pub fn open(&self, socket: Recipient<Reply>) -> i64 {
-        let number = rand::rng().random_range(1..i64::MAX);
-        self.0.lock().insert(number, socket);
+    pub fn open(&self, fence: i64, socket: Recipient<Reply>) -> i64 {
+        let mut open = self.0.lock();
+        open.last = open.last.wrapping_add(1).max(1);
+        let number = fence << 32 | i64::from(open.last);
+        open.sockets.insert(number, socket);
         number
     }
 
     /// Takes the connection out: its results are undeliverable from now on.
     pub fn close(&self, number: i64) {
-        self.0.lock().remove(&number);
+        self.0.lock().sockets.remove(&number);
     }
 
     fn get(&self, number: i64) -> Option<Recipient<Reply>> {
-        self.0.lock().get(&number).cloned()
+        self.0.lock().sockets.get(&number).cloned()
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use super::{
@@ -26,7 +26,7 @@ use crate::types::Timestamp;
 const SAMPLES: usize = 256;
 
 /// Where a trigger is (contract section 5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TriggerState {
     /// Its mode is `disabled`: it does not listen.
@@ -44,7 +44,7 @@ pub enum TriggerState {
 }
 
 /// The answer of `GET …/websocket_triggers/status/{path}` (contract section 5).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TriggerStatus {
     /// Where it is.
     pub state: TriggerState,
@@ -91,12 +91,14 @@ pub struct TriggerStatus {
 }
 
 /// Messages dropped by a rule.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Dropped {
     /// Binary ones (`binary: ignore`).
     pub binary: u64,
     /// Larger than `max_message_bytes`.
     pub too_large: u64,
+    /// Wanted, but another server had taken over before they were committed.
+    pub fenced: u64,
 }
 
 /// A counter with one writer.
@@ -158,6 +160,8 @@ pub struct Live {
     pub binary: Counter,
     /// Messages beyond the size limit.
     pub too_large: Counter,
+    /// Lost because another server had taken over.
+    pub lost: Counter,
     /// Bytes of whole messages.
     pub bytes_received: Counter,
     tails: AtomicU32,
@@ -237,6 +241,7 @@ impl Live {
             reply_failed: Counter::default(),
             binary: Counter::default(),
             too_large: Counter::default(),
+            lost: Counter::default(),
             bytes_received: Counter::default(),
             tails: AtomicU32::new(0),
             sampled: Mutex::default(),
@@ -321,6 +326,12 @@ impl Live {
         self.last_message_at.store(now.0.unsigned_abs(), Relaxed);
     }
 
+    /// Counts `n` matched messages as lost: they were not committed, and never will be.
+    pub fn fenced(&self, n: u64) {
+        self.matched.add(n.wrapping_neg());
+        self.lost.add(n);
+    }
+
     /// Whether somebody follows the messages.
     #[must_use]
     pub fn is_tailed(&self) -> bool {
@@ -373,6 +384,7 @@ impl Live {
             dropped: Dropped {
                 binary: self.binary.get(),
                 too_large: self.too_large.get(),
+                fenced: self.lost.get(),
             },
             bytes_received: self.bytes_received.get(),
         }
@@ -387,7 +399,10 @@ impl Live {
     }
 }
 
-type Entries = HashMap<(Arc<str>, Arc<str>), Arc<Live>>;
+/// Workspace and path.
+pub type Place = (Arc<str>, Arc<str>);
+
+type Entries = HashMap<Place, Arc<Live>>;
 
 /// Every trigger that this server listens for. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -467,6 +482,21 @@ impl Board {
             let fingerprint = live.fingerprint();
             if seen.insert(Arc::clone(&live.path), fingerprint) != Some(fingerprint) {
                 changed.push((Arc::clone(&live.path), live.status(&self.server_id)));
+            }
+        }
+        changed
+    }
+
+    /// Every status that changed since `seen` (which is brought up to date, and forgets what is no more).
+    #[must_use]
+    pub fn changed_since(&self, seen: &mut HashMap<Place, u64>) -> Vec<(Place, TriggerStatus)> {
+        let entries = self.entries.read();
+        seen.retain(|place, _| entries.contains_key(place));
+        let mut changed = Vec::new();
+        for (place, live) in entries.iter() {
+            let fingerprint = live.fingerprint();
+            if seen.insert(place.clone(), fingerprint) != Some(fingerprint) {
+                changed.push((place.clone(), live.status(&self.server_id)));
             }
         }
         changed

@@ -101,6 +101,8 @@ async fn a_panic_in_one_sockets_actor_restarts_that_trigger_alone() {
         queue,
         board: for_sockets,
         connections: Connections::default(),
+        presence: crate::presence::Presence::alone("s"),
+        fence: 1,
         dialer: Dialer::new(Some("true"), &ProxyEnvironment::default()).unwrap(),
         rates: Rates::default(),
         exhausted,

@@ -31,6 +31,7 @@ mod protocol;
 mod proxy;
 mod recipes;
 mod replies;
+mod servers;
 mod starting;
 mod suspended;
 mod tidy;

@@ -3,18 +3,19 @@
 use std::{fs, path::Path};
 
 /// What a module may use besides itself and `types`. `main` uses the library alone.
-const MAY_USE: [(&str, &str); 13] = [
+const MAY_USE: [(&str, &str); 14] = [
     ("lib", "system"),
     (
         "system",
-        "api trigger runner queue access identity db flow config demo",
+        "api trigger runner queue presence access identity db flow config demo",
     ),
     ("demo", "queue access db config"),
-    ("api", "trigger queue access db flow config"),
-    ("trigger", "queue access db config wire"),
+    ("api", "trigger queue presence access db flow config"),
+    ("trigger", "queue presence access db config wire"),
     ("runner", "queue access db flow config"),
-    ("queue", "access db config"),
+    ("queue", "presence access db config"),
     ("access", "identity db config"),
+    ("presence", "db config"),
     ("identity", ""),
     ("db", "config"),
     ("config", ""),

@@ -344,14 +344,14 @@ async fn what_messages_store_is_committed_with_their_jobs() {
     let twice = message("x");
     bench
         .queue
-        .push_storing(vec![twice.clone()], stored.clone())
+        .push_leased(vec![twice.clone()], Some(stored.clone()), 1)
         .await
         .unwrap();
     let refused = Stored {
         values: vec![("seq".to_owned(), "3".to_owned())],
         ..stored
     };
-    let again = bench.queue.push_storing(vec![twice], refused).await;
+    let again = bench.queue.push_leased(vec![twice], Some(refused), 1).await;
     assert!(again.is_err(), "the job stands already");
     let values = bench
         .pool

@@ -203,7 +203,7 @@ impl Inner {
                 }
                 Err(QueueError::Refused(why)) => return self.give_up(&events, &why).await,
                 Err(QueueError::Closed) => return,
-                Err(QueueError::Database(_) | QueueError::TooSlow(_)) => {
+                Err(QueueError::Database(_) | QueueError::Fenced | QueueError::TooSlow(_)) => {
                     tokio::time::sleep(PAUSE).await;
                 }
             }

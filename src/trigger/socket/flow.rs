@@ -97,15 +97,16 @@ impl Socket {
 
     /// Stops reading while too much waits for its commit; TCP pushes back on the sender.
     pub(super) fn pause_when_full(&mut self) {
-        if self.intake.is_full()
+        if (self.held || self.intake.is_full())
             && let Phase::Open(open) = &self.phase
         {
             open.line.pause();
         }
     }
 
-    fn read_on(&mut self) {
-        if self.intake.has_room()
+    pub(super) fn read_on(&mut self) {
+        if !self.held
+            && self.intake.has_room()
             && !self.stopping
             && let Phase::Open(open) = &mut self.phase
             && open.line.is_paused()
@@ -181,18 +182,17 @@ impl Socket {
             jobs.clear();
             sets.clear();
         }
-        let stored = Stored {
+        let stored = (!sets.is_empty()).then(|| Stored {
             workspace: Arc::clone(&self.setup.workspace),
             path: Arc::clone(&self.setup.path),
             values: sets,
-        };
-        let queue = self.common.queue.clone();
+        });
+        let (queue, fence) = (self.common.queue.clone(), self.common.fence);
         let push = async move {
-            match (jobs.len(), stored.values.is_empty()) {
-                (0, true) => Ok(()),
-                (_, true) => queue.push(jobs).await,
-                (_, false) => queue.push_storing(jobs, stored).await,
+            if jobs.is_empty() && stored.is_none() {
+                return Ok(());
             }
+            queue.push_leased(jobs, stored, fence).await
         };
         ctx.spawn(push.into_actor(self).map(move |pushed, socket, ctx| {
             socket.pushed(pushed, (count, bytes), afters, ctx);
@@ -213,6 +213,13 @@ impl Socket {
                 for after in afters {
                     self.send_on(after.connection, after.sends, ctx);
                 }
+            }
+            Err(QueueError::Fenced) => {
+                self.live.fenced(count as u64);
+                log::warn!(
+                    trigger = &*self.setup.path, messages = count;
+                    "messages were lost: another server had taken over before they were committed"
+                );
             }
             // They stay `pending` in the counters: nothing is called enqueued that is not committed.
             Err(error) => log::error!(

@@ -46,6 +46,7 @@ use super::{
 use crate::{
     config::Limits,
     db::{Pool, capture::CaptureKey},
+    presence::Presence,
     queue::Queue,
     types::Timestamp,
     wire::{CloseReason, Message as Incoming, Outgoing, WireError, close_code},
@@ -63,6 +64,11 @@ pub struct Configure(pub Arc<Setup>);
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct Stop(pub u16);
+
+/// Stops reading while another server may have taken over (`true`), or reads on.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Hold(pub bool);
 
 /// Panics, as a bug would.
 #[cfg(test)]
@@ -90,6 +96,10 @@ pub struct Common {
     pub board: Board,
     /// Who finds the socket of a result.
     pub connections: Connections,
+    /// Whether this server may listen.
+    pub presence: Presence,
+    /// The number under which the trigger's lease was taken (PostgreSQL); connections are numbered by it.
+    pub fence: i64,
     /// How connections are made.
     pub dialer: Dialer,
     /// When connections may be made.
@@ -118,6 +128,8 @@ pub struct Socket {
     turn: u64,
     /// Attempts since it last listened well.
     attempt: u32,
+    /// Another server may have taken over: nothing is read.
+    held: bool,
     stopping: bool,
     role: Role,
 }
@@ -226,6 +238,7 @@ impl Socket {
             phase: Phase::Idle,
             turn: 0,
             attempt: 0,
+            held: false,
             stopping: false,
             role,
         }
@@ -349,6 +362,24 @@ impl Handler<Stop> for Socket {
         }
         ctx.run_later(STOP_TIMEOUT, |_, ctx| ctx.stop());
         self.stop_when_committed(code, ctx);
+    }
+}
+
+impl Handler<Hold> for Socket {
+    type Result = ();
+
+    fn handle(&mut self, Hold(hold): Hold, _: &mut Self::Context) {
+        self.held = hold;
+        if hold {
+            self.live
+                .waits_for(Some("reading is paused until the database answers"));
+            self.pause_when_full();
+        } else {
+            if matches!(self.phase, Phase::Open(_)) {
+                self.live.waits_for(None);
+            }
+            self.read_on();
+        }
     }
 }
 

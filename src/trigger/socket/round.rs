@@ -60,7 +60,10 @@ impl Socket {
 
     pub(super) fn opened(&mut self, opened: Opened, ctx: &mut Context<Self>) {
         let (line, incoming) = Line::new(opened.framed);
-        let number = self.common.connections.open(ctx.address().recipient());
+        let number = self
+            .common
+            .connections
+            .open(self.common.fence, ctx.address().recipient());
         let now = Instant::now();
         self.live.handshaking();
         self.talk.connected(&self.setup, opened.vars);

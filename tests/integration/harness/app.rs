@@ -98,6 +98,11 @@ impl TestApp {
         self.server.take().expect("the server runs").kill();
     }
 
+    /// Sends the server a signal, such as SIGSTOP.
+    pub fn signal(&self, which: nix::sys::signal::Signal) {
+        self.server().signal(which);
+    }
+
     /// What the server has printed since its last start.
     pub fn output(&self) -> String {
         self.server().output.text()

@@ -71,6 +71,17 @@ impl Database {
         Self::Postgres(cluster.url(&name))
     }
 
+    /// The same database for one more process.
+    ///
+    /// # Panics
+    /// For a file: that has one process.
+    pub fn again(&self) -> Self {
+        match self {
+            Self::Sqlite(_) => panic!("a file has one process"),
+            Self::Postgres(url) => Self::Postgres(url.clone()),
+        }
+    }
+
     /// What `--database-url` gets.
     pub fn url(&self) -> String {
         match self {

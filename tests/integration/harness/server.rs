@@ -132,6 +132,11 @@ impl Server {
         assert_eq!(code, Some(0), "{status:?} after SIGTERM:\n{output}");
     }
 
+    /// Sends any signal.
+    pub fn signal(&self, which: Signal) {
+        signal(&self.child, which);
+    }
+
     /// Kills it without a word, as a power cut would; what is left of its group goes too.
     pub fn kill(mut self) {
         signal(&self.child, Signal::SIGKILL);

@@ -4,57 +4,53 @@
 //! interval for changes made elsewhere. A socket whose actor died (a panic ends even a supervised one) is
 //! created again at the next comparison; no other socket notices.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+mod disable;
+mod publish;
+mod shared;
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix::{
     Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture,
     Supervised, Supervisor, WrapFuture,
 };
 use actix_rt::ArbiterHandle;
-use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
+pub use self::disable::Exhausted;
+use self::publish::{PUBLISH, Published};
 use super::{
+    farewell,
     filter_pool::FilterPool,
+    leases::{Changes, Key, Leases},
     setup::Setup,
     socket::{Common, Configure, Socket, Stop},
 };
-use crate::{
-    db::{Conn, DbError, trigger},
-    types::Mode,
-    wire::close_code,
-};
+use crate::{db::DbError, wire::close_code};
 
-/// How long the registry waits for its sockets to commit and close when it stops.
-const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often it looks for sockets whose actor has died; a look costs nothing but memory reads.
 const WATCH: Duration = Duration::from_millis(500);
-/// While it stops: how often it looks whether they have ended.
-const STOP_POLL: Duration = Duration::from_millis(10);
+/// While changes are heard of: how often it compares in case one was missed.
+const COMPARE_HEARING: Duration = Duration::from_secs(5);
 
 /// Rows of `triggers` have changed. Answers when the sockets have been told.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct Reconcile;
 
+/// Whether changes that other processes make are heard of from now on, or must be looked for.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Hearing(pub bool);
+
 /// Stops every socket: they commit what they read and close with 1001. Answers when all have ended.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct StopAll;
-
-/// A trigger has used up its attempts, or a close code says so: it is to be disabled, with the reason.
-#[derive(Debug, Clone, Message)]
-#[rtype(result = "()")]
-pub struct Exhausted {
-    /// Its workspace.
-    pub workspace: Arc<str>,
-    /// Its path.
-    pub path: Arc<str>,
-    /// The version that was followed: a newer one is left alone.
-    pub version: i64,
-    /// Why.
-    pub error: String,
-}
 
 /// See the file's documentation.
 pub struct Registry {
@@ -62,8 +58,18 @@ pub struct Registry {
     threads: Threads,
     every: Duration,
     running: HashMap<Key, Running>,
-    /// A comparison is under way.
-    comparing: bool,
+    /// The number under which what runs was taken.
+    fence: i64,
+    /// Triggers that are being given to another server: stopped here, not yet released.
+    moving: HashSet<Key>,
+    /// Sockets do not read: another server may have taken over, who knows.
+    holding: bool,
+    /// Lent to the comparison that is under way.
+    leases: Option<Leases>,
+    /// When the last comparison began.
+    compared: Option<Instant>,
+    published: Published,
+    hearing: bool,
     /// Who waits for the end of a comparison that begins from now on.
     waiting: Vec<oneshot::Sender<()>>,
     stopping: bool,
@@ -78,23 +84,10 @@ pub struct Threads {
     pub filters: FilterPool,
 }
 
-type Key = (Arc<str>, Arc<str>);
-
 struct Running {
     socket: Addr<Socket>,
     version: i64,
     setup: Arc<Setup>,
-}
-
-/// What a comparison found.
-#[derive(Default)]
-struct Changes {
-    /// To be stopped.
-    gone: Vec<Key>,
-    /// To be started or told.
-    changed: Vec<Setup>,
-    /// Rows that cannot be followed, and why.
-    unreadable: Vec<(Key, String)>,
 }
 
 impl Registry {
@@ -105,14 +98,24 @@ impl Registry {
         threads: Threads,
         every: Duration,
     ) -> Addr<Self> {
-        Supervisor::start(move |ctx: &mut Context<Self>| Self {
-            common: common(ctx.address().recipient()),
-            threads,
-            every,
-            running: HashMap::new(),
-            comparing: false,
-            waiting: Vec::new(),
-            stopping: false,
+        Supervisor::start(move |ctx: &mut Context<Self>| {
+            let common = common(ctx.address().recipient());
+            let leases = Leases::new(common.pool.clone(), common.presence.clone());
+            Self {
+                fence: common.presence.fence(),
+                common,
+                threads,
+                every,
+                running: HashMap::new(),
+                moving: HashSet::new(),
+                holding: false,
+                leases: Some(leases),
+                compared: None,
+                published: Published::default(),
+                hearing: false,
+                waiting: Vec::new(),
+                stopping: false,
+            }
         })
     }
 }
@@ -122,14 +125,35 @@ impl Actor for Registry {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.compare(ctx);
-        ctx.run_interval(self.every, |registry, ctx| registry.compare(ctx));
-        ctx.run_interval(WATCH, |registry, _| registry.replace_dead());
+        ctx.run_interval(self.every, |registry, ctx| {
+            let fresh = |at: Instant| at.elapsed() < COMPARE_HEARING;
+            if !registry.hearing || !registry.compared.is_some_and(fresh) {
+                registry.compare(ctx);
+            }
+        });
+        ctx.run_interval(WATCH, |registry, _| {
+            registry.replace_dead();
+            registry.hold_when_unsure();
+        });
+        ctx.run_interval(PUBLISH, |registry, ctx| registry.publish(ctx));
+        let mut view = self.common.presence.follow();
+        let registry = ctx.address().downgrade();
+        actix_rt::spawn(async move {
+            // A server came or went, or this one got another number.
+            while view.changed().await.is_ok()
+                && let Some(registry) = registry.upgrade()
+            {
+                let _ = registry.send(Reconcile).await;
+            }
+        });
     }
 }
 
 impl Supervised for Registry {
     fn restarting(&mut self, _: &mut Self::Context) {
-        self.comparing = false;
+        // What was lent went with the comparison.
+        let (pool, presence) = (self.common.pool.clone(), self.common.presence.clone());
+        self.leases = Some(Leases::new(pool, presence));
     }
 }
 
@@ -154,85 +178,57 @@ impl Handler<StopAll> for Registry {
         self.stopping = true;
         let sockets: Vec<Addr<Socket>> = self.running.drain().map(|(_, run)| run.socket).collect();
         Box::pin(async move {
-            join_all(
-                sockets
-                    .iter()
-                    .map(|socket| socket.send(Stop(close_code::AWAY))),
-            )
-            .await;
-            let weak: Vec<_> = sockets.iter().map(Addr::downgrade).collect();
-            drop(sockets);
-            let all_ended = async {
-                while weak
-                    .iter()
-                    .any(|socket| socket.upgrade().is_some_and(|s| s.connected()))
-                {
-                    tokio::time::sleep(STOP_POLL).await;
-                }
-            };
-            if tokio::time::timeout(STOP_TIMEOUT, all_ended).await.is_err() {
+            if !farewell::stop(sockets, close_code::AWAY).await {
                 log::warn!("some connections did not end in time");
             }
         })
     }
 }
 
-impl Handler<Exhausted> for Registry {
+impl Handler<Hearing> for Registry {
     type Result = ();
 
-    fn handle(&mut self, exhausted: Exhausted, ctx: &mut Self::Context) {
-        let pool = self.common.pool.clone();
-        let disable = async move {
-            let Exhausted {
-                workspace,
-                path,
-                version,
-                error,
-            } = exhausted;
-            let (log_path, log_error) = (Arc::clone(&path), error.clone());
-            let disabled = pool
-                .run(move |conn| {
-                    let is_same = trigger::by_path(conn, &workspace, &path)?
-                        .is_some_and(|row| row.version == version);
-                    if is_same {
-                        trigger::set_mode(conn, (&workspace, &path), Mode::Disabled, Some(&error))?;
-                    }
-                    Ok(is_same)
-                })
-                .await;
-            match disabled {
-                Ok(true) => log::warn!(trigger = &*log_path; "disabled: {log_error}"),
-                Ok(false) => {}
-                Err(error) => log::error!(trigger = &*log_path; "could not be disabled: {error}"),
-            }
-        };
-        ctx.spawn(
-            disable
-                .into_actor(self)
-                .map(|(), registry, ctx| registry.compare(ctx)),
-        );
+    fn handle(&mut self, Hearing(hearing): Hearing, ctx: &mut Self::Context) {
+        self.hearing = hearing;
+        self.compare(ctx);
     }
 }
 
 impl Registry {
     /// Compares, unless a comparison is under way: then the next one follows it at once if somebody waits.
     fn compare(&mut self, ctx: &mut Context<Self>) {
-        if self.comparing || self.stopping {
+        if self.stopping {
             return;
         }
-        self.comparing = true;
+        let Some(mut leases) = self.leases.take() else {
+            return;
+        };
+        self.take_number();
+        self.compared = Some(Instant::now());
         let waiting = std::mem::take(&mut self.waiting);
         let known: HashMap<Key, i64> = self
             .running
             .iter()
             .map(|(key, run)| (key.clone(), run.version))
             .collect();
-        let pool = self.common.pool.clone();
-        let look = async move { pool.run(move |conn| changes(conn, known)).await };
-        ctx.spawn(look.into_actor(self).map(|changes, registry, ctx| {
-            registry.comparing = false;
+        let (fence, moving) = (self.fence, self.moving.clone());
+        let look = actix_rt::task::spawn_blocking(move || {
+            let changes = leases.look(fence, known, &moving);
+            (leases, changes)
+        });
+        ctx.spawn(look.into_actor(self).map(|looked, registry, ctx| {
+            let changes = match looked {
+                Ok((leases, changes)) => {
+                    registry.leases = Some(leases);
+                    changes
+                }
+                Err(_) => {
+                    registry.restarting(ctx);
+                    Err(DbError::Lost)
+                }
+            };
             match changes {
-                Ok(changes) => registry.follow(changes),
+                Ok(changes) => registry.follow(changes, ctx),
                 Err(error) => log::error!("triggers cannot be read: {error}"),
             }
             for waiting in waiting {
@@ -245,7 +241,7 @@ impl Registry {
         }));
     }
 
-    fn follow(&mut self, changes: Changes) {
+    fn follow(&mut self, changes: Changes, ctx: &mut Context<Self>) {
         if self.stopping {
             return;
         }
@@ -255,6 +251,7 @@ impl Registry {
                 self.common.board.remove(&key.0, &key.1);
             }
         }
+        self.give_away(changes.moving, ctx);
         for setup in changes.changed {
             let setup = Arc::new(setup);
             let key = (Arc::clone(&setup.workspace), Arc::clone(&setup.path));
@@ -280,7 +277,8 @@ impl Registry {
     }
 
     fn start_socket(&mut self, setup: Arc<Setup>) -> Running {
-        let (common, filter) = (self.common.clone(), self.threads.filters.assign());
+        let (mut common, filter) = (self.common.clone(), self.threads.filters.assign());
+        common.fence = self.fence;
         let version = setup.version;
         let kept = Arc::clone(&setup);
         let socket = self.start_in_thread(move |_| Socket::new(common, setup, filter));
@@ -333,30 +331,6 @@ where
         // An error says that it has died.
         let _ = socket.send(message).await;
     });
-}
-
-/// Compares the rows that want to listen with what is `known` to run. Blocks; compiles what changed.
-fn changes(conn: &mut Conn, mut known: HashMap<Key, i64>) -> Result<Changes, DbError> {
-    let mut changes = Changes::default();
-    let mut stale = Vec::new();
-    for (workspace, path, version) in trigger::wanted_versions(conn)? {
-        let key: Key = (workspace.into(), path.into());
-        if known.remove(&key) != Some(version) {
-            stale.push(key);
-        }
-    }
-    changes.gone = known.into_keys().collect();
-    for key in stale {
-        let Some(row) = trigger::by_path(conn, &key.0, &key.1)? else {
-            continue;
-        };
-        match Setup::new(&row) {
-            Ok(setup) if setup.mode == Mode::Disabled => {}
-            Ok(setup) => changes.changed.push(setup),
-            Err(error) => changes.unreadable.push((key, error.0)),
-        }
-    }
-    Ok(changes)
 }
 
 #[cfg(test)]
