@@ -7,7 +7,10 @@
 use std::{
     io::{BufRead, BufReader, Write},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -75,9 +78,16 @@ impl Source {
 
     /// Open connections.
     pub fn count(&mut self) -> u64 {
-        self.tell("count")["connections"]
-            .as_u64()
-            .expect("a number")
+        self.number("connections")
+    }
+
+    /// Connections ever made.
+    pub fn accepted(&mut self) -> u64 {
+        self.number("accepted")
+    }
+
+    fn number(&mut self, name: &str) -> u64 {
+        self.tell("count")[name].as_u64().expect("a number")
     }
 }
 
@@ -128,6 +138,9 @@ enum Order {
     Close,
 }
 
+/// Connections this source has ever made.
+static ACCEPTED: AtomicU64 = AtomicU64::new(0);
+
 type Connections = Arc<Mutex<Vec<mpsc::Sender<(Order, oneshot::Sender<Value>)>>>>;
 
 /// The source's own process.
@@ -164,6 +177,7 @@ async fn accept(listener: TcpListener, connections: Connections) {
             let _ = stream.set_nodelay(true);
             if let Ok(socket) = accept_async(stream).await {
                 let (sender, orders) = mpsc::channel(4);
+                ACCEPTED.fetch_add(1, Ordering::Relaxed);
                 connections.lock().expect("no holder panics").push(sender);
                 talk(socket, orders).await;
             }
@@ -186,7 +200,7 @@ async fn obey(line: &str, connections: &Connections) -> Value {
     };
     let newest = || open.last().cloned().expect("a connection to send on");
     match words[0] {
-        "count" => json!({"connections": open.len()}),
+        "count" => json!({"connections": open.len(), "accepted": ACCEPTED.load(Ordering::Relaxed)}),
         "flood" => {
             let pieces = (0..20).map(|piece| {
                 let mut bytes = Vec::new();
