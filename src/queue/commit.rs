@@ -211,7 +211,7 @@ impl Scope<'_> {
         match op {
             Op::Push(jobs, stored, _) => {
                 let (mut rows, limits) = new_rows.unwrap_or_default();
-                lanes.place(conn, jobs, &mut rows, &limits, Timestamp::now())?;
+                lanes.place(conn, jobs, &mut rows, &limits)?;
                 queue::insert(conn, &rows)?;
                 if let Some(stored) = stored {
                     vars::store(conn, &stored.workspace, &stored.path, &stored.values)?;

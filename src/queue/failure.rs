@@ -130,7 +130,7 @@ pub(super) fn call_handler(
     };
     let calls = [call];
     let (mut rows, limits) = rows(conn, &calls)?;
-    lanes.place(conn, &calls, &mut rows, &limits, Timestamp::now())?;
+    lanes.place(conn, &calls, &mut rows, &limits)?;
     queue::insert(conn, &rows)?;
     news.queued.extend(rows);
     Ok(())

@@ -180,7 +180,7 @@ pub(super) fn apply(
         flow_run::park(conn, worker, *job, *until)?;
     }
     queue::insert(conn, &change.begun)?;
-    lanes.place(conn, &change.new, &mut new, &limits, now)?;
+    lanes.place(conn, &change.new, &mut new, &limits)?;
     queue::insert(conn, &new)?;
     news.queued.extend(new);
     for wish in &change.stops {

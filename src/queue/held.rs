@@ -160,7 +160,7 @@ pub(super) fn apply(
                     .turn
                     .filter(|_| release.as_ref().is_some_and(|r| r.lane.is_some()));
             }
-            lanes.place(conn, &new, &mut rows, &limits, now)?;
+            lanes.place(conn, &new, &mut rows, &limits)?;
             queue::insert(conn, &rows)?;
             news.queued.extend(rows);
         }

@@ -68,8 +68,9 @@ impl Lanes {
         jobs: &[NewJob],
         rows: &mut [Job],
         limits: &Limits,
-        now: Timestamp,
     ) -> Result<(), DbError> {
+        // Read here, after the rows were made: a job without a time of its own is never of the future.
+        let now = Timestamp::now();
         let mut open: HashMap<String, LaneRow> = HashMap::new();
         for (job, row) in jobs.iter().zip(rows.iter_mut()) {
             if let (Some(lane), Some(path)) = (job.lane, &row.trigger_path) {
