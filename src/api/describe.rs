@@ -21,7 +21,7 @@ use utoipa::{
 use super::{
     Group, Method, State,
     answer::{Created, Entered, Json, LINES, Lines, Raw, Text, Zip},
-    extract::{At, Body, CaptureAt, JobAt, KindAt, Query, RawBody},
+    extract::{At, Body, CaptureAt, JobAt, KeyAt, KindAt, Query, RawBody},
 };
 use crate::access::Caller;
 
@@ -61,6 +61,7 @@ takes_nothing!(
     At,
     CaptureAt,
     JobAt,
+    KeyAt,
     KindAt,
     web::Payload
 );

@@ -275,6 +275,30 @@ pub(crate) struct JobAt {
     pub(crate) id: JobId,
 }
 
+/// A key of a job named by the URL's path.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyAt {
+    /// The job.
+    pub(crate) job: JobAt,
+    /// The key.
+    pub(crate) key: String,
+}
+
+impl FromRequest for KeyAt {
+    type Error = Error;
+    type Future = std::future::Ready<Result<Self, Error>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let job = JobAt::from_request(req, payload).into_inner();
+        let key = req.match_info().get("key").unwrap_or_default();
+        let key = percent_encoding::percent_decode_str(key).decode_utf8_lossy();
+        std::future::ready(job.map(|job| Self {
+            job,
+            key: key.into_owned(),
+        }))
+    }
+}
+
 impl FromRequest for JobAt {
     type Error = Error;
     type Future = std::future::Ready<Result<Self, Error>>;

@@ -14,14 +14,17 @@ use super::{
     answer::{Json, Raw, Text},
     error::Error,
     extract::{At, Body, JobAt, Query},
+    job_notes::PROGRESS,
     job_view::{JobView, Parts, may_see, views},
     raw,
+    result_stream::result_stream,
 };
 use crate::{
     access::{Caller, Denied},
     db::{
         Conn, flow, flow_run, job_list,
         job_list::AnyJob,
+        job_note,
         queue::{CompletedRow, PARKED, RUNNING},
     },
     queue::Canceled,
@@ -43,7 +46,7 @@ pub(crate) struct Maybe {
     completed: bool,
     #[schema(value_type = Option<serde_json::Value>)]
     result: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// null before the end: clients read it at each look.
     success: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     started: Option<bool>,
@@ -67,6 +70,15 @@ pub(crate) struct Update {
     #[serde(skip_serializing_if = "Option::is_none")]
     new_logs: Option<String>,
     log_offset: usize,
+    /// What came to the result since `stream_offset`, by lines `WM_STREAM: …` that the job prints.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new_result_stream: Option<String>,
+    /// Bytes of it so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_offset: Option<usize>,
+    /// Percent, when it was asked for and the job has said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<i64>,
 }
 
 /// What a client knows already.
@@ -77,6 +89,10 @@ pub(crate) struct Known {
     log_offset: Option<usize>,
     /// Without logs.
     no_logs: Option<bool>,
+    /// Bytes of the streamed result.
+    stream_offset: Option<usize>,
+    /// Adds how far the job is.
+    get_progress: Option<bool>,
 }
 
 /// What a stream of updates carries.
@@ -89,13 +105,15 @@ pub(crate) struct StreamHow {
     no_logs: Option<bool>,
     /// Only the result, without logs.
     only_result: Option<bool>,
+    /// Bytes of the streamed result that are known.
+    stream_offset: Option<usize>,
 }
 
 /// Whether `get_result_maybe` says that the job has started.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct GetStarted {
-    /// Adds `started`.
+    /// false leaves `started` out.
     get_started: Option<bool>,
 }
 
@@ -112,7 +130,7 @@ fn not_found(id: JobId) -> Error {
 }
 
 /// The job, if there is one and the caller may see it.
-fn visible(conn: &mut Conn, caller: &Caller, at: &JobAt) -> Result<AnyJob, Error> {
+pub(super) fn visible(conn: &mut Conn, caller: &Caller, at: &JobAt) -> Result<AnyJob, Error> {
     job_list::by_id(conn, &at.workspace, at.id)?
         .filter(|job| may_see(caller, job))
         .ok_or_else(|| not_found(at.id))
@@ -214,7 +232,7 @@ pub(crate) async fn get_result_maybe(
     how: Query<GetStarted>,
     state: web::Data<State>,
 ) -> Result<Json<Maybe>, Error> {
-    let asked = how.0.get_started.unwrap_or(false);
+    let asked = how.0.get_started.unwrap_or(true);
     let maybe = match job(caller, at, &state).await? {
         AnyJob::Completed(row) => Maybe {
             completed: true,
@@ -287,10 +305,19 @@ pub(crate) async fn get_root_job_id(
     Ok(Json(root.unwrap_or(id).to_string()))
 }
 
-/// The part of `logs` behind `offset` bytes, and where they end.
-fn logs_since(logs: &str, offset: usize) -> (String, usize) {
-    let start = logs.floor_char_boundary(offset);
-    (logs[start..].to_owned(), logs.len())
+/// The part of `text` behind `offset` bytes, and where it ends.
+fn since(text: &str, offset: usize) -> (String, usize) {
+    let start = text.floor_char_boundary(offset.min(text.len()));
+    (text[start..].to_owned(), text.len())
+}
+
+/// What a client asks for, and what it knows.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    log_offset: usize,
+    logs: bool,
+    stream_offset: usize,
+    progress: bool,
 }
 
 /// What is new of a job, and the job.
@@ -298,20 +325,29 @@ fn update_of(
     conn: &mut Conn,
     caller: &Caller,
     at: &JobAt,
-    (offset, logs): (usize, bool),
+    wanted: Wanted,
 ) -> Result<(Update, AnyJob), Error> {
     let job = visible(conn, caller, at)?;
-    let (new_logs, log_offset) = if logs {
-        let (new, end) = logs_since(&job_list::logs(conn, at.id)?, offset);
+    let text = job_list::logs(conn, at.id)?;
+    let (new_logs, log_offset) = if wanted.logs {
+        let (new, end) = since(&text, wanted.log_offset);
         (Some(new).filter(|new| !new.is_empty()), end)
     } else {
-        (None, offset)
+        (None, wanted.log_offset)
+    };
+    let (streamed, end) = since(&result_stream(&text), wanted.stream_offset);
+    let progress = match wanted.progress {
+        true => job_note::get(conn, at.id, PROGRESS)?,
+        false => None,
     };
     let update = Update {
         running: matches!(&job, AnyJob::Queued(row) if row.state == RUNNING || row.state == PARKED),
         completed: matches!(job, AnyJob::Completed(_)),
         new_logs,
         log_offset,
+        new_result_stream: Some(streamed).filter(|new| !new.is_empty()),
+        stream_offset: Some(end).filter(|end| *end > 0),
+        progress: progress.and_then(|percent| percent.parse().ok()),
     };
     Ok((update, job))
 }
@@ -324,7 +360,12 @@ pub(crate) async fn get_update(
     state: web::Data<State>,
 ) -> Result<Json<Update>, Error> {
     let known = known.0;
-    let wanted = (known.log_offset.unwrap_or(0), known.no_logs != Some(true));
+    let wanted = Wanted {
+        log_offset: known.log_offset.unwrap_or(0),
+        logs: known.no_logs != Some(true),
+        stream_offset: known.stream_offset.unwrap_or(0),
+        progress: known.get_progress == Some(true),
+    };
     let (update, _) = state
         .run(move |conn| update_of(conn, &caller, &at, wanted))
         .await?;
@@ -336,8 +377,7 @@ struct Stream {
     state: web::Data<State>,
     caller: Caller,
     at: JobAt,
-    offset: usize,
-    logs: bool,
+    wanted: Wanted,
     seen: Option<bool>,
     looks: u32,
     over: bool,
@@ -354,11 +394,7 @@ impl Stream {
                 actix_rt::time::sleep(STREAM_STEP).await;
             }
             self.looks += 1;
-            let (caller, at, wanted) = (
-                self.caller.clone(),
-                self.at.clone(),
-                (self.offset, self.logs),
-            );
+            let (caller, at, wanted) = (self.caller.clone(), self.at.clone(), self.wanted);
             let looked = self
                 .state
                 .run(move |conn| update_of(conn, &caller, &at, wanted))
@@ -390,11 +426,13 @@ impl Stream {
     }
 
     fn news(&mut self, update: Update, job: AnyJob) -> Option<String> {
-        if self.seen == Some(update.running) && update.new_logs.is_none() && !update.completed {
+        let quiet = update.new_logs.is_none() && update.new_result_stream.is_none();
+        if self.seen == Some(update.running) && quiet && !update.completed {
             return None;
         }
         self.seen = Some(update.running);
-        self.offset = update.log_offset;
+        self.wanted.log_offset = update.log_offset;
+        self.wanted.stream_offset = update.stream_offset.unwrap_or(0);
         self.over = update.completed;
         let mut event = serde_json::to_value(&update).unwrap_or_default();
         event["type"] = "update".into();
@@ -418,8 +456,12 @@ pub(crate) async fn get_update_sse(
         state,
         caller,
         at,
-        offset: how.log_offset.unwrap_or(0),
-        logs: how.no_logs != Some(true) && how.only_result != Some(true),
+        wanted: Wanted {
+            log_offset: how.log_offset.unwrap_or(0),
+            logs: how.no_logs != Some(true) && how.only_result != Some(true),
+            stream_offset: how.stream_offset.unwrap_or(0),
+            progress: false,
+        },
         seen: None,
         looks: 0,
         over: false,
@@ -531,7 +573,7 @@ mod tests {
             (5, ""),
             (99, ""),
         ] {
-            assert_eq!(logs_since(logs, offset), (new.to_owned(), 5), "{offset}");
+            assert_eq!(since(logs, offset), (new.to_owned(), 5), "{offset}");
         }
     }
 }

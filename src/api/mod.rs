@@ -20,6 +20,7 @@ mod flows;
 mod folders;
 mod held;
 mod job_contents;
+mod job_notes;
 mod job_view;
 mod jobs_list;
 mod jobs_read;
@@ -28,6 +29,7 @@ mod live;
 mod message_samples;
 mod ports;
 mod resources;
+mod result_stream;
 mod scripts;
 mod server;
 mod session;
@@ -359,6 +361,8 @@ fn table() -> Vec<Group> {
             Get "/queue/list" jobs_list::list_queue, "Jobs that have not ended";
             Get "/queue/count" jobs_list::count_queue, "How many jobs have not ended";
             Post "/queue/cancel_selection" jobs_read::cancel_selection, "Cancels several jobs";
+            Get "/flow/user_states/{id}/{key}" job_notes::user_state, "A value that the steps of a flow share";
+            Post "/flow/user_states/{id}/{key}" job_notes::set_user_state, "Writes a value that the steps of a flow share";
             Get "/completed/list" jobs_list::list_completed, "Jobs that have ended";
             Get "/completed/count" jobs_list::count_completed, "How many jobs have ended";
         },
@@ -389,6 +393,10 @@ fn table() -> Vec<Group> {
             Post "/create" message_samples::create, "Keeps a message under a name";
             Get "/list/{kind}/{path:.*}" message_samples::list, "The messages kept of a trigger or runnable";
             Delete "/delete/{kind}/{path:.*}" message_samples::delete, "Removes a kept message";
+        },
+        group! { "/w/{workspace}/job_metrics", "jobs";
+            Get "/get_progress/{id}" job_notes::progress, "How far a job is";
+            Post "/set_progress/{id}" job_notes::set_progress, "Says how far a job is";
         },
         group! { "/w/{workspace}/variables", "variables";
             Post "/create" variables::create, "Makes a variable";

@@ -14,6 +14,7 @@ pub mod flow_run;
 pub(crate) mod folder;
 pub(crate) mod held;
 pub(crate) mod job_list;
+pub(crate) mod job_note;
 pub(crate) mod lanes;
 pub mod listen;
 pub(crate) mod message_sample;

@@ -132,6 +132,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    job_notes (job_id, name) {
+        job_id -> Bytea,
+        name -> Text,
+        value -> Text,
+        noted_at -> Int8,
+    }
+}
+
+diesel::table! {
     lane_ends (lane_key, ended_at, job_id) {
         lane_key -> Text,
         ended_at -> Int8,
@@ -354,6 +363,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     flows,
     folders,
     job_logs,
+    job_notes,
     message_samples,
     queue,
     resources,
