@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     Args, ConcurrencyLimit, Job, NewJob, Runnable, kind_of,
@@ -203,7 +203,12 @@ fn held(job: &NewJob) -> (String, bool, Option<String>) {
 /// `encoding` is windsock's own, and only there when it says something (contract section 3, `binary`).
 fn args(args: &Args, preprocessor: Option<&str>, trigger_path: &str) -> (String, bool) {
     let (text, url, is_base64) = match args {
-        Args::Object(json) => return (json.clone(), false),
+        Args::Object(json) => {
+            return (
+                json.clone(),
+                preprocessor.is_some_and(|v| is_event(json, v)),
+            );
+        }
         Args::Message {
             text,
             url,
@@ -227,4 +232,15 @@ fn args(args: &Args, preprocessor: Option<&str>, trigger_path: &str) -> (String,
     about["kind"] = "websocket".into();
     about["msg"] = text.into();
     (json!({ "event": about }).to_string(), true)
+}
+
+/// Whether arguments that somebody gave are those of a preprocessor of this version: an event tried by hand.
+fn is_event(json: &str, version: &str) -> bool {
+    let name = if version == "v1" {
+        "wm_trigger"
+    } else {
+        "event"
+    };
+    let args: Option<Value> = serde_json::from_str(json).ok();
+    args.is_some_and(|args| args[name]["kind"].is_string())
 }
