@@ -58,6 +58,9 @@ pub struct Settings {
     /// Address under which jobs reach the API [default: BASE_URL, else the listening address]
     #[arg(long, env = "BASE_INTERNAL_URL", global = true)]
     pub base_internal_url: Option<String>,
+    /// Where packages of scripts are kept [default: the user's cache folder; /var/cache/windsock for root]
+    #[arg(long, env = "WINDSOCK_CACHE_DIR", global = true)]
+    pub cache_dir: Option<PathBuf>,
     /// A token that acts as user admin in every workspace
     #[arg(long, env = "SUPERADMIN_SECRET", global = true, hide_env_values = true)]
     pub superadmin_secret: Option<String>,
@@ -147,6 +150,8 @@ pub struct Config {
     pub base_url: Option<String>,
     /// Address under which jobs reach the API, without a slash at its end.
     pub base_internal_url: Option<String>,
+    /// Where packages of scripts are kept; none = the user's cache folder.
+    pub cache_dir: Option<PathBuf>,
     /// The token of the super admin.
     pub superadmin_secret: Option<String>,
     /// The allow-list of private addresses, as given.
@@ -270,6 +275,7 @@ impl Config {
             },
             base_url,
             base_internal_url,
+            cache_dir: absolute("--cache-dir (WINDSOCK_CACHE_DIR)", given.cache_dir.as_ref())?,
             superadmin_secret: non_empty(given.superadmin_secret.as_ref()),
             allow_private: non_empty(given.allow_private_websocket_urls.as_ref()),
             proxies: ProxyEnvironment {
@@ -295,6 +301,7 @@ impl Config {
             num_workers: 0,
             base_url: None,
             base_internal_url: None,
+            cache_dir: None,
             superadmin_secret: Some("test".to_owned()),
             allow_private: Some("true".to_owned()),
             proxies: ProxyEnvironment::default(),
@@ -307,6 +314,16 @@ impl Config {
 
 fn non_empty(text: Option<&String>) -> Option<String> {
     text.filter(|text| !text.trim().is_empty()).cloned()
+}
+
+fn absolute(flag: &str, folder: Option<&PathBuf>) -> Result<Option<PathBuf>, Invalid> {
+    match folder {
+        Some(folder) if folder.is_relative() => Err(Invalid(format!(
+            "{flag} must be an absolute path, not '{}'",
+            folder.display()
+        ))),
+        folder => Ok(folder.cloned()),
+    }
 }
 
 /// An `http(s)://` address without a slash at its end.
@@ -348,6 +365,7 @@ mod tests {
             (&["--num-workers", "1000"], "--num-workers"),
             (&["--base-url", "windsock.example.com"], "--base-url"),
             (&["--port", "99999"], "--port"),
+            (&["--cache-dir", "cache"], "--cache-dir"),
             (&["--bind", "localhost"], "--bind"),
         ] {
             let error = config(flags).unwrap_err();

@@ -61,7 +61,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, value::RawValue};
 use tokio::sync::broadcast;
 
-pub use self::ports::{ConnectionTest, Listening, ScriptCheck, ScriptFacts};
+pub use self::ports::{ConnectionTest, Installed, Listening, ScriptCheck, ScriptFacts};
 use self::{
     describe::{Description, Gives, Takes},
     error::Error,

@@ -36,11 +36,25 @@ pub trait ScriptCheck: Send + Sync {
     /// What is wrong with it.
     fn check_condition(&self, expr: String) -> LocalBoxFuture<'static, Result<(), Invalid>>;
 
+    /// Where the packages that a saved script imports stand; begins to install what is missing.
+    fn install(&self, language: Language, content: String) -> LocalBoxFuture<'static, Installed>;
+
     /// Checks that `value` is a flow that can be run; answers `v1` or `v2` when it has a preprocessor.
     ///
     /// # Errors
     /// Names the module and the field that does not fit, or is not supported.
     fn check_flow(&self, value: Value) -> LocalBoxFuture<'static, Result<Option<String>, Invalid>>;
+}
+
+/// Where the installation of what a script imports stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Installed {
+    /// It is there, or nothing is needed.
+    Ready,
+    /// It is under way.
+    Underway,
+    /// It failed: why.
+    Failed(String),
 }
 
 /// A connection to be tried out.

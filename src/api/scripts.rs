@@ -10,6 +10,7 @@ use super::{
     answer::{Created, Json, Text},
     error::Error,
     extract::{At, Body, Page, Query},
+    ports::Installed,
     raw,
 };
 use crate::{
@@ -459,9 +460,14 @@ pub(crate) async fn create(
     caller.may_change()?;
     let (row, parent) = body.0.check(&at.workspace, &state).await?;
     let skip = how.0.skip_if_noop == Some(true);
+    let (language, content) = (row.language.parse(), row.content.clone());
     let hash = state
         .transaction(move |conn| save(conn, &caller, row, (parent, skip)))
         .await?;
+    if let Ok(language) = language {
+        // What it imports is installed meanwhile: its first job should not wait for it.
+        actix_rt::spawn(state.script_check.install(language, content));
+    }
     Ok(Created(hex(hash)))
 }
 
@@ -616,17 +622,26 @@ pub(crate) async fn history(
     Ok(Json(versions.collect()))
 }
 
-/// What became of a deployment: windsock resolves imports when a job runs, so it is done when it is saved.
+/// What became of a deployment: `lock` is null while the packages a script imports are being installed, and
+/// `lock_error_logs` says why they cannot be.
 pub(crate) async fn deployment_status(
     caller: Caller,
     at: At,
     state: web::Data<State>,
 ) -> Result<Json<Deployment>, Error> {
     let row = state.run(move |conn| by_hash(conn, &caller, &at)).await?;
-    let lock = row.lock.or_else(|| Some(String::new()));
+    let installed = match row.language.parse() {
+        Ok(language) => state.script_check.install(language, row.content).await,
+        Err(_) => Installed::Ready,
+    };
+    let (lock, lock_error_logs) = match installed {
+        Installed::Ready => (row.lock.or_else(|| Some(String::new())), None),
+        Installed::Underway => (None, None),
+        Installed::Failed(why) => (None, Some(why)),
+    };
     Ok(Json(Deployment {
         lock,
-        lock_error_logs: None,
+        lock_error_logs,
         job_id: None,
     }))
 }

@@ -5,10 +5,13 @@ use serde_json::Value;
 
 use super::{
     language::{
-        self, bash, nativets, python3,
-        typescript::{PreprocessorVersion, SyntaxError},
+        bash,
+        javascript::{bun, deno},
+        nativets, python3,
+        typescript::{self, Compiled, PreprocessorVersion, SyntaxError},
     },
     limits::RunLimits,
+    needs,
 };
 use crate::types::{Invalid, Language};
 
@@ -80,14 +83,45 @@ pub(crate) async fn check_within(
             schema: Some(bash::check(content, limits).await?),
             preprocessor: None,
         }),
-        Language::Nativets => nativets_facts(content.to_owned()).await,
-        Language::Bun | Language::Deno => Err(Invalid(format!("language: {}", language::NOT_RUN))),
+        Language::Nativets => typescript_facts(content.to_owned(), nativets::compile).await,
+        Language::Bun | Language::Deno => javascript_facts(language, content.to_owned()).await,
     }
 }
 
-async fn nativets_facts(content: String) -> Result<ScriptFacts, Invalid> {
+async fn javascript_facts(language: Language, content: String) -> Result<ScriptFacts, Invalid> {
+    let program = match language {
+        Language::Deno => deno::program(),
+        _ => bun::program(),
+    };
+    program.map_err(|error| Invalid(format!("language: {error}")))?;
+    let compile = move |source: &str| {
+        let compiled = typescript::compile(source)?;
+        needs::of_javascript(language, &compiled).map_err(|message| {
+            let foreign = compiled.imports.iter().position(|name| {
+                // The message names the import it is about.
+                message.contains(&format!("\"{name}\""))
+            });
+            let places = &compiled.import_places;
+            let (line, column) = foreign
+                .and_then(|at| places.get(at).copied())
+                .unwrap_or((1, 1));
+            SyntaxError {
+                line,
+                column,
+                message,
+            }
+        })?;
+        Ok(compiled)
+    };
+    typescript_facts(content, compile).await
+}
+
+async fn typescript_facts(
+    content: String,
+    compile: impl FnOnce(&str) -> Result<Compiled, SyntaxError> + Send + 'static,
+) -> Result<ScriptFacts, Invalid> {
     // The compiler may take a second for a hostile source.
-    let compiled = actix_rt::task::spawn_blocking(move || nativets::compile(&content)).await;
+    let compiled = actix_rt::task::spawn_blocking(move || compile(&content)).await;
     let compiled = match compiled {
         Ok(Ok(compiled)) => compiled,
         Ok(Err(error)) => return Err(syntax_error(&error)),

@@ -4,6 +4,7 @@
 //! answer is an outcome of that job, and the next job finds a process that works.
 
 use std::{
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,9 +14,15 @@ use serde::Deserialize;
 use super::{
     environment::Environment,
     job_log::{JobLog, LogSink},
-    language::{self, Answer, Call, JobEnv, bash, python3},
+    language::{
+        self, Answer, Call, JobEnv, bash,
+        javascript::{self, bun, deno},
+        python3,
+    },
     limits::RunLimits,
     native::NativeContexts,
+    needs,
+    packages::{Packages, Wanted},
     script::Script,
     source::JobIdentity,
     stop::{Stop, StopReason},
@@ -44,6 +51,7 @@ pub(crate) struct Executor {
     environment: Arc<Environment>,
     pub(super) processes: WarmSet,
     contexts: NativeContexts,
+    packages: Packages,
     changes: Vec<WarmChange>,
 }
 
@@ -59,10 +67,12 @@ impl Executor {
         limits: Arc<RunLimits>,
         environment: Arc<Environment>,
         contexts: NativeContexts,
+        packages: Packages,
     ) -> Self {
         Self {
             processes: WarmSet::new(&limits),
             contexts,
+            packages,
             limits,
             environment,
             changes: Vec::new(),
@@ -89,7 +99,7 @@ impl Executor {
             sink,
         };
         let ended = match script.language {
-            Language::Python3 | Language::Bash => {
+            Language::Python3 | Language::Bash | Language::Bun | Language::Deno => {
                 self.run_in_process(job, script, env, &mut context).await
             }
             Language::Nativets => {
@@ -97,7 +107,6 @@ impl Executor {
                     .run(job, script, env, &mut context, &mut self.changes)
                     .await
             }
-            Language::Bun | Language::Deno => Ok(Answer::failed("ExecutionErr", language::NOT_RUN)),
         };
         let (mut outcome, preprocessed_args) = match ended {
             Ok(answer) => (
@@ -176,7 +185,7 @@ impl Executor {
         // One that died, or spoke, while nobody asked it anything is not worth a job.
         let mut process = match kept.filter(WarmProcess::is_ready) {
             Some(process) => process,
-            None => match self.start(script).await {
+            None => match self.start_within(script, context).await? {
                 Ok(process) => process,
                 Err(error) => return Ok(Answer::failed("ExecutionErr", &error)),
             },
@@ -198,7 +207,18 @@ impl Executor {
                     Err(error) => Ok(Some(Answer::error(error))),
                 }
             }
-            Language::Python3 | Language::Nativets | Language::Bun | Language::Deno => {
+            Language::Bun | Language::Deno => {
+                let compiled = match javascript::compiled(script).await {
+                    Ok(compiled) => compiled,
+                    Err(error) => return Ok(Answer::failed("SyntaxError", &error)),
+                };
+                let limits = &self.limits;
+                let request = javascript::request(&mut process, script, &compiled, call, limits);
+                process.call(request, context).await.map(python3::answer)
+            }
+            Language::Python3 | Language::Nativets => {
+                let packages = process.packages.clone();
+                let call = (call, packages.as_deref());
                 let request = python3::request(&mut process, script, call, &self.limits);
                 process.call(request, context).await.map(python3::answer)
             }
@@ -212,16 +232,54 @@ impl Executor {
         answer
     }
 
+    /// The packages of `script`, when building them takes time that a worker should not wait for.
+    pub(crate) async fn waits_for(&self, script: &Script) -> Option<Arc<Wanted>> {
+        // An error is told to the job when it runs.
+        let wanted = needs::wanted(script, &self.limits).await.ok()??;
+        self.packages.takes_time(&wanted).then_some(wanted)
+    }
+
+    /// Starts a process; the job's time counts meanwhile, and it may be stopped.
+    async fn start_within(
+        &self,
+        script: &Script,
+        context: &CallContext<'_>,
+    ) -> Result<Result<WarmProcess, String>, Ended> {
+        tokio::select! {
+            started = self.start(script) => Ok(started),
+            () = tokio::time::sleep_until(context.deadline.into()) => Err(Ended::TimedOut),
+            () = context.stop.raised() => {
+                let reason = context.stop.reason().cloned().unwrap_or(StopReason::Shutdown);
+                Err(Ended::Stopped(reason))
+            }
+        }
+    }
+
     async fn start(&self, script: &Script) -> Result<WarmProcess, String> {
+        let packages = match needs::wanted(script, &self.limits).await? {
+            Some(wanted) => {
+                let built = self.packages.ensure(&wanted).await;
+                Some(built.map_err(|error| format!("its packages cannot be installed: {error}"))?)
+            }
+            None => None,
+        };
+        let packages = packages.as_deref();
         let mut launch = match script.language {
             Language::Bash => bash::launch(script)?,
-            Language::Python3 | Language::Nativets | Language::Bun | Language::Deno => {
-                python3::launch(&self.limits).await?
+            Language::Python3 | Language::Nativets => {
+                python3::launch(packages, &self.limits).await?
             }
+            Language::Bun => {
+                let compiled = javascript::compiled(script).await?;
+                bun::launch(&script.content, &compiled, packages, &self.limits)?
+            }
+            Language::Deno => deno::launch(&script.content, packages, &self.limits)?,
         };
         launch.env.extend(self.environment.of_process());
-        WarmProcess::start(launch, &self.limits)
-            .map_err(|error| format!("the script's process cannot be started: {error}"))
+        let mut process = WarmProcess::start(launch, &self.limits)
+            .map_err(|error| format!("the script's process cannot be started: {error}"))?;
+        process.packages = packages.map(Path::to_owned);
+        Ok(process)
     }
 
     /// Keeps the process for the next job of the script, if it may be used again.

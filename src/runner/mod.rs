@@ -7,7 +7,8 @@
 //!
 //! `Runner` (one per process) claims in batches when workers are free or the look-ahead runs low, passes on
 //! cancellations, replaces a worker that is lost, and hands everything back when the process stops. `worker`
-//! runs one job at a time; `executor` turns a job into an outcome; `process` and `warm` own child processes,
+//! runs one job at a time; `executor` turns a job into an outcome; `process` and `warm` own child processes, `packages`
+//! installs what scripts import and `parking` holds the jobs that wait for it,
 //! `native` the embedded engine's contexts; `language` knows what each language expects. `check` reads a
 //! script's text for the API when it is saved. Flows need no worker: `flow` takes their steps on. Everybody may send [`Stop`]; nobody else is talked to but the queue.
 
@@ -24,6 +25,9 @@ mod job_log;
 pub mod language;
 mod limits;
 mod native;
+mod needs;
+pub mod packages;
+mod parking;
 mod process;
 mod script;
 mod source;
@@ -57,6 +61,8 @@ use self::{
     fetch::Fetcher,
     finish::{End, FinishSender, commit_ends},
     flow::Flows,
+    packages::Packages,
+    parking::{Parked, Parking, give_back_when_built},
     script::ScriptCache,
     source::{JobSource, Live},
     stop::StopReason,
@@ -67,6 +73,7 @@ pub use self::{
     fetch::{AddressCheck, FetchSettings},
     flow::{FlowFacts, check_condition, check_flow},
     limits::RunLimits,
+    needs::install,
     source::{Identify, JobIdentity},
 };
 use crate::{
@@ -96,6 +103,8 @@ pub struct RunnerSettings {
     pub base_internal_url: String,
     /// The proxies jobs are told of.
     pub proxies: ProxyEnvironment,
+    /// What scripts import.
+    pub packages: Packages,
     /// What `fetch` in `nativets` may reach.
     pub fetch: FetchSettings,
 }
@@ -104,7 +113,7 @@ impl RunnerSettings {
     /// From the settings of the process; `listening` is the address the API is served at (`http://host:port`),
     /// `check` decides which addresses scripts in `nativets` may connect to.
     #[must_use]
-    pub fn new(config: &Config, listening: &str, check: AddressCheck) -> Self {
+    pub fn new(config: &Config, listening: &str, check: AddressCheck, packages: Packages) -> Self {
         let base_url = config
             .base_url
             .clone()
@@ -124,6 +133,7 @@ impl RunnerSettings {
                 check,
                 own_api: internal.parse().ok(),
             },
+            packages,
             base_internal_url: internal,
             base_url,
             proxies: config.proxies.clone(),
@@ -174,6 +184,7 @@ pub struct Runner {
     shared: Arc<Shared>,
     finish: FinishSender,
     ends: Option<mpsc::Receiver<End>>,
+    parked: Option<Parked>,
     workers: Vec<(Addr<Worker>, Arbiter)>,
     tasks: Vec<JoinHandle<()>>,
     replaced: u64,
@@ -199,12 +210,15 @@ impl Runner {
         flows: Option<Flows>,
     ) -> Self {
         let (finish, ends) = FinishSender::channel();
+        let (parking, parked) = Parking::new();
         let host_settings = settings.fetch.clone();
         let shared = Shared {
             board: Board::new(settings.workers),
             scripts: ScriptCache::new(Arc::clone(&source)),
             environment: Arc::new(Environment::new(&settings)),
             limits: Arc::new(settings.limits),
+            packages: settings.packages,
+            parking: Arc::new(parking),
             host: Box::new(move || Rc::new(Fetcher::new(host_settings.clone()))),
             source,
             flows,
@@ -213,6 +227,7 @@ impl Runner {
             shared: Arc::new(shared),
             finish,
             ends: Some(ends),
+            parked: Some(parked),
             workers: Vec::with_capacity(settings.workers),
             tasks: Vec::new(),
             replaced: 0,
@@ -274,6 +289,13 @@ impl Actor for Runner {
                 self.finish.clone(),
             )),
         ];
+        if let Some(parked) = self.parked.take() {
+            let parking = Arc::clone(&self.shared.parking);
+            let source = Arc::clone(&self.shared.source);
+            let packages = self.shared.packages.clone();
+            let waiting = give_back_when_built(parking, parked, packages, source);
+            self.tasks.push(actix_rt::spawn(waiting));
+        }
         ctx.run_interval(WATCH, |runner, _| runner.watch());
     }
 }
@@ -381,6 +403,7 @@ async fn pass_cancellations(shared: Arc<Shared>, finish: FinishSender) {
 /// Lets running jobs end until shortly before `end`, then has them stop; commits what they came to.
 async fn drain(shared: Arc<Shared>, finish: FinishSender, end: Instant) {
     give_back(&shared, shared.board.close()).await;
+    give_back(&shared, shared.parking.close()).await;
     let patience = end.checked_sub(LAST_STEPS).unwrap_or(end);
     if tokio::time::timeout_at(patience.into(), shared.board.quiet())
         .await

@@ -10,10 +10,12 @@ use std::{
 
 use parking_lot::Mutex;
 use serde::Deserialize;
+use tokio::sync::OnceCell;
 
 use super::{
     flow::{FlowRaw, with_main},
     language::{bash, typescript},
+    packages::Wanted,
     source::JobSource,
     warm::ScriptKey,
 };
@@ -45,6 +47,8 @@ pub(crate) struct Script {
     pub(crate) bash_params: Vec<bash::Param>,
     /// Its JavaScript, once it was needed.
     pub(crate) compiled: OnceLock<Result<Arc<typescript::Compiled>, typescript::SyntaxError>>,
+    /// The packages it imports, once they were asked for.
+    pub(crate) wanted: OnceCell<Option<Arc<Wanted>>>,
 }
 
 impl Script {
@@ -78,6 +82,7 @@ impl Script {
             warm: false,
             bash_params,
             compiled: OnceLock::new(),
+            wanted: OnceCell::new(),
         }
     }
 }

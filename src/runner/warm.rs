@@ -47,8 +47,10 @@ pub(crate) struct Launch {
     pub(crate) program: PathBuf,
     /// Its arguments.
     pub(crate) args: Vec<OsString>,
-    /// A file beside the scratch folder that holds the script, when the wrapper wants one.
-    pub(crate) script_file: Option<(&'static str, String)>,
+    /// Files beside the scratch folder: the script, when the wrapper wants it as one; the wrapper itself.
+    pub(crate) files: Vec<(&'static str, String)>,
+    /// A link beside them: where packages are.
+    pub(crate) link: Option<(&'static str, PathBuf)>,
     /// Its first environment; the job's comes with each call.
     pub(crate) env: Vec<(String, String)>,
     /// What it may read besides what every language needs: files of its interpreter, of packages.
@@ -93,6 +95,8 @@ pub(crate) struct WarmProcess {
     job_group: Option<Pid>,
     /// The environment as the process has it now, so that only changes travel.
     pub(crate) env: Vec<(&'static str, String)>,
+    /// The folder of the packages it was started for.
+    pub(crate) packages: Option<PathBuf>,
     /// How many calls it was given.
     pub(crate) calls: u32,
     used: Instant,
@@ -104,8 +108,11 @@ impl WarmProcess {
         let folder = tempfile::Builder::new().prefix("windsock-job-").tempdir()?;
         let scratch = folder.path().join("job");
         std::fs::create_dir(&scratch)?;
-        if let Some((name, content)) = launch.script_file {
+        for (name, content) in launch.files {
             std::fs::write(folder.path().join(name), content)?;
+        }
+        if let Some((name, target)) = launch.link {
+            std::os::unix::fs::symlink(target, folder.path().join(name))?;
         }
         let (channel, theirs) = Channel::open(limits.result_bytes + ANSWER_SLACK_BYTES)?;
         let (output, print) = process::pipe()?;
@@ -140,6 +147,7 @@ impl WarmProcess {
             folder,
             job_group: None,
             env: Vec::new(),
+            packages: None,
             calls: 0,
             used: Instant::now(),
         })
@@ -283,7 +291,8 @@ impl Drop for WarmProcess {
 /// to read: what windsock writes there, no job can turn into a link to something else.
 fn hand_over(folder: &Path, scratch: &Path, user: &JobUser) -> io::Result<()> {
     chown(folder, None, Some(user.id()))?;
-    set_permissions(folder, Permissions::from_mode(0o710))?;
+    // bun lists the folder of what it imports.
+    set_permissions(folder, Permissions::from_mode(0o750))?;
     chown(scratch, Some(user.id()), Some(user.id()))?;
     set_permissions(scratch, Permissions::from_mode(0o700))
 }

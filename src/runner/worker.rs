@@ -24,6 +24,8 @@ use super::{
     language::nativets::Host,
     limits::RunLimits,
     native::NativeContexts,
+    packages::Packages,
+    parking::Parking,
     process,
     script::{NoScript, ScriptCache},
     source::JobSource,
@@ -47,6 +49,10 @@ pub(crate) struct Shared {
     pub(crate) limits: Arc<RunLimits>,
     /// What jobs find in their environment.
     pub(crate) environment: Arc<Environment>,
+    /// What scripts import.
+    pub(crate) packages: Packages,
+    /// Jobs that wait for it.
+    pub(crate) parking: Arc<Parking>,
     /// Makes, on a worker's thread, what its scripts fetch through.
     pub(crate) host: Box<dyn Fn() -> Rc<dyn Host> + Send + Sync>,
 }
@@ -83,7 +89,8 @@ impl Actor for Worker {
 async fn work(shared: Arc<Shared>, number: usize, finish: FinishSender) {
     let contexts = NativeContexts::new(&shared.limits, (shared.host)());
     let limits = Arc::clone(&shared.limits);
-    let mut executor = Executor::new(limits, Arc::clone(&shared.environment), contexts);
+    let environment = Arc::clone(&shared.environment);
+    let mut executor = Executor::new(limits, environment, contexts, shared.packages.clone());
     let mut swept = Instant::now();
     loop {
         let assignment = match shared.board.next(number, Instant::now()) {
@@ -96,10 +103,10 @@ async fn work(shared: Arc<Shared>, number: usize, finish: FinishSender) {
         };
         let ended = run(&shared, &mut executor, &assignment).await;
         let job = assignment.job.id;
-        if let Some(outcome) = ended {
-            finish.send(assignment.job, outcome).await;
-        } else {
-            give_back(&shared, job).await;
+        match ended {
+            Some(Ran::Done(outcome)) => finish.send(assignment.job, *outcome).await,
+            Some(Ran::Parked) => {}
+            None => give_back(&shared, job).await,
         }
         shared.board.ended(number, Instant::now());
         if swept.elapsed() >= shared.limits.idle {
@@ -134,14 +141,25 @@ fn tell_changes(shared: &Shared, number: usize, executor: &mut Executor) {
     }
 }
 
+/// What became of a job.
+enum Ran {
+    /// It has ended.
+    Done(Box<Outcome>),
+    /// It waits for packages, without a worker.
+    Parked,
+}
+
 /// Runs one job; `None` = it goes back to the queue. A panic on the way is that job's failure.
-async fn run(shared: &Shared, executor: &mut Executor, assignment: &Assignment) -> Option<Outcome> {
+async fn run(shared: &Shared, executor: &mut Executor, assignment: &Assignment) -> Option<Ran> {
+    let failed = |name: &str, message: &str, at| {
+        Some(Ran::Done(Box::new(Outcome::failed(name, message, at))))
+    };
     let started_at = Timestamp::now();
     let job = &assignment.job;
     let script = match shared.scripts.of(job).await {
         Ok(script) => script,
         Err(NoScript::Fails(message)) => {
-            return Some(Outcome::failed("ExecutionErr", &message, started_at));
+            return failed("ExecutionErr", &message, started_at);
         }
         Err(NoScript::Later(error)) => {
             log::warn!(job:% = job.id, error:% = error; "the script of a job cannot be read, it waits");
@@ -149,17 +167,22 @@ async fn run(shared: &Shared, executor: &mut Executor, assignment: &Assignment) 
             return None;
         }
     };
+    if let Some(wanted) = executor.waits_for(&script).await
+        && shared.parking.park(job.id, wanted)
+    {
+        return Some(Ran::Parked);
+    }
     let identity = shared.source.identify(job);
     let interval = shared.limits.log_interval;
     let mut sink = LogSink::new(Arc::clone(&shared.source), job, interval);
     let run = executor.run(job, &script, identity, &assignment.stop, &mut sink);
     match AssertUnwindSafe(run).catch_unwind().await {
-        Ok(Run::Done(outcome)) => Some(*outcome),
+        Ok(Run::Done(outcome)) => Some(Ran::Done(outcome)),
         Ok(Run::GiveBack) => None,
         Err(_) => {
             log::error!(job:% = job.id; "the runner panicked over a job");
             let message = "windsock itself failed over this job: please report it";
-            Some(Outcome::failed("InternalError", message, started_at))
+            failed("InternalError", message, started_at)
         }
     }
 }

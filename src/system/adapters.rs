@@ -6,8 +6,11 @@ use tokio::sync::mpsc;
 
 use super::ListeningSide;
 use crate::{
-    api::{ConnectionTest, Listening, ScriptCheck, ScriptFacts},
-    runner,
+    api::{ConnectionTest, Installed, Listening, ScriptCheck, ScriptFacts},
+    runner::{
+        self,
+        packages::{self, Packages},
+    },
     trigger::{
         CapturesChanged, Dialer, NotTried, Reconcile, Registry, Trial, TrialEvent, Tryouts,
         check_at_save, spec::TriggerSpec,
@@ -16,7 +19,7 @@ use crate::{
 };
 
 /// Reads scripts with the runner's languages.
-pub(super) struct Scripts;
+pub(super) struct Scripts(pub(super) Packages);
 
 impl ScriptCheck for Scripts {
     fn check(
@@ -37,6 +40,17 @@ impl ScriptCheck for Scripts {
 
     fn check_condition(&self, expr: String) -> LocalBoxFuture<'static, Result<(), Invalid>> {
         Box::pin(runner::check_condition(expr))
+    }
+
+    fn install(&self, language: Language, content: String) -> LocalBoxFuture<'static, Installed> {
+        let packages = self.0.clone();
+        Box::pin(async move {
+            match runner::install(&packages, language, content).await {
+                packages::Installed::Ready => Installed::Ready,
+                packages::Installed::Underway => Installed::Underway,
+                packages::Installed::Failed(why) => Installed::Failed(why),
+            }
+        })
     }
 
     fn check_flow(

@@ -32,7 +32,7 @@ use crate::{
     demo::Demo,
     presence::Presence,
     queue::Queue,
-    runner::{self, JobIdentity, Runner, RunnerSettings},
+    runner::{self, JobIdentity, Runner, RunnerSettings, packages::Packages},
     trigger::{Board, Dialer, StopAll, StopCaptures, WriteAll},
     types::Invalid,
 };
@@ -92,12 +92,8 @@ impl System {
     pub async fn start(mut config: Config) -> Result<Self, StartError> {
         // More than the soft limit is only wanted, not needed.
         let _ = rlimit::increase_nofile_limit(OPEN_FILES);
-        let (demo, folder) = if config.demo {
-            let (demo, folder) = prepare_demo(&mut config)?;
-            (Some(demo), Some(folder))
-        } else {
-            (None, None)
-        };
+        let wants_demo = config.demo.then(|| prepare_demo(&mut config));
+        let (demo, folder) = wants_demo.transpose()?.unzip();
         // Before anything is made: settings that cannot be used must not leave a database behind,
         // nor must a taken port.
         let dialer = Dialer::new(config.allow_private.as_deref(), &config.proxies)?;
@@ -129,7 +125,9 @@ impl System {
         });
         let registry = listening.as_ref().map(|side| side.registry.clone());
         bell::follow(&pool, &queue, registry);
-        let runner = start_runner(&config, address, (&pool, &queue, &dialer)).await?;
+        let packages = Packages::new(config.cache_dir.clone());
+        let shared = (&pool, &queue, &dialer, &packages);
+        let runner = start_runner(&config, address, shared).await?;
         let mut system = Self {
             address,
             listening,
@@ -148,7 +146,7 @@ impl System {
             queue,
             board,
             listening: Arc::new(Listener::new(system.listening.as_ref(), dialer)),
-            script_check: Arc::new(Scripts),
+            script_check: Arc::new(Scripts(packages)),
             config: Arc::new(system.config.clone()),
         });
         let server = api::server(state, listener)?;
@@ -301,12 +299,13 @@ async fn open_pool(config: &Config) -> Result<Pool, StartError> {
 async fn start_runner(
     config: &Config,
     address: SocketAddr,
-    (pool, queue, dialer): (&Pool, &Queue, &Dialer),
+    (pool, queue, dialer, packages): (&Pool, &Queue, &Dialer, &Packages),
 ) -> Result<Addr<Runner>, StartError> {
     let tokens = pool
         .run(|conn| crate::db::transaction(conn, access::job_tokens))
         .await?;
-    let settings = RunnerSettings::new(config, &own_url(address), dialer.address_check());
+    let (own, check) = (own_url(address), dialer.address_check());
+    let settings = RunnerSettings::new(config, &own, check, packages.clone());
     let lifetime = config.limits.job_timeout + TOKEN_GRACE;
     let identify = Arc::new(move |job: &crate::queue::Job| {
         let longest = job.timeout_secs.and_then(|secs| u64::try_from(secs).ok());

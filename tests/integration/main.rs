@@ -17,6 +17,7 @@ mod connecting;
 mod connection_log;
 mod conversation;
 mod conversation_rules;
+mod documented_scripts;
 mod durability;
 mod failure;
 mod flows;

@@ -86,6 +86,16 @@ impl ScriptCheck for NotEmpty {
         })
     }
 
+    fn install(&self, _: Language, content: String) -> LocalBoxFuture<'static, Installed> {
+        Box::pin(async move {
+            match content.as_str() {
+                "slow" => Installed::Underway,
+                "bad" => Installed::Failed("no such package".to_owned()),
+                _ => Installed::Ready,
+            }
+        })
+    }
+
     fn check_flow(&self, value: Value) -> LocalBoxFuture<'static, Result<Option<String>, Invalid>> {
         Box::pin(async move {
             let flow = windsock_flow(&value)?;

@@ -48,7 +48,8 @@ pub(crate) fn launch(script: &Script) -> Result<Launch, String> {
     Ok(Launch {
         program,
         args: args.map(OsString::from).to_vec(),
-        script_file: Some(("main.sh", script.content.clone())),
+        files: vec![("main.sh", script.content.clone())],
+        link: None,
         env: Vec::new(),
         reads: Vec::new(),
         bounded_address_space: true,

@@ -3,6 +3,7 @@
 //! One file a language. Processes and channels are in `super::warm`; nothing here waits for an answer.
 
 pub(crate) mod bash;
+pub(crate) mod javascript;
 pub mod nativets;
 pub(crate) mod python3;
 pub mod typescript;
@@ -42,9 +43,6 @@ pub(crate) struct Answer {
     /// Whether the process can take another job.
     pub(crate) reusable: bool,
 }
-
-/// Why a script in `bun` or `deno` is refused.
-pub(crate) const NOT_RUN: &str = "this version of windsock does not run bun and deno: choose nativets, which runs TypeScript without them";
 
 /// The error of a job: `{"message", "name"}`.
 pub(crate) fn error_json(name: &str, message: &str) -> String {

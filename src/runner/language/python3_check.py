@@ -1,5 +1,5 @@
-# Reads a script on standard input, says on standard output as one JSON object what its `main` takes, or
-# what is wrong with it. The script is parsed, never run.
+# Reads a script on standard input, says on standard output as one JSON object what its `main` takes and what it
+# needs from PyPI, or what is wrong with it. The script is parsed, never run. python3_packages.py stands before it.
 import ast
 import json
 import sys
@@ -164,7 +164,11 @@ def check(content):
     if "preprocessor" in found:
         names = [name for name, _, _ in parameters(found["preprocessor"])]
         version = "v1" if "wm_trigger" in names or (names and "event" not in names) else "v2"
-    return {"schema": described, "preprocessor": version}
+    try:
+        wanted = requirements(content.decode("utf-8", "replace"), tree)
+    except ValueError as error:
+        return {"packages": str(error)}
+    return {"schema": described, "preprocessor": version, "requirements": wanted}
 
 
 sys.setrecursionlimit(10000)

@@ -224,6 +224,13 @@ def serve():
             left = left[os.write(channel, left) :]
 
     setup = json.loads(requests.readline())
+    if setup["packages"]:
+        import site
+
+        before = len(sys.path)
+        site.addsitedir(setup["packages"])
+        # Before what is installed for everybody: the script's versions count.
+        sys.path[:] = sys.path[before:] + sys.path[:before]
     max_bytes, scratch = setup["max_bytes"], setup["scratch"]
     path, content = setup["path"], setup["content"]
     script = None

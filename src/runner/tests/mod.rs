@@ -1,7 +1,9 @@
 //! The rules of a run, each with a job that breaks it; the runner's life, against a queue that is not ours.
 
 mod contained;
+mod javascript;
 mod life;
+mod packages;
 mod python3;
 mod shells;
 
@@ -24,6 +26,7 @@ use super::{
     fetch::{FetchSettings, Fetcher},
     job_log::LogSink,
     native::NativeContexts,
+    packages::Packages,
     script::{Script, ScriptCache},
     source::{JobIdentity, JobSource},
     stop::Stop,
@@ -54,8 +57,30 @@ pub(super) fn settings(limits: RunLimits, workers: usize) -> RunnerSettings {
         base_url: "http://windsock.test".to_owned(),
         base_internal_url: "http://127.0.0.1:9".to_owned(),
         proxies: ProxyEnvironment::default(),
+        packages: packages(),
         fetch: fetch_settings(),
     }
+}
+
+/// Kept between runs of the tests, so that each package is downloaded once.
+pub(super) fn packages() -> Packages {
+    let folder = std::env::var_os("WINDSOCK_TEST_PACKAGES").map(std::path::PathBuf::from);
+    let here = || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-packages");
+    Packages::new(Some(folder.unwrap_or_else(here)))
+}
+
+/// Whether `program` is on `PATH`; where it must be, a missing one fails the test.
+pub(super) fn has(program: &str, test: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&path).any(|folder| folder.join(program).is_file()) {
+        return true;
+    }
+    assert!(
+        std::env::var_os("WINDSOCK_TEST_MUST_RUN").is_none(),
+        "{test} cannot run: {program} is missing"
+    );
+    eprintln!("skipped: {test}: {program} is missing");
+    false
 }
 
 fn fetch_settings() -> FetchSettings {
@@ -127,7 +152,7 @@ impl Bench {
         let contexts = NativeContexts::new(&limits, Rc::new(Fetcher::new(fetch_settings())));
         let limits = Arc::new(limits);
         Self {
-            executor: Executor::new(limits, environment, contexts),
+            executor: Executor::new(limits, environment, contexts, packages()),
         }
     }
 
@@ -367,25 +392,4 @@ async fn a_job_that_cannot_be_run_fails_and_says_why() {
     let script = scripts.of(&preview).await.unwrap();
     assert_eq!((script.language, script.warm), (Language::Bash, false));
     assert_eq!(Bench::new().result(&script, json!({})).await, json!("hi"));
-}
-
-#[actix_rt::test]
-async fn bun_is_refused_with_a_way_out() {
-    let error = Bench::new()
-        .error(
-            &script(Language::Bun, "export function main() {}"),
-            json!({}),
-        )
-        .await;
-    assert!(
-        error["message"]
-            .as_str()
-            .unwrap()
-            .contains("choose nativets"),
-        "{error}"
-    );
-    let error = super::check(Language::Deno, "export function main() {}")
-        .await
-        .unwrap_err();
-    assert!(error.0.starts_with("language: "), "{error}");
 }

@@ -44,6 +44,8 @@ pub enum Need {
     Node,
     /// axe-core, one of the packages of `tests/peers/package.json`.
     Axe,
+    /// A program on `PATH`.
+    Program(&'static str),
 }
 
 impl Need {
@@ -54,8 +56,14 @@ impl Need {
             Need::Browser => browser::missing(),
             Need::Node => peer::node_missing(),
             Need::Axe => browser::axe_missing(),
+            Need::Program(name) => (!on_path(name)).then(|| format!("{name} is not on PATH")),
         }
     }
+}
+
+fn on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 /// Says whether everything is there; what is not is printed with the test's name, past libtest's capture.

@@ -195,8 +195,14 @@ export async function setProgress(percent, jobId) {
 export const usernameToEmail = (username) => get(`/users/username_to_email/${encodePath(username)}`);
 
 /** Marks text as part of a streamed result. */
-export function streamResult(text) {
+export function appendToResultStream(text) {
   console.log(`WM_STREAM: ${String(text).replaceAll("\n", "\\n")}`);
+}
+
+/** The same for each piece of a stream; a text is one piece. */
+export async function streamResult(stream) {
+  if (typeof stream === "string") return appendToResultStream(stream);
+  for await (const text of stream) appendToResultStream(text);
 }
 
 export default {
@@ -204,5 +210,5 @@ export default {
   resolveDefaultResource, getStatePath, getState, setState, getInternalState, setInternalState, runScriptAsync,
   runFlowAsync, runScript, runFlow, runScriptByPath, runScriptByHash, runScriptByPathAsync, runScriptByHashAsync,
   getResult, getResultMaybe, cancelJob, waitJob, getRootJobId, getFlowUserState, setFlowUserState, setProgress,
-  usernameToEmail, streamResult,
+  usernameToEmail, appendToResultStream, streamResult,
 };

@@ -4,6 +4,7 @@
 //! when it is run (`nativets` runs the JavaScript, `bun` and `deno` need the signature and the imports).
 //! Nothing is ever executed here.
 
+mod dynamic;
 mod schema;
 mod values;
 
@@ -65,6 +66,8 @@ pub struct Compiled {
     pub preprocessor_signature: Option<Signature>,
     /// The modules imported as values, in order, each once. Type-only imports are not among them.
     pub imports: Vec<String>,
+    /// Modules named in `import("…")` and `require("…")`, each once.
+    pub dynamic_imports: Vec<String>,
     /// Where each of `imports` is first asked for: line and column.
     pub(crate) import_places: Vec<(u32, u32)>,
     /// Which line of the source each place of the JavaScript comes from.
@@ -198,6 +201,7 @@ fn compile_here(source: &str) -> Result<Compiled, SyntaxError> {
         preprocessor: preprocessor_signature.as_ref().map(version),
         signature,
         preprocessor_signature,
+        dynamic_imports: dynamic::imports(&program),
         imports,
         import_places,
         lines: LineMap(lines),
