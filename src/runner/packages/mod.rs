@@ -4,7 +4,7 @@
 //! <cache>/<kind>/<hash of what is wanted>/   whole: it got its name when it was ready
 //! <cache>/<kind>/.<hash>-XXXX/               being built, or left by a process that died: removed after a day
 //! ```
-//! [`Packages::ensure`] builds a set once: a lock in this process, a file's lock between processes. Builds run
+//! `Packages::ensure` builds a set once: a lock in this process, a file's lock between processes. Builds run
 //! as programs of their own (`tool`), beside the workers. What a script wants is read in `python` and `npm`.
 
 pub(crate) mod npm;
@@ -262,14 +262,17 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-/// Jobs may run as other users: these must get through to their packages.
+/// Jobs may run as other users: these must get through to their packages. Nothing is taken away: the folder may be
+/// one that others use as well.
 fn open_to_all(folder: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
-    match folder.parent() {
-        Some(parent) => fs::set_permissions(parent, fs::Permissions::from_mode(0o755)),
-        None => Ok(()),
+    for folder in [Some(folder), folder.parent()].into_iter().flatten() {
+        let mode = folder.metadata()?.permissions().mode();
+        if mode & 0o555 != 0o555 {
+            fs::set_permissions(folder, fs::Permissions::from_mode(mode | 0o555))?;
+        }
     }
+    Ok(())
 }
 
 /// As `chmod -R a+rX`.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Bench, has, identity, job, limits, parts, script};
+use super::{Bench, has, identity, installed, job, limits, parts, script};
 use crate::{
     runner::{
         Preprocessor, RunLimits, check,
@@ -270,6 +270,7 @@ async fn packages_of_npm_are_installed_once_for_all_scripts() {
     for language in languages("packages_of_npm_are_installed_once_for_all_scripts") {
         let mut bench = Bench::new();
         let script = lodash(language);
+        installed(&script).await;
         for _ in 0..2 {
             let result = bench.result(&script, json!({"list": [1, 2, 3]})).await;
             assert_eq!(result, json!([[1, 2], [3]]));

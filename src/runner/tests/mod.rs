@@ -26,6 +26,7 @@ use super::{
     fetch::{FetchSettings, Fetcher},
     job_log::LogSink,
     native::NativeContexts,
+    needs,
     packages::Packages,
     script::{Script, ScriptCache},
     source::{JobIdentity, JobSource},
@@ -67,6 +68,18 @@ pub(super) fn packages() -> Packages {
     let folder = std::env::var_os("WINDSOCK_TEST_PACKAGES").map(std::path::PathBuf::from);
     let here = || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-packages");
     Packages::new(Some(folder.unwrap_or_else(here)))
+}
+
+/// Has what `script` imports installed. A registry that hiccups is asked again.
+pub(super) async fn installed(script: &Script) {
+    let wanted = needs::wanted(script, &limits()).await.unwrap();
+    let wanted = wanted.expect("the script imports packages");
+    let mut left = 10;
+    while let Err(error) = packages().ensure(&wanted).await {
+        left -= 1;
+        assert!(left > 0, "this takes a registry of packages: {error}");
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
 }
 
 /// Whether `program` is on `PATH`; where it must be, a missing one fails the test.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix::Actor;
 use serde_json::{Value, json};
 
-use super::{Bench, FakeSource, has, job, limits, script, settings};
+use super::{Bench, FakeSource, has, installed, job, limits, script, settings};
 use crate::{
     runner::{Runner, check, packages::Packages, script::Script},
     types::Language,
@@ -45,7 +45,9 @@ async fn python_packages_are_installed_by_the_names_of_imports_and_by_declaratio
             json!(true),
         ),
     ] {
-        assert_eq!(bench.result(&python(content), json!({})).await, wanted);
+        let script = python(content);
+        installed(&script).await;
+        assert_eq!(bench.result(&script, json!({})).await, wanted);
     }
 }
 

@@ -415,7 +415,7 @@ async fn what_fails_at_import_fails_the_job() {
     let mut bench = Bench::new();
     let error = bench
         .error(
-            &python("__import__('nowhere_to_be_found')\ndef main(): pass\n"),
+            &python("import json.nowhere_to_be_found\ndef main(): pass\n"),
             json!({}),
         )
         .await;
