@@ -14,14 +14,15 @@ use crate::{
     db::{
         Conn, DbError, folder,
         folder::FolderRow,
-        setting,
+        queue, setting,
         token::{self, TokenRow},
         user::{self, UserRow},
         variable,
         workspace::{self, WorkspaceRow},
     },
     identity::{JobIdentity, JobTokens},
-    types::{ObjectPath, Timestamp},
+    secret::mask,
+    types::{JobId, ObjectPath, Timestamp},
 };
 
 /// How long a login link may be used (contract section 2).
@@ -94,6 +95,8 @@ pub struct Caller {
     pub domain: String,
     /// Of a job that calls back: how many jobs called each other to come to it.
     pub depth: Option<i32>,
+    /// The job that calls back.
+    pub job: Option<JobId>,
     /// When the token ends by itself.
     pub expires_at: Option<Timestamp>,
     /// The hash of the token; empty for `SUPERADMIN_SECRET`.
@@ -101,6 +104,13 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Notes that a secret was given away: where a job asked, its log must not show it.
+    pub(crate) fn learns(&self, secret: &str) {
+        if let Some(job) = self.job {
+            mask::note(job, secret);
+        }
+    }
+
     /// Whether no right or scope hides anything of the workspace.
     #[must_use]
     pub fn sees_all(&self) -> bool {
@@ -571,9 +581,14 @@ fn enter_as_job(
     {
         return Ok(Err(not_a_member(asked)));
     }
+    if !queue::is_there(conn, job.job)? {
+        // It has ended, and its token with it.
+        return Ok(Err(Denied::NotLoggedIn));
+    }
     let mut caller = caller_as(conn, &job.workspace, &job.permissioned_as)?;
     caller.workspace = workspace.map(str::to_owned);
     caller.depth = Some(job.depth);
+    caller.job = Some(job.job);
     caller.expires_at = Some(job.until);
     Ok(Ok(caller))
 }

@@ -64,6 +64,15 @@ pub struct Settings {
     /// A token that acts as user admin in every workspace
     #[arg(long, env = "SUPERADMIN_SECRET", global = true, hide_env_values = true)]
     pub superadmin_secret: Option<String>,
+    /// Seals secret variables in the database: 32 characters or more, the same for all processes of one database
+    /// [default: a key file beside a SQLite database; PostgreSQL has none]
+    #[arg(
+        long,
+        env = "WINDSOCK_SECRET_KEY",
+        global = true,
+        hide_env_values = true
+    )]
+    pub secret_key: Option<String>,
     /// true, or a comma list of hosts and CIDRs that triggers may connect to although they are private
     #[arg(long, env = "ALLOW_PRIVATE_WEBSOCKET_URLS", global = true)]
     pub allow_private_websocket_urls: Option<String>,
@@ -154,6 +163,8 @@ pub struct Config {
     pub cache_dir: Option<PathBuf>,
     /// The token of the super admin.
     pub superadmin_secret: Option<String>,
+    /// Text that the key of secrets is made of.
+    pub secret_key: Option<String>,
     /// The allow-list of private addresses, as given.
     pub allow_private: Option<String>,
     /// The proxies, as given.
@@ -277,6 +288,7 @@ impl Config {
             base_internal_url,
             cache_dir: absolute("--cache-dir (WINDSOCK_CACHE_DIR)", given.cache_dir.as_ref())?,
             superadmin_secret: non_empty(given.superadmin_secret.as_ref()),
+            secret_key: non_empty(given.secret_key.as_ref()),
             allow_private: non_empty(given.allow_private_websocket_urls.as_ref()),
             proxies: ProxyEnvironment {
                 http: non_empty(given.http_proxy.as_ref()),
@@ -303,6 +315,7 @@ impl Config {
             base_internal_url: None,
             cache_dir: None,
             superadmin_secret: Some("test".to_owned()),
+            secret_key: None,
             allow_private: Some("true".to_owned()),
             proxies: ProxyEnvironment::default(),
             demo: false,

@@ -3,13 +3,13 @@
 //! A job may start thousands of times a second, so its token is signed, not stored: workspace, run-as and end,
 //! with an HMAC-SHA-256 under a key that all processes of an installation share. `runner` mints, `access` verifies.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::types::{Invalid, Timestamp};
+use crate::types::{Invalid, JobId, Timestamp};
 
 /// What a job's token begins with.
 const PREFIX: &str = "wsjob_";
@@ -25,6 +25,8 @@ pub struct JobIdentity {
     pub workspace: String,
     /// `u/<user>` or `g/<group>`.
     pub permissioned_as: String,
+    /// The job: its token ends with it.
+    pub job: JobId,
     /// How many jobs called each other to come to it.
     pub depth: i32,
     /// When the token ends.
@@ -59,16 +61,17 @@ impl JobTokens {
         Ok(Self(Arc::new(bytes)))
     }
 
-    /// A token for a job of `workspace` that runs as `permissioned_as`, `depth` calls deep, for `lifetime`.
+    /// The token of a job.
     #[must_use]
-    pub fn mint(
-        &self,
-        workspace: &str,
-        (permissioned_as, depth): (&str, i32),
-        lifetime: Duration,
-    ) -> String {
-        let until = Timestamp::now().plus(lifetime).0;
-        let claims = format!("{until} {depth} {workspace} {permissioned_as}");
+    pub fn mint(&self, identity: &JobIdentity) -> String {
+        let JobIdentity {
+            workspace,
+            permissioned_as,
+            job,
+            depth,
+            until,
+        } = identity;
+        let claims = format!("{} {job} {depth} {workspace} {permissioned_as}", until.0);
         let claims = URL_SAFE_NO_PAD.encode(claims);
         let signature = URL_SAFE_NO_PAD.encode(self.signed(&claims).finalize().into_bytes());
         format!("{PREFIX}{claims}.{signature}")
@@ -85,10 +88,12 @@ impl JobTokens {
         let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
         self.signed(claims).verify_slice(&signature).ok()?;
         let claims = String::from_utf8(URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
-        let mut parts = claims.splitn(4, ' ');
+        let mut parts = claims.splitn(5, ' ');
         let until = Timestamp(parts.next()?.parse().ok()?);
+        let job = parts.next()?.parse().ok()?;
         let depth = parts.next()?.parse().ok()?;
         let identity = JobIdentity {
+            job,
             depth,
             workspace: parts.next()?.to_owned(),
             permissioned_as: parts.next()?.to_owned(),
@@ -107,22 +112,23 @@ impl JobTokens {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn only_what_was_minted_and_has_not_ended_is_good() {
         let tokens = JobTokens::new(&JobTokens::new_key()).unwrap();
-        let token = tokens.mint("main", ("u/admin", 3), Duration::from_secs(60));
         let now = Timestamp::now();
-        let identity = tokens.verify(&token, now).unwrap();
-        assert_eq!(
-            (
-                identity.workspace.as_str(),
-                identity.permissioned_as.as_str()
-            ),
-            ("main", "u/admin")
-        );
-        assert_eq!(identity.depth, 3);
+        let identity = JobIdentity {
+            workspace: "main".to_owned(),
+            permissioned_as: "u/admin".to_owned(),
+            job: JobId::next(),
+            depth: 3,
+            until: now.plus(Duration::from_secs(60)),
+        };
+        let token = tokens.mint(&identity);
+        assert_eq!(tokens.verify(&token, now).unwrap(), identity);
         assert!(
             tokens
                 .verify(&token, now.plus(Duration::from_secs(61)))

@@ -40,7 +40,7 @@
 //! # What is never so
 //! - Nothing outside [`db`] names diesel; nothing blocks an async thread; no query is pasted together.
 //! - [`trigger`] and [`runner`] do not know each other: they meet in [`queue`].
-//! - Imports run one way: `main → system → {api, trigger, runner} → queue → presence, access → db → config, types`.
+//! - Imports run one way: `main → system → {api, trigger, runner} → queue → presence, access → db → config, secret, types`.
 
 pub mod access;
 pub mod api;
@@ -52,6 +52,7 @@ pub mod identity;
 pub mod presence;
 pub mod queue;
 pub mod runner;
+mod secret;
 pub mod system;
 
 pub mod trigger;

@@ -207,17 +207,21 @@ fn variable_files(
     let mut rows = variable::list(conn, workspace, None)?;
     rows.retain(|row| caller.may_read(&row.path, &row.extra_perms));
     rows.retain(|row| !row.is_secret || which.skip_secrets != Some(true));
-    Ok(rows
-        .into_iter()
+    rows.into_iter()
         .map(|row| {
+            // Otherwise sealed: good for this server alone.
+            let row = if plain { row.opened()? } else { row };
             let fields = json!({
                 "description": row.description,
                 "is_secret": row.is_secret,
-                "value": (plain || !row.is_secret).then_some(row.value),
+                "value": row.value,
             });
-            File::of(format!("{}.variable.json", row.path), object(fields))
+            Ok(File::of(
+                format!("{}.variable.json", row.path),
+                object(fields),
+            ))
         })
-        .collect())
+        .collect()
 }
 
 fn resource_files(conn: &mut Conn, caller: &Caller, workspace: &str) -> Result<Vec<File>, Error> {

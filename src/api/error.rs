@@ -92,6 +92,7 @@ impl From<DbError> for Error {
             DbError::Query(_) if error.to_string().contains("0x00") => {
                 Self::BadRequest("a text holds a NUL character, which cannot be stored".to_owned())
             }
+            DbError::NoKey | DbError::OtherKey(_) => Self::BadRequest(error.to_string()),
             _ => Self::Database(error),
         }
     }

@@ -312,6 +312,9 @@ fn interpolate(
                     let row = row.ok_or_else(|| {
                         Error::NotFound(format!("variable not found at path: {path}"))
                     })?;
+                    if row.is_secret {
+                        caller.learns(&row.value);
+                    }
                     Value::String(row.value)
                 }
                 Kind::Resource => {

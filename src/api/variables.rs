@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     access::{Caller, prepare_to_save},
-    db::{Conn, variable, variable::VariableRow},
+    db::{Conn, DbError, variable, variable::VariableRow},
+    secret,
     types::{ObjectPath, Timestamp},
 };
 
@@ -61,6 +62,35 @@ pub(crate) struct EditVariable {
 pub(crate) struct Show {
     /// Whether a secret's value is shown (default: yes).
     decrypt_secret: Option<bool>,
+    /// With `decrypt_secret=false`: shows it as it is sealed.
+    include_encrypted: Option<bool>,
+}
+
+/// How a value comes.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct How {
+    /// The value of a secret is as `include_encrypted` showed it, at this path and with this server's key.
+    already_encrypted: Option<bool>,
+}
+
+impl How {
+    /// `value` in clear, for the variable at `place`.
+    fn clear(&self, place: (&str, &str), is_secret: bool, value: String) -> Result<String, Error> {
+        if self.already_encrypted != Some(true) || !is_secret {
+            return Ok(value);
+        }
+        let cipher = secret::cipher().ok_or(DbError::NoKey)?;
+        cipher.open(place, &value).ok_or_else(|| {
+            Error::field(
+                "value",
+                format!(
+                    "was not sealed with this server's key for '{}': send it in clear, without already_encrypted",
+                    place.1
+                ),
+            )
+        })
+    }
 }
 
 /// Which variables a list shows.
@@ -84,6 +114,7 @@ fn readable(conn: &mut Conn, caller: &Caller, at: &At) -> Result<VariableRow, Er
         .ok_or_else(|| not_found(&at.path))
 }
 
+/// A variable as people see it; `value` is what is shown of it.
 fn shown(row: VariableRow, secrets: bool) -> Variable {
     Variable {
         workspace_id: row.workspace_id,
@@ -101,6 +132,7 @@ fn shown(row: VariableRow, secrets: bool) -> Variable {
 pub(crate) async fn create(
     caller: Caller,
     at: At,
+    how: Query<How>,
     body: Body<NewVariable>,
     state: web::Data<State>,
 ) -> Result<Created, Error> {
@@ -116,9 +148,11 @@ pub(crate) async fn create(
                 )));
             }
             let row = VariableRow {
-                workspace_id: at.workspace,
+                workspace_id: at.workspace.clone(),
+                value: how
+                    .0
+                    .clear((&at.workspace, &path), new.is_secret, new.value)?,
                 path,
-                value: new.value,
                 is_secret: new.is_secret,
                 description: new.description,
                 extra_perms: "{}".to_owned(),
@@ -135,6 +169,7 @@ pub(crate) async fn create(
 pub(crate) async fn update(
     caller: Caller,
     at: At,
+    how: Query<How>,
     body: Body<EditVariable>,
     state: web::Data<State>,
 ) -> Result<Text, Error> {
@@ -152,8 +187,12 @@ pub(crate) async fn update(
                 }
                 row.path = path.to_string();
             }
-            row.value = edit.value.unwrap_or(row.value);
             row.is_secret = edit.is_secret.unwrap_or(row.is_secret);
+            if let Some(value) = edit.value {
+                row.value = how
+                    .0
+                    .clear((&row.workspace_id, &row.path), row.is_secret, value)?;
+            }
             row.description = edit.description.unwrap_or(row.description);
             row.edited_by.clone_from(&caller.username);
             row.edited_at = Timestamp::now();
@@ -183,8 +222,21 @@ pub(crate) async fn get(
     show: Query<Show>,
     state: web::Data<State>,
 ) -> Result<Json<Variable>, Error> {
-    let row = state.run(move |conn| readable(conn, &caller, &at)).await?;
-    Ok(Json(shown(row, show.0.decrypt_secret.unwrap_or(true))))
+    let clear = show.0.decrypt_secret.unwrap_or(true);
+    let asks = move |conn: &mut Conn| {
+        let row = readable(conn, &caller, &at)?;
+        if clear && row.is_secret {
+            caller.learns(&row.value);
+        }
+        Ok(row)
+    };
+    let mut row = state.run(asks).await?;
+    let sealed = !clear && show.0.include_encrypted == Some(true);
+    if sealed && row.is_secret {
+        let cipher = secret::cipher().ok_or(DbError::NoKey)?;
+        row.value = cipher.seal((&row.workspace_id, &row.path), &row.value);
+    }
+    Ok(Json(shown(row, clear || sealed)))
 }
 
 /// The value alone, as a JSON string.
@@ -193,7 +245,14 @@ pub(crate) async fn get_value(
     at: At,
     state: web::Data<State>,
 ) -> Result<Json<String>, Error> {
-    let row = state.run(move |conn| readable(conn, &caller, &at)).await?;
+    let asks = move |conn: &mut Conn| {
+        let row = readable(conn, &caller, &at)?;
+        if row.is_secret {
+            caller.learns(&row.value);
+        }
+        Ok(row)
+    };
+    let row = state.run(asks).await?;
     Ok(Json(row.value))
 }
 

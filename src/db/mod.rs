@@ -25,6 +25,7 @@ mod schema;
 pub(crate) mod script;
 pub(crate) mod script_content;
 pub(crate) mod script_version;
+pub(crate) mod secrets;
 pub(crate) mod server;
 pub(crate) mod setting;
 pub(crate) mod text;
@@ -67,6 +68,15 @@ pub enum DbError {
     /// The thread that ran the query died.
     #[error("the database task ended early")]
     Lost,
+    /// A secret cannot be sealed or opened: there is no key.
+    #[error(
+        "this server has no key for secrets: start every process of this database with the same \
+         WINDSOCK_SECRET_KEY (openssl rand -hex 32)"
+    )]
+    NoKey,
+    /// A secret is sealed with a key that is not this server's.
+    #[error("secret '{0}' is sealed with another key than this server's WINDSOCK_SECRET_KEY")]
+    OtherKey(String),
 }
 
 impl DbError {
@@ -90,6 +100,7 @@ impl DbError {
                     | Kind::CheckViolation
             ),
             Self::Query(Error::SerializationError(_) | Error::QueryBuilderError(_)) => true,
+            Self::NoKey | Self::OtherKey(_) => true,
             Self::Query(_) | Self::Unreachable(_) | Self::Lost => false,
         }
     }

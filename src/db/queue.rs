@@ -157,6 +157,12 @@ pub(crate) fn claim(
     Ok(rows)
 }
 
+/// Whether a job has not ended.
+pub(crate) fn is_there(conn: &mut Conn, id: JobId) -> Result<bool, DbError> {
+    let one = queue::table.filter(queue::id.eq(id));
+    Ok(diesel::select(diesel::dsl::exists(one)).get_result(conn)?)
+}
+
 /// Whether a job is due at `now`.
 pub(crate) fn any_due(conn: &mut Conn, now: Timestamp) -> Result<bool, DbError> {
     let due = queue::table

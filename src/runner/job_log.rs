@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use memchr::{memchr, memrchr};
 
 use super::source::JobSource;
-use crate::{queue::Job, types::JobId};
+use crate::{queue::Job, secret::mask::Masks, types::JobId};
 
 /// The output of one run.
 #[derive(Debug)]
@@ -68,14 +68,16 @@ impl JobLog {
         self.pending.is_empty()
     }
 
-    /// What was printed since the last call, for storing while the job runs; keeps back half a character.
-    pub(crate) fn take_whole(&mut self) -> String {
+    /// What was printed since the last call, for storing while the job runs, secrets masked; keeps back half a
+    /// character, and what may be the beginning of a secret.
+    pub(crate) fn take_whole(&mut self, masks: &Masks) -> String {
         let whole = match std::str::from_utf8(&self.pending) {
             Err(error) if error.error_len().is_none() => error.valid_up_to(),
             _ => self.pending.len(),
         };
+        let whole = whole - masks.begun(&self.pending[..whole]);
         let rest = self.pending.split_off(whole);
-        text(&std::mem::replace(&mut self.pending, rest))
+        masks.apply(text(&std::mem::replace(&mut self.pending, rest)))
     }
 
     /// What is left at the end of the job.
@@ -160,7 +162,10 @@ impl LogSink {
         let Some((source, job)) = self.target.as_ref().filter(|_| !busy && !log.is_empty()) else {
             return;
         };
-        let text = log.take_whole();
+        let text = log.take_whole(&Masks::of(*job));
+        if text.is_empty() {
+            return;
+        }
         let (job, piece) = (*job, self.next_piece);
         self.next_piece += 1;
         let stored = source.append_log(job, piece, text);
@@ -262,10 +267,10 @@ mod tests {
     fn half_a_character_waits_for_its_other_half() {
         let mut log = JobLog::new(100);
         log.push(&"aé".as_bytes()[..2]);
-        assert_eq!(log.take_whole(), "a");
+        assert_eq!(log.take_whole(&Masks::default()), "a");
         log.push(&"é".as_bytes()[1..]);
         log.push(b"\xff\0");
-        assert_eq!(log.take_whole(), "é\u{fffd}\u{fffd}");
+        assert_eq!(log.take_whole(&Masks::default()), "é\u{fffd}\u{fffd}");
     }
 
     #[test]

@@ -30,7 +30,11 @@ use super::{
     script::{NoScript, ScriptCache},
     source::JobSource,
 };
-use crate::{queue::Outcome, types::Timestamp};
+use crate::{
+    queue::Outcome,
+    secret::mask::{Masks, Watch},
+    types::{JobId, Timestamp},
+};
 
 /// Pause after the database had no script to give: it is asked for each job anew.
 const DATABASE_PAUSE: Duration = Duration::from_millis(500);
@@ -174,10 +178,14 @@ async fn run(shared: &Shared, executor: &mut Executor, assignment: &Assignment) 
     }
     let identity = shared.source.identify(job);
     let interval = shared.limits.log_interval;
+    let _watch = Watch::begin(job.id);
     let mut sink = LogSink::new(Arc::clone(&shared.source), job, interval);
     let run = executor.run(job, &script, identity, &assignment.stop, &mut sink);
     match AssertUnwindSafe(run).catch_unwind().await {
-        Ok(Run::Done(outcome)) => Some(Ran::Done(outcome)),
+        Ok(Run::Done(mut outcome)) => {
+            mask_secrets(job.id, &mut outcome);
+            Some(Ran::Done(outcome))
+        }
         Ok(Run::GiveBack) => None,
         Err(_) => {
             log::error!(job:% = job.id; "the runner panicked over a job");
@@ -187,7 +195,16 @@ async fn run(shared: &Shared, executor: &mut Executor, assignment: &Assignment) 
     }
 }
 
-async fn give_back(shared: &Shared, job: crate::types::JobId) {
+/// Keeps the secrets a job has read out of its log and of the text of its error.
+fn mask_secrets(job: JobId, outcome: &mut Outcome) {
+    let masks = Masks::of(job);
+    outcome.logs = masks.apply(std::mem::take(&mut outcome.logs));
+    if !outcome.success {
+        outcome.result = masks.apply_to_json(std::mem::take(&mut outcome.result));
+    }
+}
+
+async fn give_back(shared: &Shared, job: JobId) {
     if let Err(error) = shared.source.give_back(vec![job]).await {
         log::warn!(job:% = job, error:% = error; "a job could not be given back, its lease will lapse");
     }

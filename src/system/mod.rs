@@ -28,13 +28,15 @@ use crate::{
     access,
     api::{self, Parts, State},
     config::{Config, DatabaseUrl, ProcessMode},
-    db::{DbError, Pool},
+    db::{self, DbError, Pool, secrets},
     demo::Demo,
+    identity,
     presence::Presence,
     queue::Queue,
     runner::{self, JobIdentity, Runner, RunnerSettings, packages::Packages},
+    secret,
     trigger::{Board, Dialer, StopAll, StopCaptures, WriteAll},
-    types::Invalid,
+    types::{Invalid, Timestamp},
 };
 
 /// How long a job's token outlives the longest run of a job: for what it does in its last moment.
@@ -96,6 +98,7 @@ impl System {
         let (demo, folder) = wants_demo.transpose()?.unzip();
         // Before anything is made: settings that cannot be used must not leave a database behind,
         // nor must a taken port.
+        secrets::given(&config)?;
         let dialer = Dialer::new(config.allow_private.as_deref(), &config.proxies)?;
         let wanted = SocketAddr::new(config.bind, config.port);
         let listener =
@@ -293,6 +296,10 @@ async fn open_pool(config: &Config) -> Result<Pool, StartError> {
         .await
         .map_err(|_| DbError::Lost)??;
     pool.run(access::first_start).await?;
+    let config = config.clone();
+    let found =
+        pool.run(move |conn| db::transaction(conn, |conn| secrets::find_key(conn, &config)));
+    secret::install(found.await??);
     Ok(pool)
 }
 
@@ -302,7 +309,7 @@ async fn start_runner(
     (pool, queue, dialer, packages): (&Pool, &Queue, &Dialer, &Packages),
 ) -> Result<Addr<Runner>, StartError> {
     let tokens = pool
-        .run(|conn| crate::db::transaction(conn, access::job_tokens))
+        .run(|conn| db::transaction(conn, access::job_tokens))
         .await?;
     let (own, check) = (own_url(address), dialer.address_check());
     let settings = RunnerSettings::new(config, &own, check, packages.clone());
@@ -311,8 +318,15 @@ async fn start_runner(
         let longest = job.timeout_secs.and_then(|secs| u64::try_from(secs).ok());
         let lifetime = longest.map_or(lifetime, |secs| Duration::from_secs(secs) + TOKEN_GRACE);
         let name = &job.permissioned_as;
+        let token = tokens.mint(&identity::JobIdentity {
+            workspace: job.workspace_id.clone(),
+            permissioned_as: name.clone(),
+            job: job.id,
+            depth: job.depth,
+            until: Timestamp::now().plus(lifetime),
+        });
         JobIdentity {
-            token: tokens.mint(&job.workspace_id, (name, job.depth), lifetime),
+            token,
             username: name.strip_prefix("u/").unwrap_or(name).to_owned(),
             email: access::email_of(name),
         }

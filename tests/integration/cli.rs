@@ -10,11 +10,13 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Database, Need, TOKEN, TestApp, peer::NODE_MODULES, ready};
+use crate::harness::{Database, Need, Settings, TOKEN, TestApp, peer::NODE_MODULES, ready};
 
-/// What a repository holds: every kind of object, secrets in plain text.
+/// What a repository holds: every kind of object, secrets as they are sealed.
 const REPOSITORY: &str = "defaultTs: bun\nincludes: ['f/**', 'u/**']\nexcludes: []\nskipVariables: false\n\
-    skipResources: false\nskipSecrets: false\nplainSecrets: true\nincludeTriggers: true\n";
+    skipResources: false\nskipSecrets: false\nincludeTriggers: true\n";
+/// Secrets go to another server sealed where it has the same key.
+const KEY: &str = "the key of both servers of this test";
 
 /// What windsock answers that differs from save to save.
 const OF_THE_SAVE: [&str; 9] = [
@@ -149,13 +151,19 @@ async fn a_repository_makes_the_same_objects_elsewhere() {
     if !ready(module_path!(), &[Need::Node]) {
         return;
     }
+    let server = || Settings::new().env("WINDSOCK_SECRET_KEY", KEY);
     let (first, second) = (
-        TestApp::start(Database::sqlite()).await,
-        TestApp::start(Database::sqlite()).await,
+        TestApp::start_with(Database::sqlite(), server()).await,
+        TestApp::start_with(Database::sqlite(), server()).await,
     );
     fill(&first).await;
     let repository = Repository::new();
     repository.wmill(&first, &["sync", "pull", "--yes"]).await;
+    let secret = repository.read("f/x/secret.variable.yaml");
+    assert!(
+        secret.contains("wssealed1:") && !secret.contains("kept"),
+        "{secret}"
+    );
     assert!(repository.read("f/x/python.py").contains("msg * n"));
     let trigger = repository.read("f/x/trigger.websocket_trigger.yaml");
     assert!(trigger.contains("ping_interval_secs: 20"), "{trigger}");

@@ -32,6 +32,7 @@ mod protocol;
 mod proxy;
 mod recipes;
 mod replies;
+mod secrets;
 mod servers;
 mod starting;
 mod suspended;

@@ -29,7 +29,7 @@ fn bad_starts_say_why_and_change_nothing() {
         "not a database, but long enough to look like one",
     )
     .unwrap();
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 9] = [
         (&["--port", &port], "--port"),
         (
             &["--port", "0", "--database-url", "sqlite://none/w.db"],
@@ -49,6 +49,10 @@ fn bad_starts_say_why_and_change_nothing() {
             "--database-url",
         ),
         (&["--mode", "server"], "PostgreSQL"),
+        (
+            &["--port", "0", "--secret-key", "short"],
+            "WINDSOCK_SECRET_KEY",
+        ),
         (&["--port", "many"], "--port"),
         (&["--no-such-flag"], "--no-such-flag"),
         (&["--port", "0", "--http-proxy", "socks://x"], "HTTP_PROXY"),

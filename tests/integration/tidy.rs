@@ -3,21 +3,22 @@
 use std::{fs, path::Path};
 
 /// What a module may use besides itself and `types`. `main` uses the library alone.
-const MAY_USE: [(&str, &str); 14] = [
+const MAY_USE: [(&str, &str); 15] = [
     ("lib", "system"),
     (
         "system",
-        "api trigger runner queue presence access identity db flow config demo",
+        "api trigger runner queue presence access identity db flow config secret demo",
     ),
     ("demo", "queue access db config"),
-    ("api", "trigger queue presence access db flow config"),
+    ("api", "trigger queue presence access db flow config secret"),
     ("trigger", "queue presence access db config wire"),
-    ("runner", "queue access db flow config"),
+    ("runner", "queue access db flow config secret"),
     ("queue", "presence access db config"),
-    ("access", "identity db config"),
+    ("access", "identity db config secret"),
     ("presence", "db config"),
     ("identity", ""),
-    ("db", "config"),
+    ("db", "config secret"),
+    ("secret", ""),
     ("config", ""),
     ("flow", ""),
     ("wire", ""),
