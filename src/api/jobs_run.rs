@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     access::{Caller, Denied},
-    db::{flow, script},
+    db::{Conn, flow, remote, script},
     queue::{Args, Finished, MAX_DEPTH, NewJob, Queue, Runnable, StepRunnable},
     types::{JobId, JobKind, Language, Timestamp, TriggerKind},
 };
@@ -154,6 +154,11 @@ enum What {
     Flow,
 }
 
+/// Whether a Windmill elsewhere knows what is at a path.
+fn runs_elsewhere(conn: &mut Conn, at: &At) -> Result<bool, Error> {
+    Ok(remote::of_workspace(conn, &at.workspace)?.is_some())
+}
+
 /// The runnable at a path, if there is one and the caller may run it.
 async fn runnable(caller: &Caller, at: At, what: What, state: &State) -> Result<Runnable, Error> {
     let caller = caller.clone();
@@ -161,9 +166,8 @@ async fn runnable(caller: &Caller, at: At, what: What, state: &State) -> Result<
         .run(move |conn| match what {
             What::Script => {
                 let missing = || Error::NotFound(format!("script not found at path: {}", at.path));
-                if !caller.may_run(&at.path)
-                    || script::head(conn, &at.workspace, &at.path)?.is_none()
-                {
+                let is_here = script::head(conn, &at.workspace, &at.path)?.is_some();
+                if !caller.may_run(&at.path) || !(is_here || runs_elsewhere(conn, &at)?) {
                     return Err(missing());
                 }
                 Ok(Runnable::Script {
@@ -185,8 +189,8 @@ async fn runnable(caller: &Caller, at: At, what: What, state: &State) -> Result<
             }
             What::Flow => {
                 let missing = || Error::NotFound(format!("flow not found at path: {}", at.path));
-                if !caller.may_run(&at.path) || flow::head(conn, &at.workspace, &at.path)?.is_none()
-                {
+                let is_here = flow::head(conn, &at.workspace, &at.path)?.is_some();
+                if !caller.may_run(&at.path) || !(is_here || runs_elsewhere(conn, &at)?) {
                     return Err(missing());
                 }
                 Ok(Runnable::Flow {

@@ -28,6 +28,7 @@ mod jobs_run;
 mod live;
 mod message_samples;
 mod ports;
+mod remote;
 mod resources;
 mod result_stream;
 mod scripts;
@@ -276,6 +277,9 @@ fn table() -> Vec<Group> {
         group! { "/w/{workspace}/workspaces", "workspaces";
             Get "/tarball" archive::tarball, "Everything in a workspace, as an archive of files";
             Get "/list_ws_specific" archive::list_ws_specific, "Items that differ between workspaces: none";
+            Get "/remote" remote::get, "The Windmill that runs the workspace's scripts and flows";
+            Post "/remote" remote::set, "Has a Windmill run the workspace's scripts and flows";
+            Delete "/remote" remote::unset, "Has scripts and flows run here again";
         },
         group! { "/yaml", "conversion";
             Post "/to_json" convert::to_json, "YAML as JSON";

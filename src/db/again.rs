@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::{
-    Conn, DbError,
+    Conn, DbError, job_note,
     queue::RUNNING,
     schema::{job_logs, queue},
 };
@@ -30,7 +30,12 @@ pub(crate) fn requeue(
         queue::started_at.eq(None::<Timestamp>),
         queue::lease_until.eq(None::<Timestamp>),
     );
-    Ok(diesel::update(held).set(waits).execute(conn)? == 1)
+    let requeued = diesel::update(held).set(waits).execute(conn)? == 1;
+    if requeued {
+        // The run that has failed elsewhere is not this one.
+        job_note::delete(conn, id, job_note::REMOTE)?;
+    }
+    Ok(requeued)
 }
 
 /// Drops what a job's long past runs printed: pieces up to `last`.

@@ -8,6 +8,9 @@ use crate::types::{JobId, Timestamp};
 /// How long a note is kept after it was written last, in microseconds: 30 days, longer than any flow runs.
 const KEPT_US: i64 = 30 * 24 * 60 * 60 * 1_000_000;
 
+/// Name of the note that holds the id a job has in the Windmill it was sent to.
+pub(crate) const REMOTE: &str = "remote";
+
 /// The value of a note, JSON.
 pub(crate) fn get(conn: &mut Conn, job: JobId, name: &str) -> Result<Option<String>, DbError> {
     Ok(job_notes::table
@@ -40,5 +43,11 @@ pub(crate) fn put(conn: &mut Conn, job: JobId, name: &str, value: &str) -> Resul
             job_notes::noted_at.eq(now),
         ))
         .execute(conn)?;
+    Ok(())
+}
+
+/// Removes a note.
+pub(crate) fn delete(conn: &mut Conn, job: JobId, name: &str) -> Result<(), DbError> {
+    diesel::delete(job_notes::table.find((job, name))).execute(conn)?;
     Ok(())
 }

@@ -20,6 +20,7 @@ pub mod listen;
 pub(crate) mod message_sample;
 mod migrate;
 pub mod queue;
+pub(crate) mod remote;
 pub(crate) mod resource;
 mod schema;
 pub(crate) mod script;

@@ -209,6 +209,17 @@ diesel::table! {
 }
 
 diesel::table! {
+    remotes (workspace_id) {
+        workspace_id -> Text,
+        base_url -> Text,
+        workspace -> Text,
+        token_variable -> Text,
+        edited_by -> Text,
+        edited_at -> Int8,
+    }
+}
+
+diesel::table! {
     resources (workspace_id, path) {
         workspace_id -> Text,
         path -> Text,
@@ -347,6 +358,7 @@ diesel::table! {
 
 diesel::joinable!(flows -> workspaces (workspace_id));
 diesel::joinable!(folders -> workspaces (workspace_id));
+diesel::joinable!(remotes -> workspaces (workspace_id));
 diesel::joinable!(resources -> workspaces (workspace_id));
 diesel::joinable!(scripts -> workspaces (workspace_id));
 diesel::joinable!(triggers -> workspaces (workspace_id));
@@ -366,6 +378,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     job_notes,
     message_samples,
     queue,
+    remotes,
     resources,
     scripts,
     tokens,

@@ -9,6 +9,7 @@
 //! cancellations, replaces a worker that is lost, and hands everything back when the process stops. `worker`
 //! runs one job at a time; `executor` turns a job into an outcome; `process` and `warm` own child processes, `packages`
 //! installs what scripts import and `parking` holds the jobs that wait for it,
+//! `remote` has a Windmill elsewhere run the jobs of a workspace that is linked to one,
 //! `native` the embedded engine's contexts; `language` knows what each language expects. `check` reads a
 //! script's text for the API when it is saved. Flows need no worker: `flow` takes their steps on. Everybody may send [`Stop`]; nobody else is talked to but the queue.
 
@@ -29,6 +30,7 @@ mod needs;
 pub mod packages;
 mod parking;
 mod process;
+mod remote;
 mod script;
 mod source;
 mod stop;
@@ -63,6 +65,7 @@ use self::{
     flow::Flows,
     packages::Packages,
     parking::{Parked, Parking, give_back_when_built},
+    remote::Links,
     script::ScriptCache,
     source::{JobSource, Live},
     stop::StopReason,
@@ -79,7 +82,7 @@ pub use self::{
 use crate::{
     config::{Config, DatabaseUrl, ProxyEnvironment},
     db::Pool,
-    queue::{Outcome, Queue},
+    queue::{Job, Outcome, Queue, QueueError},
     types::{JobId, Timestamp},
 };
 
@@ -200,6 +203,7 @@ impl Runner {
             queue,
             pool,
             identify,
+            links: Links::default(),
         };
         Self::with_source(settings, Arc::new(source), Some(flows))
     }
@@ -346,14 +350,11 @@ async fn claim_jobs(shared: Arc<Shared>) {
         let wanted = shared.board.wanted();
         let mut more = false;
         if wanted > 0 {
-            match shared.source.claim(wanted).await {
+            match claim(&shared, wanted).await {
                 Ok(jobs) => {
                     warned = false;
                     more = jobs.len() == wanted;
-                    let jobs = match &shared.flows {
-                        Some(flows) => flows.take_out(jobs).await,
-                        None => jobs,
-                    };
+                    let jobs = for_workers(&shared, jobs).await;
                     give_back(&shared, shared.board.offer(jobs, Instant::now())).await;
                 }
                 Err(error) => {
@@ -375,6 +376,23 @@ async fn claim_jobs(shared: Arc<Shared>) {
             () = tokio::time::sleep(POLL) => {}
         }
     }
+}
+
+/// Claims jobs once it is known which of them run elsewhere.
+async fn claim(shared: &Shared, wanted: usize) -> Result<Vec<Job>, QueueError> {
+    shared.source.refresh_links().await?;
+    shared.source.claim(wanted).await
+}
+
+/// Those of `jobs` that take a worker: flows do not, unless they run elsewhere.
+async fn for_workers(shared: &Shared, jobs: Vec<Job>) -> Vec<Job> {
+    let Some(flows) = &shared.flows else {
+        return jobs;
+    };
+    let elsewhere = |job: &Job| shared.source.link(job).is_some();
+    let (mut rest, here): (Vec<_>, Vec<_>) = jobs.into_iter().partition(elsewhere);
+    rest.extend(flows.take_out(here).await);
+    rest
 }
 
 /// Has jobs stop that somebody wants to stop.

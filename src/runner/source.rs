@@ -8,8 +8,9 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, broadcast};
 
+use super::remote::{Link, Links};
 use crate::{
-    db::{DbError, Pool, script_content::ScriptContent},
+    db::{DbError, Pool, job_note, script_content::ScriptContent},
     flow::{FlowValue, Step},
     queue::{Cancellation, Job, Outcome, Queue, QueueError},
     types::{JobId, Language},
@@ -63,6 +64,14 @@ pub(crate) trait JobSource: Send + Sync + 'static {
     ) -> BoxFuture<'static, Result<Option<(Language, String)>, DbError>>;
     /// Who the job acts as.
     fn identify(&self, job: &Job) -> JobIdentity;
+    /// Looks which workspaces run their jobs elsewhere, if that was not done lately.
+    fn refresh_links(&self) -> BoxFuture<'_, Result<(), DbError>>;
+    /// Where the job runs, if not here.
+    fn link(&self, job: &Job) -> Option<Arc<Link>>;
+    /// The id under which the job was sent elsewhere.
+    fn remote_id(&self, id: JobId) -> BoxFuture<'static, Result<Option<JobId>, DbError>>;
+    /// Commits the id under which the job is about to be sent elsewhere.
+    fn note_remote_id(&self, id: JobId, there: JobId) -> BoxFuture<'static, Result<(), DbError>>;
 }
 
 /// The queue, the database and the tokens of this process.
@@ -73,6 +82,8 @@ pub(crate) struct Live {
     pub(crate) pool: Pool,
     /// Mints tokens.
     pub(crate) identify: Identify,
+    /// Who runs jobs elsewhere.
+    pub(crate) links: Links,
 }
 
 impl JobSource for Live {
@@ -145,5 +156,34 @@ impl JobSource for Live {
 
     fn identify(&self, job: &Job) -> JobIdentity {
         (self.identify)(job)
+    }
+    fn refresh_links(&self) -> BoxFuture<'_, Result<(), DbError>> {
+        Box::pin(self.links.refresh(&self.pool))
+    }
+
+    fn link(&self, job: &Job) -> Option<Arc<Link>> {
+        self.links.of(job)
+    }
+
+    fn remote_id(&self, id: JobId) -> BoxFuture<'static, Result<Option<JobId>, DbError>> {
+        let pool = self.pool.clone();
+        Box::pin(async move {
+            let note = pool.run(move |conn| job_note::get(conn, id, job_note::REMOTE));
+            let note = note.await?;
+            Ok(note.and_then(|note| serde_json::from_str(&note).ok()))
+        })
+    }
+
+    fn note_remote_id(&self, id: JobId, there: JobId) -> BoxFuture<'static, Result<(), DbError>> {
+        let pool = self.pool.clone();
+        Box::pin(async move {
+            let note = format!("\"{there}\"");
+            pool.run(move |conn| {
+                crate::db::transaction(conn, |conn| {
+                    job_note::put(conn, id, job_note::REMOTE, &note)
+                })
+            })
+            .await
+        })
     }
 }

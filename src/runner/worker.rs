@@ -26,7 +26,7 @@ use super::{
     native::NativeContexts,
     packages::Packages,
     parking::Parking,
-    process,
+    process, remote,
     script::{NoScript, ScriptCache},
     source::JobSource,
 };
@@ -91,7 +91,8 @@ impl Actor for Worker {
 
 /// Job after job until the board is closed.
 async fn work(shared: Arc<Shared>, number: usize, finish: FinishSender) {
-    let contexts = NativeContexts::new(&shared.limits, (shared.host)());
+    let host = (shared.host)();
+    let contexts = NativeContexts::new(&shared.limits, Rc::clone(&host));
     let limits = Arc::clone(&shared.limits);
     let environment = Arc::clone(&shared.environment);
     let mut executor = Executor::new(limits, environment, contexts, shared.packages.clone());
@@ -105,7 +106,7 @@ async fn work(shared: Arc<Shared>, number: usize, finish: FinishSender) {
                 continue;
             }
         };
-        let ended = run(&shared, &mut executor, &assignment).await;
+        let ended = run((&shared, &*host), &mut executor, &assignment).await;
         let job = assignment.job.id;
         match ended {
             Some(Ran::Done(outcome)) => finish.send(assignment.job, *outcome).await,
@@ -154,12 +155,29 @@ enum Ran {
 }
 
 /// Runs one job; `None` = it goes back to the queue. A panic on the way is that job's failure.
-async fn run(shared: &Shared, executor: &mut Executor, assignment: &Assignment) -> Option<Ran> {
+async fn run(
+    (shared, host): (&Shared, &dyn Host),
+    executor: &mut Executor,
+    assignment: &Assignment,
+) -> Option<Ran> {
     let failed = |name: &str, message: &str, at| {
         Some(Ran::Done(Box::new(Outcome::failed(name, message, at))))
     };
     let started_at = Timestamp::now();
     let job = &assignment.job;
+    if let Some(link) = shared.source.link(job) {
+        let way = (host, &*link);
+        let run = remote::run(
+            way,
+            &*shared.source,
+            (job, &assignment.stop),
+            &shared.limits,
+        );
+        return match run.await {
+            Run::Done(outcome) => Some(Ran::Done(outcome)),
+            Run::GiveBack => None,
+        };
+    }
     let script = match shared.scripts.of(job).await {
         Ok(script) => script,
         Err(NoScript::Fails(message)) => {

@@ -19,6 +19,7 @@ mod conversation;
 mod conversation_rules;
 mod documented_scripts;
 mod durability;
+mod elsewhere;
 mod failure;
 mod flows;
 mod handshake;

@@ -28,6 +28,7 @@ use super::{
     native::NativeContexts,
     needs,
     packages::Packages,
+    remote::Link,
     script::{Script, ScriptCache},
     source::{JobIdentity, JobSource},
     stop::Stop,
@@ -360,6 +361,22 @@ impl JobSource for FakeSource {
 
     fn identify(&self, _: &Job) -> JobIdentity {
         identity()
+    }
+
+    fn refresh_links(&self) -> BoxFuture<'_, Result<(), DbError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn link(&self, _: &Job) -> Option<Arc<Link>> {
+        None
+    }
+
+    fn remote_id(&self, _: JobId) -> BoxFuture<'static, Result<Option<JobId>, DbError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    fn note_remote_id(&self, _: JobId, _: JobId) -> BoxFuture<'static, Result<(), DbError>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 

@@ -1,0 +1,229 @@
+//! Jobs of a workspace that is linked to a Windmill: its API runs them (windmill-facts §2.1), this queue is the outbox.
+//!
+//! A worker carries one job at a time: it sends it, asks for its end, and takes the result over; so the number of
+//! workers bounds what is open there, and a cancellation is passed on. Which id the job has there is committed
+//! before it is sent. Whatever is lost afterwards, an answer or this process, the job is looked for under that id
+//! before it is sent again, under the same id, which the other side takes once.
+//!
+//! `links` knows who is linked; `windmill` speaks the API.
+
+mod links;
+mod windmill;
+
+use std::{cell::Cell, time::Duration};
+
+pub(crate) use self::links::{Link, Links};
+use self::windmill::{Found, Posted, Windmill};
+use super::{
+    executor::Run,
+    language::{self, nativets::Host},
+    limits::RunLimits,
+    source::JobSource,
+    stop::{Stop, StopReason},
+};
+use crate::{
+    db::DbError,
+    queue::{Job, Outcome},
+    types::{JobId, Timestamp},
+};
+
+/// Longest wait for a job without a timeout of its own: a flow may wait for people.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+/// First pause between two looks at a job that runs there; each is half as long again.
+const LOOK_FIRST: Duration = Duration::from_millis(20);
+/// Longest pause between two looks.
+const LOOK_MAX: Duration = Duration::from_secs(2);
+/// First pause after the other side did not answer; each is twice as long.
+const AWAY_FIRST: Duration = Duration::from_millis(250);
+/// Longest such pause: when it is back, jobs go on within so long.
+const AWAY_MAX: Duration = Duration::from_secs(15);
+/// How long the database is left alone when it did not answer.
+const DATABASE_PAUSE: Duration = Duration::from_millis(500);
+
+/// Runs `job` where `link` leads.
+pub(crate) async fn run(
+    (host, link): (&dyn Host, &Link),
+    source: &dyn JobSource,
+    (job, stop): (&Job, &Stop),
+    limits: &RunLimits,
+) -> Run {
+    let started_at = Timestamp::now();
+    let failed =
+        |name: &str, message: &str| Run::Done(Box::new(Outcome::failed(name, message, started_at)));
+    let windmill = match Windmill::new(host, link) {
+        Ok(windmill) => windmill,
+        Err(error) => return failed("ExecutionErr", &error),
+    };
+    let carried = Carried {
+        windmill,
+        source,
+        job,
+        limits,
+        there: Cell::new(None),
+        pauses: Cell::new(0),
+    };
+    let of_job = job.timeout_secs.and_then(|secs| u64::try_from(secs).ok());
+    let time = of_job
+        .filter(|secs| *secs > 0)
+        .map_or(LONGEST, Duration::from_secs);
+    tokio::select! {
+        ended = carried.through(started_at) => match ended {
+            Ok(outcome) => Run::Done(Box::new(outcome)),
+            Err(End::Failed(message)) => failed("ExecutionErr", &message),
+            Err(End::Database(error)) => {
+                log::warn!(job:% = job.id, error:% = error; "a job cannot be sent on, it waits");
+                tokio::time::sleep(DATABASE_PAUSE).await;
+                Run::GiveBack
+            }
+        },
+        () = stop.raised() => match stop.reason() {
+            Some(StopReason::Canceled { by, reason }) => {
+                carried.cancel(&format!("canceled by {by}")).await;
+                Run::Done(Box::new(Outcome::canceled(by, reason.as_deref(), started_at)))
+            }
+            // It goes on there; whoever claims it next follows it.
+            Some(StopReason::Shutdown) | None => Run::GiveBack,
+        },
+        () = tokio::time::sleep(time) => {
+            carried.cancel("timed out").await;
+            let message = format!("timed out after {} s", time.as_secs());
+            failed("TimeoutError", &message)
+        }
+    }
+}
+
+/// Why a job has no result.
+enum End {
+    /// The other side does not run it.
+    Failed(String),
+    /// Later.
+    Database(DbError),
+}
+
+impl From<DbError> for End {
+    fn from(error: DbError) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// One job on its way.
+struct Carried<'a> {
+    windmill: Windmill<'a>,
+    source: &'a dyn JobSource,
+    job: &'a Job,
+    limits: &'a RunLimits,
+    /// Its id there, once it may be there.
+    there: Cell<Option<JobId>>,
+    /// How often in a row the other side did not answer.
+    pauses: Cell<u32>,
+}
+
+impl Carried<'_> {
+    async fn through(&self, started_at: Timestamp) -> Result<Outcome, End> {
+        let id = self.arrived().await?;
+        let (success, result) = self.ended(id).await?;
+        let mut logs = self.windmill.run_line(id);
+        logs.push_str(&self.windmill.logs(id, self.limits.log_bytes).await);
+        let mut outcome = Outcome {
+            success,
+            result,
+            started_at,
+            logs,
+            preprocessed_args: None,
+            canceled: None,
+            retry_if: None,
+        };
+        if outcome.result.len() > self.limits.result_bytes {
+            outcome.success = false;
+            outcome.result = format!(
+                "{{\"error\":{}}}",
+                language::too_large(self.limits.result_bytes)
+            );
+        }
+        Ok(outcome)
+    }
+
+    /// Sends the job, unless it is there; gives its id there.
+    async fn arrived(&self) -> Result<JobId, End> {
+        let mut noted = self.source.remote_id(self.job.id).await?;
+        let mut look = noted.is_some();
+        loop {
+            if let Some(id) = noted.filter(|_| look) {
+                self.there.set(Some(id));
+                match self.windmill.find(id).await {
+                    Found::There => return Ok(id),
+                    Found::Nowhere => {}
+                    Found::Refused(text) => return Err(End::Failed(text)),
+                    Found::Away(text) => {
+                        self.pause(&text).await;
+                        continue;
+                    }
+                }
+            }
+            let (id, is_new) = match noted {
+                Some(id) => (id, false),
+                None => {
+                    let id = JobId::next();
+                    self.source.note_remote_id(self.job.id, id).await?;
+                    (id, true)
+                }
+            };
+            noted = Some(id);
+            self.there.set(Some(id));
+            look = true;
+            match self.windmill.post(self.job, id).await {
+                Posted::Yes => {
+                    self.pauses.set(0);
+                    return Ok(id);
+                }
+                Posted::Perhaps(text) => self.pause(&text).await,
+                // Perhaps because an earlier call got through after all.
+                Posted::Refused(text) => match self.windmill.find(id).await {
+                    Found::There => return Ok(id),
+                    Found::Away(text) => self.pause(&text).await,
+                    // windsock takes new ids only; a refused one has run nothing.
+                    Found::Nowhere if !is_new && text.contains("job_id") => noted = None,
+                    Found::Nowhere | Found::Refused(_) => return Err(End::Failed(text)),
+                },
+            }
+        }
+    }
+
+    /// Waits for the end of the job there.
+    async fn ended(&self, id: JobId) -> Result<(bool, String), End> {
+        let mut pause = LOOK_FIRST;
+        loop {
+            match self.windmill.result(id).await {
+                Ok(Some(ended)) => return Ok(ended),
+                Ok(None) => {
+                    self.pauses.set(0);
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 3 / 2).min(LOOK_MAX);
+                }
+                Err(Found::Nowhere) => {
+                    let text = "the job is gone from the Windmill it was sent to, with its result";
+                    return Err(End::Failed(text.to_owned()));
+                }
+                Err(Found::Refused(text)) => return Err(End::Failed(text)),
+                Err(Found::Away(text)) => self.pause(&text).await,
+                Err(Found::There) => {}
+            }
+        }
+    }
+
+    /// Has the job there end, as far as that can be had.
+    async fn cancel(&self, why: &str) {
+        if let Some(id) = self.there.get() {
+            self.windmill.cancel(id, why).await;
+        }
+    }
+
+    async fn pause(&self, why: &str) {
+        let pauses = self.pauses.get();
+        if pauses == 0 {
+            log::warn!(job:% = self.job.id, error:% = why; "the Windmill of a workspace does not answer, its jobs wait");
+        }
+        self.pauses.set(pauses.saturating_add(1));
+        tokio::time::sleep((AWAY_FIRST * (1 << pauses.min(8))).min(AWAY_MAX)).await;
+    }
+}

@@ -1,0 +1,252 @@
+//! A workspace linked to a Windmill has its scripts and flows run there; here a second windsock, which speaks the
+//! same API, behind a line that can be cut.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Cutter, Database, Need, Peer, Settings, TOKEN, TestApp, ready, wait_for};
+
+const SCRIPT: &str = "u/admin/there";
+const READY: &str = "u/admin/ready";
+const SHOUT: &str = "export function main(msg: string) {
+  console.log(`heard ${msg}`);
+  if (msg === 'bad') throw new RangeError('not this one');
+  return `${msg}!`;
+}";
+
+/// Here, there, and the line between them. Nothing is saved here but the link.
+async fn start() -> (TestApp, TestApp, Cutter) {
+    let here = TestApp::start_with(
+        Database::sqlite(),
+        Settings::new().flag("--num-workers").flag("4"),
+    )
+    .await;
+    let there = TestApp::start(Database::sqlite()).await;
+    let port = there.url().rsplit(':').next().unwrap().parse().unwrap();
+    let line = Cutter::to(port).await;
+    there
+        .create_script(READY, "nativets", "export function main() { return 1 }")
+        .await;
+    there.create_script(SCRIPT, "nativets", SHOUT).await;
+    let token =
+        json!({"path": "u/admin/token", "value": TOKEN, "is_secret": true, "description": ""});
+    here.post("variables/create", &token).await.expect(201);
+    let link = json!({
+        "base_url": format!("http://127.0.0.1:{}", line.port()),
+        "workspace": "main", "token_variable": "u/admin/token",
+    });
+    here.post("workspaces/remote", &link).await.expect(200);
+    wait_for("jobs run there", async || {
+        let id = here.run_script(READY, &json!({})).await;
+        let job = here.wait_for_job(&id).await;
+        let done = job["success"] == true;
+        done.then_some(()).ok_or_else(|| job.to_string())
+    })
+    .await;
+    (here, there, line)
+}
+
+async fn ran(app: &TestApp, path: &str) -> Vec<Value> {
+    app.completed(&format!("script_path_exact={path}")).await
+}
+
+#[actix::test]
+async fn messages_are_handled_by_scripts_and_flows_of_the_other_side() {
+    let name = "messages_are_handled_by_scripts_and_flows_of_the_other_side";
+    if !ready(name, &[Need::Peer]) {
+        return;
+    }
+    let (mut here, mut there, _line) = start().await;
+    let mut peer = Peer::start().await;
+    let replies = json!({"can_return_message": true});
+    here.create_trigger("u/admin/feed", SCRIPT, &peer.url("/"), replies)
+        .await;
+    let connection = peer.accept().await;
+    here.wait_until_listening("u/admin/feed").await;
+    peer.send(&connection, &["hello", "bad"]).await;
+    let said = peer.said(&connection, 1).await;
+    assert!(said[0].to_string().contains("hello!"), "{said:?}");
+    let jobs = wait_for("both have ended", async || {
+        let jobs = ran(&here, SCRIPT).await;
+        (jobs.len() == 2)
+            .then_some(())
+            .ok_or_else(|| format!("{jobs:?}"))?;
+        Ok::<_, String>(jobs)
+    })
+    .await;
+    for job in jobs {
+        let id = job["id"].as_str().unwrap();
+        let job = here.wait_for_job(id).await;
+        let logs = here.get(&format!("jobs_u/get_logs/{id}")).await.expect(200);
+        assert!(
+            logs.text.contains("[windsock: ran in http"),
+            "{}",
+            logs.text
+        );
+        assert!(logs.text.contains("heard "), "{}", logs.text);
+        if job["success"] == true {
+            assert_eq!(job["result"], "hello!");
+        } else {
+            let error = &job["result"]["error"];
+            assert_eq!(error["name"], "RangeError", "{job}");
+            assert_eq!(error["message"], "not this one", "{job}");
+        }
+    }
+    assert_eq!(ran(&there, SCRIPT).await.len(), 2);
+
+    let module = json!({"id": "a", "value": {"type": "script", "path": SCRIPT,
+        "input_transforms": {"msg": {"type": "javascript", "expr": "flow_input.msg"}}}});
+    let flow = json!({"path": "u/admin/flow", "summary": "", "value": {"modules": [module]}});
+    there.post("flows/create", &flow).await.expect(201);
+    let args = json!({"msg": "deep"});
+    let run = here.post("jobs/run/f/u/admin/flow", &args).await;
+    let id = run.expect(201).text;
+    let job = here.wait_for_job(&id).await;
+    assert_eq!(job["result"], "deep!", "{job}");
+
+    // Each try is a run of its own there.
+    let flaky = r#"import { getState, setState } from "windmill-client";
+export async function main(msg: string) {
+  const tries = ((await getState()) ?? 0) + 1;
+  await setState(tries);
+  if (tries < 3) throw new Error("not yet");
+  return tries;
+}"#;
+    there
+        .create_script("u/admin/flaky", "nativets", flaky)
+        .await;
+    let retry = json!({"retry": {"constant": {"attempts": 5, "seconds": 0}}});
+    here.create_trigger("u/admin/again", "u/admin/flaky", &peer.url("/"), retry)
+        .await;
+    let connection = peer.accept().await;
+    here.wait_until_listening("u/admin/again").await;
+    peer.send(&connection, &["go"]).await;
+    let job = wait_for("a try succeeds", async || {
+        let jobs = ran(&here, "u/admin/flaky").await;
+        jobs.first().cloned().ok_or("none has ended".to_owned())
+    })
+    .await;
+    assert_eq!(job["success"], true, "{job}");
+    assert_eq!(ran(&there, "u/admin/flaky").await.len(), 3);
+
+    let missing = here.run_script("u/admin/nowhere", &json!({})).await;
+    let job = here.wait_for_job(&missing).await;
+    assert_eq!(job["success"], false);
+    let message = job["result"]["error"]["message"].as_str().unwrap();
+    assert!(message.contains("answered 404"), "{message}");
+    here.stop().await;
+    there.stop().await;
+}
+
+#[actix::test]
+async fn a_cut_line_makes_jobs_wait_and_none_run_twice() {
+    let (mut here, mut there, line) = start().await;
+    let mut jobs = Vec::new();
+    for round in 0..4 {
+        for number in 0..6 {
+            let args = json!({"msg": format!("{round}.{number}")});
+            jobs.push((here.run_script(SCRIPT, &args).await, args));
+            if number == 3 {
+                // Whatever is on its way is lost, in either direction; the last two meet nobody.
+                line.cut();
+            }
+        }
+        line.mend();
+    }
+    for (id, args) in &jobs {
+        let job = here.wait_for_job(id).await;
+        let wanted = format!("{}!", args["msg"].as_str().unwrap());
+        assert_eq!(job["result"], wanted, "{job}");
+    }
+    assert_eq!(ran(&there, SCRIPT).await.len(), jobs.len());
+    here.stop().await;
+    there.stop().await;
+}
+
+#[actix::test]
+async fn a_job_is_followed_after_a_kill_and_a_cancellation_is_passed_on() {
+    let (mut here, mut there, _line) = start().await;
+    there
+        .create_script("u/admin/slow", "bash", "sleep 3\necho slept")
+        .await;
+    there
+        .create_script("u/admin/endless", "bash", "sleep 100000")
+        .await;
+    let runs_there = async |path: &'static str| {
+        let query = format!("script_path_exact={path}");
+        wait_for("it runs there, or did", async || {
+            let jobs = there.jobs(&query).await;
+            let began = jobs.len() == 1 && jobs[0]["running"] != false;
+            began.then_some(()).ok_or_else(|| format!("{jobs:?}"))
+        })
+        .await;
+    };
+    let slow = here.run_script("u/admin/slow", &json!({})).await;
+    runs_there("u/admin/slow").await;
+    here.kill();
+    here.start_again().await;
+    let job = here.wait_for_job(&slow).await;
+    assert_eq!(job["result"], "slept", "{job}");
+    assert_eq!(ran(&there, "u/admin/slow").await.len(), 1);
+
+    let endless = here.run_script("u/admin/endless", &json!({})).await;
+    runs_there("u/admin/endless").await;
+    let cancel = format!("jobs_u/queue/cancel/{endless}");
+    here.post(&cancel, &json!({"reason": "enough"}))
+        .await
+        .expect(200);
+    assert_eq!(here.wait_for_job(&endless).await["canceled"], true);
+    wait_for("it is canceled there", async || {
+        let jobs = ran(&there, "u/admin/endless").await;
+        let canceled = jobs.first().is_some_and(|job| job["canceled"] == true);
+        canceled.then_some(()).ok_or_else(|| format!("{jobs:?}"))
+    })
+    .await;
+    here.stop().await;
+    there.stop().await;
+}
+
+#[actix::test]
+async fn links_are_checked_and_can_be_ended() {
+    let mut app = TestApp::start(Database::sqlite()).await;
+    for (path, is_secret) in [("u/admin/plain", false), ("u/admin/token", true)] {
+        let variable =
+            json!({"path": path, "value": "x", "is_secret": is_secret, "description": ""});
+        app.post("variables/create", &variable).await.expect(201);
+    }
+    app.get("workspaces/remote").await.expect(404);
+    for (base, workspace, variable, field) in [
+        ("w.example", "main", "u/admin/token", "base_url"),
+        (
+            "https://me:pw@w.example",
+            "main",
+            "u/admin/token",
+            "base_url",
+        ),
+        ("https://w.example", "a/b", "u/admin/token", "workspace"),
+        (
+            "https://w.example",
+            "main",
+            "u/admin/plain",
+            "token_variable",
+        ),
+        (
+            "https://w.example",
+            "main",
+            "u/admin/none",
+            "token_variable",
+        ),
+    ] {
+        let link = json!({"base_url": base, "workspace": workspace, "token_variable": variable});
+        let answer = app.post("workspaces/remote", &link).await.expect(400);
+        assert!(answer.text.contains(field), "{}", answer.text);
+    }
+    let link = json!({
+        "base_url": "https://w.example/", "workspace": "main", "token_variable": "u/admin/token",
+    });
+    app.post("workspaces/remote", &link).await.expect(200);
+    let kept = app.get("workspaces/remote").await.expect(200).json();
+    assert_eq!(kept["base_url"], "https://w.example");
+    app.delete("workspaces/remote").await.expect(200);
+    app.delete("workspaces/remote").await.expect(404);
+    app.stop().await;
+}
