@@ -31,8 +31,10 @@ use crate::{
 
 /// How long a request waits for a result: Windmill's default (windmill-facts §2.1).
 const WAIT: Duration = Duration::from_secs(600);
-/// How far the moment in a client's own job id may be from now; lists rely on it.
-const ID_SLACK_MICROS: u64 = 60_000_000;
+/// How far the moment in a client's own job id may lie ahead; lists rely on it.
+const ID_AHEAD_MICROS: u64 = 60_000_000;
+/// How long ago it may be: an outbox that could not reach this server brings its jobs late.
+const ID_AGE_MICROS: u64 = 7 * 24 * 60 * 60 * 1_000_000;
 /// Headers a result may not set: they belong to the connection or keep the page safe.
 const OWN_HEADERS: &[HeaderName] = &[
     header::SET_COOKIE,
@@ -113,6 +115,7 @@ impl How {
     fn apply(self, job: &mut NewJob) -> Result<(), Error> {
         if let Some(id) = self.job_id {
             job.id = own_id(id)?;
+            job.id_is_given = true;
         }
         let later = self
             .scheduled_in_secs
@@ -135,14 +138,14 @@ fn own_id(id: JobId) -> Result<JobId, Error> {
         let micros = secs
             .saturating_mul(1_000_000)
             .saturating_add(u64::from(nanos) / 1000);
-        micros.abs_diff(now) <= ID_SLACK_MICROS
+        micros <= now + ID_AHEAD_MICROS && now.saturating_sub(micros) <= ID_AGE_MICROS
     });
     if near {
         return Ok(id);
     }
     Err(Error::field(
         "job_id",
-        "must be a UUID of version 7 made within the last minute",
+        "must be a UUID of version 7 made within the last 7 days",
     ))
 }
 
@@ -552,6 +555,16 @@ mod tests {
     #[test]
     fn ids_of_clients() {
         assert!(own_id(JobId::next()).is_ok());
+        let aged = |secs: i64| {
+            let now = Timestamp::now().0.unsigned_abs() / 1_000_000;
+            let secs = now.checked_sub_signed(secs).unwrap_or_default();
+            let made = uuid::Timestamp::from_unix(uuid::NoContext, secs, 0);
+            own_id(JobId(uuid::Uuid::new_v7(made)))
+        };
+        // An outbox brings jobs late, and no clock is far ahead.
+        assert!(aged(6 * 24 * 3600).is_ok());
+        assert!(aged(8 * 24 * 3600).is_err());
+        assert!(aged(-3600).is_err());
         assert!(own_id(JobId(uuid::Uuid::new_v4())).is_err());
         assert!(own_id(JobId(uuid::Uuid::nil())).is_err());
     }

@@ -81,6 +81,15 @@ pub enum DbError {
 }
 
 impl DbError {
+    /// That a row stands already, where no index of the database says so.
+    pub(crate) fn duplicate(what: &str) -> Self {
+        let kind = diesel::result::DatabaseErrorKind::UniqueViolation;
+        Self::Query(diesel::result::Error::DatabaseError(
+            kind,
+            Box::new(what.to_owned()),
+        ))
+    }
+
     /// Whether the row stands already.
     #[must_use]
     pub fn is_duplicate(&self) -> bool {

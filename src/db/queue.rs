@@ -199,6 +199,15 @@ pub(crate) fn finish(
     Ok(held)
 }
 
+/// Whether one of these jobs has ended.
+pub(crate) fn have_ended(conn: &mut Conn, ids: &[JobId]) -> Result<bool, DbError> {
+    let found = completed::table
+        .filter(completed::id.eq_any(ids.to_vec()))
+        .select(completed::id)
+        .first::<JobId>(conn);
+    Ok(found.optional()?.is_some())
+}
+
 /// Adds ended jobs.
 pub(crate) fn insert_completed(conn: &mut Conn, rows: &[CompletedRow]) -> Result<(), DbError> {
     match conn {

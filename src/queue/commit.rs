@@ -14,7 +14,7 @@ use super::{
     lanes::{Lanes, Limits as LaneLimits},
     ledger::{Op, Waiting},
     others,
-    rows::rows,
+    rows::{refuse_known, rows},
     shared::{Cancellation, Shared},
 };
 use crate::{
@@ -211,6 +211,7 @@ impl Scope<'_> {
         match op {
             Op::Push(jobs, stored, _) => {
                 let (mut rows, limits) = new_rows.unwrap_or_default();
+                refuse_known(conn, jobs)?;
                 lanes.place(conn, jobs, &mut rows, &limits)?;
                 queue::insert(conn, &rows)?;
                 if let Some(stored) = stored {

@@ -107,6 +107,8 @@ pub struct NewJob {
     pub lane: Option<Lane>,
     /// How many jobs called each other to come to it; see [`MAX_DEPTH`].
     pub depth: i32,
+    /// A client brought the id, and may bring it again: refused then, also when the first has ended meanwhile.
+    pub id_is_given: bool,
 }
 
 /// What bounds how many jobs of a trigger run at once.
@@ -159,6 +161,7 @@ impl NewJob {
             options: None,
             lane: None,
             depth: 0,
+            id_is_given: false,
         }
     }
 }

@@ -16,10 +16,10 @@ use super::{
 use crate::{
     db::{
         Conn, DbError, flow,
-        queue::{HELD, PARKED, QUEUED},
+        queue::{HELD, PARKED, QUEUED, have_ended},
         script_version::{self, ScriptVersion},
     },
-    types::{JobKind, Timestamp},
+    types::{JobId, JobKind, Timestamp},
 };
 
 /// The rows of new jobs. A script's version, and with it the shape of a message's arguments and the limit of its
@@ -58,6 +58,17 @@ pub(super) fn rows(conn: &mut Conn, jobs: &[NewJob]) -> Result<(Vec<Job>, Limits
         rows.push(row);
     }
     Ok((rows, limits))
+}
+
+/// Refuses jobs whose ids were given by a client and belong to jobs that have ended: they were sent before. Those of
+/// jobs that have not ended are refused by the table they go to.
+pub(super) fn refuse_known(conn: &mut Conn, jobs: &[NewJob]) -> Result<(), DbError> {
+    let given = jobs.iter().filter(|job| job.id_is_given);
+    let given: Vec<JobId> = given.map(|job| job.id).collect();
+    if given.is_empty() || !have_ended(conn, &given)? {
+        return Ok(());
+    }
+    Err(DbError::duplicate("a job with this id has ended already"))
 }
 
 /// Which version of a script or a flow.

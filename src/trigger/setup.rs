@@ -153,6 +153,7 @@ impl Setup {
             options: None,
             lane: None,
             depth: 0,
+            id_is_given: false,
         }
     }
 }

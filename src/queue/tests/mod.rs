@@ -9,7 +9,7 @@ use std::time::Duration;
 use diesel::RunQueryDsl;
 use serde_json::{Value, json};
 
-use super::{Args, Canceled, Job, JobState, NewJob, Outcome, Queue, Runnable, Stored};
+use super::{Args, Canceled, Job, JobState, NewJob, Outcome, Queue, QueueError, Runnable, Stored};
 use crate::{
     config::{DatabaseUrl, Limits},
     db::{Pool, vars},
@@ -116,6 +116,27 @@ fn done(job: &Job, result: &str) -> (Job, Outcome) {
         retry_if: None,
     };
     (job.clone(), outcome)
+}
+
+#[actix::test]
+async fn an_id_that_a_client_brings_twice_is_refused_also_when_its_job_has_ended() {
+    let bench = Bench::new("w1", Limits::default());
+    let given = NewJob {
+        id_is_given: true,
+        ..job(&json!({}))
+    };
+    bench.queue.push(vec![given.clone()]).await.unwrap();
+    let refused = async || {
+        let again = bench.queue.push(vec![given.clone()]).await;
+        assert!(matches!(again, Err(QueueError::Refused(_))), "{again:?}");
+    };
+    refused().await;
+    let claimed = bench.claim(1).await;
+    refused().await;
+    let ended = vec![done(&claimed[0], "1")];
+    bench.queue.finish(ended).await.unwrap();
+    refused().await;
+    assert!(bench.claim(1).await.is_empty());
 }
 
 #[actix::test]
