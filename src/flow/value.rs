@@ -184,11 +184,11 @@ impl Retry {
             return Some(seconds.into());
         }
         let (more, multiplier, seconds, jitter) = self.exponential;
-        let attempt = failed - attempts;
-        if attempt > more {
+        if failed - attempts > more {
             return None;
         }
-        let growth = f64::from(seconds).powi(i32::try_from(attempt).unwrap_or(i32::MAX));
+        // The constant tries count, too: as in `RetryPolicy` of the queue, and in Windmill.
+        let growth = f64::from(seconds).powi(i32::try_from(failed).unwrap_or(i32::MAX));
         let jittered = 1.0 + (chance * 2.0 - 1.0) * f64::from(jitter) / 100.0;
         Some((f64::from(multiplier) * growth * jittered).clamp(0.0, MAX_DELAY_SECS))
     }
@@ -289,9 +289,9 @@ mod tests {
         let wanted = [
             Some(5.0),
             Some(5.0),
-            Some(6.0),
-            Some(18.0),
             Some(54.0),
+            Some(162.0),
+            Some(486.0),
             None,
         ];
         assert_eq!(delays, wanted);
