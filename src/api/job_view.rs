@@ -1,6 +1,6 @@
 //! [`JobView`]: a job as the API shows it (windmill-facts §2.2), ended or not, and who may see it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -10,7 +10,7 @@ use super::{raw, scripts::hex};
 use crate::{
     access::Caller,
     db::{
-        Conn, DbError,
+        Conn, DbError, flow_run,
         job_list::{AnyJob, Visible},
         queue::{CompletedRow, PARKED, QueueRow, RUNNING},
         user,
@@ -279,7 +279,26 @@ pub(crate) fn views(
             view.email.clone_from(email);
         }
     }
+    note_skipped(conn, &mut views)?;
     Ok(views)
+}
+
+/// Marks the flows that count as skipped. Their states may be large: only those that can say so are read.
+fn note_skipped(conn: &mut Conn, views: &mut [JobView]) -> Result<(), DbError> {
+    let ended = views.iter().filter(|view| view.success == Some(true));
+    let flows = ended.filter(|view| view.job_kind.starts_with("flow"));
+    let flows: Vec<JobId> = flows.map(|view| view.id).collect();
+    if flows.is_empty() {
+        return Ok(());
+    }
+    let skipped: HashSet<JobId> = flow_run::holding(conn, &flows, "\"skipped\":true")?
+        .into_iter()
+        .filter_map(|(id, status)| is_skipped(&status).then_some(id))
+        .collect();
+    for view in views {
+        view.is_skipped = skipped.contains(&view.id);
+    }
+    Ok(())
 }
 
 /// What a list of jobs may show a caller; none = everything.

@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -79,6 +79,10 @@ pub(crate) struct Update {
     /// Percent, when it was asked for and the job has said so.
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<i64>,
+    /// Where a flow is.
+    #[schema(value_type = Option<Object>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flow_status: Option<Value>,
 }
 
 /// What a client knows already.
@@ -320,6 +324,19 @@ struct Wanted {
     progress: bool,
 }
 
+/// Where a flow is; none for other jobs.
+fn flow_status(conn: &mut Conn, job: &AnyJob) -> Result<Option<Value>, Error> {
+    let (kind, id) = match job {
+        AnyJob::Queued(row) => (&row.kind, row.id),
+        AnyJob::Completed(row) => (&row.kind, row.id),
+    };
+    if !kind.starts_with("flow") {
+        return Ok(None);
+    }
+    let run = flow_run::find(conn, id)?;
+    Ok(run.and_then(|run| serde_json::from_str(&run.status).ok()))
+}
+
 /// What is new of a job, and the job.
 fn update_of(
     conn: &mut Conn,
@@ -348,6 +365,7 @@ fn update_of(
         new_result_stream: Some(streamed).filter(|new| !new.is_empty()),
         stream_offset: Some(end).filter(|end| *end > 0),
         progress: progress.and_then(|percent| percent.parse().ok()),
+        flow_status: flow_status(conn, &job)?,
     };
     Ok((update, job))
 }
@@ -379,6 +397,7 @@ struct Stream {
     at: JobAt,
     wanted: Wanted,
     seen: Option<bool>,
+    flow_status: Option<Value>,
     looks: u32,
     over: bool,
 }
@@ -427,10 +446,12 @@ impl Stream {
 
     fn news(&mut self, update: Update, job: AnyJob) -> Option<String> {
         let quiet = update.new_logs.is_none() && update.new_result_stream.is_none();
+        let quiet = quiet && update.flow_status == self.flow_status;
         if self.seen == Some(update.running) && quiet && !update.completed {
             return None;
         }
         self.seen = Some(update.running);
+        self.flow_status.clone_from(&update.flow_status);
         self.wanted.log_offset = update.log_offset;
         self.wanted.stream_offset = update.stream_offset.unwrap_or(0);
         self.over = update.completed;
@@ -463,6 +484,7 @@ pub(crate) async fn get_update_sse(
             progress: false,
         },
         seen: None,
+        flow_status: None,
         looks: 0,
         over: false,
     };

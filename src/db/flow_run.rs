@@ -28,6 +28,19 @@ pub(crate) fn find(conn: &mut Conn, job: JobId) -> Result<Option<FlowRun>, DbErr
         .optional()?)
 }
 
+/// Those of `jobs` whose status holds `text`, with the status.
+pub(crate) fn holding(
+    conn: &mut Conn,
+    jobs: &[JobId],
+    text: &str,
+) -> Result<Vec<(JobId, String)>, DbError> {
+    Ok(flow_runs::table
+        .filter(flow_runs::job_id.eq_any(jobs.to_vec()))
+        .filter(flow_runs::status.like(format!("%{text}%")))
+        .select((flow_runs::job_id, flow_runs::status))
+        .load(conn)?)
+}
+
 /// The result that a flow gave before its end (`early_return`), and whether its step had succeeded.
 pub(crate) fn early(conn: &mut Conn, job: JobId) -> Result<Option<(String, bool)>, DbError> {
     let early: Option<Option<String>> = flow_runs::table

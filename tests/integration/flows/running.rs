@@ -228,6 +228,23 @@ async fn steps_are_skipped_flows_stop_early_and_sleep() {
         (&job["result"], &job["is_skipped"]),
         (&json!(2), &json!(true))
     );
+    let id = job["id"].as_str().unwrap();
+    let listed = app.get("jobs/completed/list").await.expect(200).json();
+    let skipped = |id: &Value| {
+        let jobs = listed.as_array().unwrap().iter();
+        jobs.clone().find(|job| job["id"] == *id).unwrap()["is_skipped"].clone()
+    };
+    assert_eq!(skipped(&job["id"]), true);
+    assert!(
+        listed
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|job| job["is_skipped"] == false)
+    );
+    let update = app.get(&format!("jobs_u/getupdate/{id}")).await;
+    let update = update.expect(200).json();
+    assert_eq!(update["flow_status"], job["flow_status"], "{update}");
     let more = json!({"expr": "true", "error_message": "too much", "error_include_result": true});
     let job = run(&app, flow(more), json!({"n": 2})).await;
     assert_eq!(job["success"], false);
