@@ -271,6 +271,7 @@ fn hash(text: &str) -> Vec<u8> {
 /// The database gives no answer.
 pub fn first_start(conn: &mut Conn) -> Result<bool, DbError> {
     crate::db::transaction(conn, |conn| {
+        crate::db::alone::start_alone(conn)?;
         token::delete_expired(conn, Timestamp::now())?;
         if workspace::exists(conn, FIRST_WORKSPACE)? {
             return Ok(false);

@@ -61,6 +61,12 @@ pub struct Settings {
     /// Where packages of scripts are kept [default: the user's cache folder; /var/cache/windsock for root]
     #[arg(long, env = "WINDSOCK_CACHE_DIR", global = true)]
     pub cache_dir: Option<PathBuf>,
+    /// Ended jobs are deleted after so many seconds, with their logs; 0 = never [default: 2592000, 30 days]
+    #[arg(long, env = "JOB_RETENTION_SECS", global = true)]
+    pub job_retention_secs: Option<u64>,
+    /// Only so many ended jobs are kept, the newest; 0 = no bound [default: 0]
+    #[arg(long, env = "JOB_RETENTION_COUNT", global = true)]
+    pub job_retention_count: Option<u32>,
     /// A token that acts as user admin in every workspace
     #[arg(long, env = "SUPERADMIN_SECRET", global = true, hide_env_values = true)]
     pub superadmin_secret: Option<String>,
@@ -142,6 +148,28 @@ pub struct ProxyEnvironment {
     pub none_for: Option<String>,
 }
 
+/// How long ended jobs are kept. What has not ended is never deleted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Retention {
+    /// Deleted once they ended so long ago.
+    pub age: Option<Duration>,
+    /// So many are kept, the newest.
+    pub count: Option<u32>,
+}
+
+/// How long ended jobs are kept unless a flag says otherwise, in seconds: 30 days, as Windmill does.
+const RETENTION_SECS: u64 = 30 * 24 * 3_600;
+
+impl Retention {
+    fn given(settings: &Settings) -> Self {
+        let secs = settings.job_retention_secs.unwrap_or(RETENTION_SECS);
+        Self {
+            age: (secs > 0).then(|| Duration::from_secs(secs)),
+            count: settings.job_retention_count.filter(|count| *count > 0),
+        }
+    }
+}
+
 /// The checked settings of one process.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -174,6 +202,8 @@ pub struct Config {
     /// Sends every message back where a result would be sent, and makes no job of it: for conformance suites, which
     /// talk to an echo. No flag sets it.
     pub echo: bool,
+    /// How long ended jobs are kept.
+    pub retention: Retention,
     /// Bounds and waits.
     pub limits: Limits,
 }
@@ -298,6 +328,7 @@ impl Config {
             },
             demo: args.command == Some(Command::Demo),
             echo: false,
+            retention: Retention::given(given),
             limits: Limits::default(),
         })
     }
@@ -320,6 +351,7 @@ impl Config {
             proxies: ProxyEnvironment::default(),
             demo: false,
             echo: false,
+            retention: Retention::default(),
             limits: Limits::default(),
         }
     }

@@ -84,7 +84,7 @@ pub(crate) enum AnyJob {
 }
 
 /// The id of the first job that could have been made at `moment`.
-fn id_at(moment: Timestamp) -> JobId {
+pub(super) fn id_at(moment: Timestamp) -> JobId {
     let micros = u64::try_from(moment.0).unwrap_or(0);
     let time = UuidTime::from_unix_time(micros / 1_000_000, 0, 0, 0);
     let mut bytes = *Uuid::new_v7(time).as_bytes();

@@ -1,14 +1,15 @@
 //! Brings the tables up to date at start: one set of migrations a database, embedded, under a lock.
 
-use diesel::{Connection, PgConnection, RunQueryDsl, SqliteConnection};
+use diesel::{
+    Connection, PgConnection, RunQueryDsl, SqliteConnection,
+    migration::{Migration, MigrationSource},
+};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::{Conn, DbError};
+use super::{Conn, DbError, alone::START};
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
-/// The advisory lock that servers starting at the same time queue for ("wsck" in ASCII).
-const LOCK: i64 = 0x7773_636b;
 
 /// Runs the migrations that the database has not seen yet.
 pub(super) fn run(conn: &mut Conn) -> Result<(), DbError> {
@@ -19,6 +20,7 @@ pub(super) fn run(conn: &mut Conn) -> Result<(), DbError> {
 }
 
 fn sqlite(conn: &mut SqliteConnection) -> Result<(), DbError> {
+    refuse_newer(conn, &SQLITE)?;
     // Read first: a start that changes nothing takes no write lock.
     if conn.has_pending_migration(SQLITE).map_err(failed)? {
         conn.immediate_transaction(|conn| {
@@ -32,11 +34,33 @@ fn sqlite(conn: &mut SqliteConnection) -> Result<(), DbError> {
 
 fn postgres(conn: &mut PgConnection) -> Result<(), DbError> {
     conn.transaction(|conn| {
-        diesel::sql_query(format!("SELECT pg_advisory_xact_lock({LOCK})")).execute(conn)?;
+        diesel::sql_query(format!("SELECT pg_advisory_xact_lock({START})")).execute(conn)?;
+        refuse_newer(conn, &POSTGRES)?;
         conn.run_pending_migrations(POSTGRES)
             .map(|_| ())
             .map_err(failed)
     })
+}
+
+/// A database that a later version has changed is not touched: its tables may mean something else by now.
+fn refuse_newer<DB: diesel::backend::Backend>(
+    conn: &mut impl MigrationHarness<DB>,
+    known: &EmbeddedMigrations,
+) -> Result<(), DbError> {
+    let migrations: Vec<Box<dyn Migration<DB>>> = known.migrations().map_err(failed)?;
+    let known: Vec<String> = migrations
+        .iter()
+        .map(|migration| migration.name().version().to_string())
+        .collect();
+    let applied = conn.applied_migrations().map_err(failed)?;
+    match applied
+        .iter()
+        .map(ToString::to_string)
+        .find(|version| !known.contains(version))
+    {
+        Some(version) => Err(DbError::Newer(version)),
+        None => Ok(()),
+    }
 }
 
 fn failed(error: Box<dyn std::error::Error + Send + Sync>) -> DbError {
@@ -48,6 +72,21 @@ mod tests {
     use diesel::connection::SimpleConnection;
 
     use super::*;
+
+    #[test]
+    fn a_newer_database_is_left_alone() {
+        let mut conn = SqliteConnection::establish(":memory:").unwrap();
+        sqlite(&mut conn).unwrap();
+        conn.batch_execute(
+            "INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000000')",
+        )
+        .unwrap();
+        let error = sqlite(&mut conn).unwrap_err().to_string();
+        assert!(
+            error.contains("newer windsock") && error.contains("2999"),
+            "{error}"
+        );
+    }
 
     #[test]
     fn up_down_up() {

@@ -5,6 +5,7 @@
 //! knows nothing of HTTP, actors or JSON shapes.
 
 pub(crate) mod again;
+pub(crate) mod alone;
 pub mod capture;
 mod columns;
 mod conn;
@@ -22,6 +23,7 @@ mod migrate;
 pub mod queue;
 pub(crate) mod remote;
 pub(crate) mod resource;
+pub(crate) mod retention;
 mod schema;
 pub(crate) mod script;
 pub(crate) mod script_content;
@@ -66,6 +68,11 @@ pub enum DbError {
     /// The query failed.
     #[error("the database refused: {0}")]
     Query(#[from] diesel::result::Error),
+    /// A later version of windsock made or changed its tables.
+    #[error(
+        "a newer windsock has changed its tables (migration {0}): start that version, or restore a backup"
+    )]
+    Newer(String),
     /// The thread that ran the query died.
     #[error("the database task ended early")]
     Lost,
@@ -111,7 +118,7 @@ impl DbError {
             ),
             Self::Query(Error::SerializationError(_) | Error::QueryBuilderError(_)) => true,
             Self::NoKey | Self::OtherKey(_) => true,
-            Self::Query(_) | Self::Unreachable(_) | Self::Lost => false,
+            Self::Query(_) | Self::Unreachable(_) | Self::Newer(_) | Self::Lost => false,
         }
     }
 }
@@ -145,8 +152,10 @@ impl Manager {
             DatabaseUrl::Sqlite(file) => {
                 let mut conn = SqliteConnection::establish(&file.to_string_lossy())?;
                 // The busy timeout comes first: switching to WAL needs the file for itself for a moment.
+                // The way of vacuuming only counts for a file that is still empty.
                 conn.batch_execute(&format!(
                     "PRAGMA busy_timeout = {};
+                     PRAGMA auto_vacuum = INCREMENTAL;
                      PRAGMA journal_mode = WAL;
                      PRAGMA synchronous = FULL;
                      PRAGMA foreign_keys = ON;

@@ -28,6 +28,7 @@ pub(crate) fn find_key(
     conn: &mut Conn,
     config: &Config,
 ) -> Result<Result<Option<Cipher>, Invalid>, DbError> {
+    super::alone::start_alone(conn)?;
     let file = key_file(&config.database);
     let found = match (given(config), &file) {
         (Ok(None), Some(file)) => read_key(file),

@@ -35,6 +35,11 @@ pub(crate) fn get_or_store(
     if let Some(value) = get(conn, name)? {
         return Ok(value);
     }
+    // Whoever came first at the same moment has stored it by the time the lock is had.
+    super::alone::start_alone(conn)?;
+    if let Some(value) = get(conn, name)? {
+        return Ok(value);
+    }
     let value = first();
     diesel::insert_into(settings::table)
         .values((settings::name.eq(name), settings::value.eq(&value)))

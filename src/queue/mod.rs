@@ -19,6 +19,7 @@ mod lanes;
 mod ledger;
 mod options;
 mod others;
+mod retention;
 mod retry;
 mod rows;
 mod shared;
@@ -47,6 +48,7 @@ pub use self::{
     ledger::Ledger,
     options::{ErrorHandler, Options},
     others::{CANCEL, JOBS, REPLIES},
+    retention::keep_pruning,
     retry::{Constant, Exponential, RetryIf, RetryPolicy},
     rows::{new_row, park_row},
     shared::Cancellation,

@@ -32,7 +32,7 @@ use crate::{
     demo::Demo,
     identity,
     presence::Presence,
-    queue::Queue,
+    queue::{Queue, keep_pruning},
     runner::{self, JobIdentity, Runner, RunnerSettings, packages::Packages},
     secret,
     trigger::{Board, Dialer, StopAll, StopCaptures, WriteAll},
@@ -127,6 +127,7 @@ impl System {
             start_listening(&config, shared, &mut arbiters)
         });
         let registry = listening.as_ref().map(|side| side.registry.clone());
+        actix_rt::spawn(keep_pruning(pool.clone(), config.retention));
         bell::follow(&pool, &queue, registry);
         let packages = Packages::new(config.cache_dir.clone());
         let shared = (&pool, &queue, &dialer, &packages);

@@ -1,8 +1,18 @@
 //! A bad start says what is wrong and what to do in one line, exits with 2 and changes nothing (contract section 2).
 
-use std::{fs, net::TcpListener, path::Path, process::Command};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::TcpListener,
+    path::Path,
+    process::{Command, Stdio},
+};
 
-use crate::harness::{Database, TestApp, on_both_databases};
+use diesel::{Connection, PgConnection, connection::SimpleConnection};
+
+use crate::harness::{
+    Database, Need, TestApp, on_both_databases, process::bound_to_this_thread, ready,
+};
 
 /// Runs the binary to its end in `folder`; answers its exit code and what it said on stderr.
 fn start(folder: &Path, flags: &[&str]) -> (Option<i32>, String) {
@@ -93,6 +103,71 @@ fn a_second_process_on_the_same_file_is_refused() {
     );
     assert_eq!(second.0, Some(2), "{}", second.1);
     assert!(second.1.contains("another windsock"), "{}", second.1);
+}
+
+/// Processes that start at the same moment, as an orchestrator has it.
+const AT_ONCE: usize = 4;
+
+#[test]
+fn several_processes_may_start_at_once_on_an_empty_database() {
+    let name = "starting::several_processes_may_start_at_once_on_an_empty_database";
+    if !ready(name, &[Need::Postgres]) {
+        return;
+    }
+    let database = Database::postgres();
+    let mut processes: Vec<_> = (0..AT_ONCE)
+        .map(|_| {
+            bound_to_this_thread(Path::new(env!("CARGO_BIN_EXE_windsock")))
+                .args(["--port", "0", "--num-workers", "0"])
+                .args(["--database-url", &database.url()])
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    let said: Vec<String> = processes
+        .iter_mut()
+        .map(|process| {
+            // Its end is the end of its output: nothing to wait for without bound.
+            let mut line = String::new();
+            BufReader::new(process.stdout.take().unwrap())
+                .read_line(&mut line)
+                .unwrap();
+            line
+        })
+        .collect();
+    for (mut process, said) in processes.into_iter().zip(said) {
+        process.kill().unwrap();
+        let output = process.wait_with_output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(said.starts_with("windsock listens on"), "{said}{errors}");
+    }
+}
+
+#[test]
+fn a_database_of_a_newer_version_is_refused() {
+    let name = "starting::a_database_of_a_newer_version_is_refused";
+    if !ready(name, &[Need::Postgres]) {
+        return;
+    }
+    let database = Database::postgres();
+    PgConnection::establish(&database.url())
+        .unwrap()
+        .batch_execute(
+            "CREATE TABLE __diesel_schema_migrations (version VARCHAR(50) PRIMARY KEY NOT NULL, \
+             run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP); \
+             INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000000')",
+        )
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (code, said) = start(
+        folder.path(),
+        &["--port", "0", "--database-url", &database.url()],
+    );
+    assert_eq!(code, Some(2), "{said}");
+    assert_eq!(said.trim().lines().count(), 1, "{said}");
+    assert!(said.contains("newer windsock"), "{said}");
 }
 
 on_both_databases!(needs: [], tests: [a_stopped_server_starts_again]);

@@ -3,6 +3,7 @@
 mod failure;
 mod held;
 mod lanes;
+mod retention;
 
 use std::time::Duration;
 

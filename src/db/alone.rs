@@ -1,0 +1,44 @@
+//! What one process does at a time, whoever else shares the PostgreSQL: advisory locks, held until the transaction ends
+//! (also when the process dies). SQLite has one process, and its writing transactions have the file for themselves.
+
+use diesel::{
+    RunQueryDsl, sql_query,
+    sql_types::{BigInt, Bool},
+};
+
+use super::{Conn, DbError};
+
+/// What must happen once although several processes start at the same moment: migrations, the first workspace, keys
+/// ("wsck" in ASCII).
+pub(super) const START: i64 = 0x7773_636b;
+/// Deleting ended jobs ("wspr" in ASCII).
+pub(super) const PRUNING: i64 = 0x7773_7072;
+
+/// Waits until no other process does what belongs to a start. Call it in a transaction.
+pub(crate) fn start_alone(conn: &mut Conn) -> Result<(), DbError> {
+    if let Conn::Postgres(conn) = conn {
+        sql_query("SELECT pg_advisory_xact_lock($1)")
+            .bind::<BigInt, _>(START)
+            .execute(conn)?;
+    }
+    Ok(())
+}
+
+#[derive(diesel::QueryableByName)]
+struct Locked {
+    #[diesel(sql_type = Bool)]
+    locked: bool,
+}
+
+/// Takes the lock `key` unless another process has it; answers whether it did. Call it in a transaction.
+pub(super) fn try_alone(conn: &mut Conn, key: i64) -> Result<bool, DbError> {
+    match conn {
+        Conn::Sqlite(_) => Ok(true),
+        Conn::Postgres(conn) => {
+            let row: Locked = sql_query("SELECT pg_try_advisory_xact_lock($1) AS locked")
+                .bind::<BigInt, _>(key)
+                .get_result(conn)?;
+            Ok(row.locked)
+        }
+    }
+}
