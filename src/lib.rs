@@ -40,7 +40,7 @@
 //! # What is never so
 //! - Nothing outside [`db`] names diesel; nothing blocks an async thread; no query is pasted together.
 //! - [`trigger`] and [`runner`] do not know each other: they meet in [`queue`].
-//! - Imports run one way: `main → system → {api, trigger, runner} → queue → presence, access → db → config, secret, types`.
+//! - Imports run one way: `main → system → {api, trigger, runner} → queue → presence, access → db → config, metrics, secret, types`.
 
 pub mod access;
 pub mod api;
@@ -49,6 +49,7 @@ pub mod db;
 mod demo;
 pub mod flow;
 pub mod identity;
+pub mod metrics;
 pub mod presence;
 pub mod queue;
 pub mod runner;

@@ -4,6 +4,7 @@
 //! effects in a message. `table` is every route on one screen; the router and the OpenAPI document are both
 //! made from it. Nobody imports this module but `system`, which fills in [`Parts`].
 
+mod alerts;
 mod answer;
 mod archive;
 mod auth;
@@ -26,6 +27,7 @@ mod jobs_list;
 mod jobs_read;
 mod jobs_run;
 mod live;
+mod measures;
 mod message_samples;
 mod ports;
 mod remote;
@@ -62,6 +64,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, value::RawValue};
 use tokio::sync::broadcast;
 
+pub use self::measures::History;
 pub use self::ports::{ConnectionTest, Installed, Listening, ScriptCheck, ScriptFacts};
 use self::{
     describe::{Description, Gives, Takes},
@@ -94,6 +97,8 @@ pub struct Parts {
     pub listening: Arc<dyn Listening>,
     /// Reads scripts before they are saved.
     pub script_check: Arc<dyn ScriptCheck>,
+    /// The last hour of this process.
+    pub history: History,
     /// The settings.
     pub config: Arc<Config>,
 }
@@ -105,6 +110,7 @@ pub struct State {
     board: Board,
     listening: Arc<dyn Listening>,
     script_check: Arc<dyn ScriptCheck>,
+    history: History,
     config: Arc<Config>,
     attempts: auth::Attempts,
     changes: broadcast::Sender<TriggerChange>,
@@ -129,6 +135,7 @@ impl State {
             board: parts.board,
             listening: parts.listening,
             script_check: parts.script_check,
+            history: parts.history,
             config: parts.config,
             attempts: auth::Attempts::default(),
             changes: broadcast::channel(CHANGES).0,
@@ -257,6 +264,19 @@ fn table() -> Vec<Group> {
         group! { "/version", "server"; Get "" server::version, "The version, as text"; },
         group! { "/health", "server"; Get "/status" server::health, "Whether the server can do its work"; },
         group! { "/openapi.json", "server"; Get "" server::openapi, "This document"; },
+        group! { "/settings/critical_alerts", "alerts";
+            Get "" alerts::list, "Alerts of all workspaces";
+            Post "/acknowledge_all" alerts::acknowledge_all, "Acknowledges all alerts";
+            Post "/mute" alerts::mute, "Raises no more alerts, or does again";
+            Post "/{path}/acknowledge" alerts::acknowledge, "Acknowledges one alert";
+        },
+        group! { "/w/{workspace}/workspaces/critical_alerts", "alerts";
+            Get "" alerts::list, "Alerts: triggers that have failed for too long";
+            Post "/acknowledge_all" alerts::acknowledge_all, "Acknowledges all alerts of the workspace";
+            Post "/mute" alerts::mute, "Raises no more alerts of the workspace, or does again";
+            Post "/{path}/acknowledge" alerts::acknowledge, "Acknowledges one alert";
+        },
+        group! { "/w/{workspace}/stats", "stats"; Get "" measures::stats, "The last hour in steps of ten seconds"; },
         group! { "/auth", "login";
             Post "/login" session::login, "Logs in with a password";
             Post "/session" session::start, "Exchanges a token for a session cookie";
@@ -453,7 +473,13 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &web::Data<State>) {
         .route(web::head().to(ui::serve))
         .wrap(Compress::default())
         .wrap(from_fn(auth::shield));
-    cfg.app_data(state.clone()).service(api).service(page);
+    let metrics = web::resource("/metrics")
+        .get(measures::metrics_text)
+        .wrap(from_fn(auth::shield));
+    cfg.app_data(state.clone())
+        .service(api)
+        .service(metrics)
+        .service(page);
 }
 
 async fn no_route() -> Result<answer::Text, Error> {

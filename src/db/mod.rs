@@ -5,6 +5,7 @@
 //! knows nothing of HTTP, actors or JSON shapes.
 
 pub(crate) mod again;
+pub(crate) mod alert;
 pub(crate) mod alone;
 pub mod capture;
 mod columns;
@@ -31,6 +32,7 @@ pub(crate) mod script_version;
 pub(crate) mod secrets;
 pub(crate) mod server;
 pub(crate) mod setting;
+pub mod stat;
 pub(crate) mod text;
 pub(crate) mod token;
 pub mod trigger;
@@ -300,6 +302,13 @@ impl Pool {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.manager.name
+    }
+
+    /// Connections of the pool: open ones, and of them unused ones.
+    #[must_use]
+    pub fn connections(&self) -> (u32, u32) {
+        let state = self.connections.state();
+        (state.connections, state.idle_connections)
     }
 
     /// Where the database is.

@@ -1,6 +1,19 @@
 // @generated automatically by Diesel CLI.
 
 diesel::table! {
+    alerts (id) {
+        id -> Int8,
+        alert_type -> Text,
+        message -> Text,
+        created_at -> Int8,
+        acknowledged -> Bool,
+        workspace_id -> Text,
+        trigger_path -> Text,
+        is_open -> Bool,
+    }
+}
+
+diesel::table! {
     capture_configs (workspace_id, path, is_flow) {
         workspace_id -> Text,
         path -> Text,

@@ -11,10 +11,12 @@ use super::{
     cancel::cancel,
     ended::completed,
     failure, flow, held,
-    lanes::{Lanes, Limits as LaneLimits},
+    lanes::Lanes,
     ledger::{Op, Waiting},
+    measure::measure,
     others,
-    rows::{refuse_known, rows},
+    prepare::{NewRows, prepare},
+    rows::refuse_known,
     shared::{Cancellation, Shared},
 };
 use crate::{
@@ -149,12 +151,10 @@ struct Scope<'a> {
     limits: &'a Limits,
 }
 
-/// The rows that the jobs of a push become.
-type NewRows = Option<(Vec<Job>, LaneLimits)>;
-
 impl Scope<'_> {
     fn transact(&self, conn: &mut Conn, batch: &[Waiting]) -> Result<Vec<Done>, DbError> {
         let mut news = News::default();
+        let begun = Instant::now();
         let dones = db::transaction(conn, |conn| {
             let mut lanes = Lanes::default();
             let mut new_rows = prepare(conn, batch, &mut lanes)?;
@@ -178,6 +178,7 @@ impl Scope<'_> {
             }
             Ok(dones)
         })?;
+        measure(&news.ended, begun, batch);
         self.publish(news);
         Ok(dones)
     }
@@ -355,46 +356,4 @@ impl Scope<'_> {
             let _ = self.shared.cancellations.send(cancellation);
         }
     }
-}
-
-/// What must be read before anything is written: the rows of new jobs, and whether a lane will change. If one may, the
-/// right to change lanes is taken here, before the locks of rows, so that processes cannot wait in a circle.
-fn prepare(conn: &mut Conn, batch: &[Waiting], lanes: &mut Lanes) -> Result<Vec<NewRows>, DbError> {
-    let has_lane = |job: &Job| job.turn.is_some() || job.concurrency_key.is_some();
-    let mut new_rows = Vec::with_capacity(batch.len());
-    for (op, _) in batch {
-        let mut rows_of_push = None;
-        let in_lanes = match op {
-            Op::Push(jobs, ..) => {
-                let (rows, limits) = rows(conn, jobs)?;
-                let any = !limits.is_empty() || jobs.iter().any(|job| job.lane.is_some());
-                rows_of_push = Some((rows, limits));
-                any
-            }
-            // An error handler may have a lane.
-            Op::Finish(jobs) => jobs
-                .iter()
-                .any(|(job, outcome)| has_lane(job) || failure::is_handled(job, outcome)),
-            Op::Flow(change) => {
-                let (rows, limits) = rows(conn, &change.new)?;
-                let any = !limits.is_empty() || change.in_lanes();
-                rows_of_push = Some((rows, limits));
-                any
-            }
-            Op::Cancel { id, .. } => {
-                db::lanes::any_in_lanes(conn, &[*id])? || db::flow_run::find(conn, *id)?.is_some()
-            }
-            // What is released may get a lane.
-            Op::Held(_) | Op::Bound { .. } => true,
-            Op::Upkeep { everybody, first } => {
-                *first || db::lanes::any_lost(conn, Timestamp::now(), *everybody)?
-            }
-            Op::Claim(_) | Op::GiveBack(_) | Op::Log(..) => false,
-        };
-        new_rows.push(rows_of_push);
-        if in_lanes {
-            lanes.lock(conn)?;
-        }
-    }
-    Ok(new_rows)
 }

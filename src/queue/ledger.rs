@@ -25,6 +25,7 @@ use super::{
 use crate::{
     config::Limits,
     db::{Conn, Pool},
+    metrics::metrics,
     types::JobId,
 };
 
@@ -87,7 +88,7 @@ pub(super) enum Op {
 
 impl Op {
     /// How many rows it writes, at least about.
-    fn rows(&self) -> usize {
+    pub(super) fn rows(&self) -> usize {
         match self {
             Self::Push(jobs, ..) => jobs.len(),
             Self::Finish(jobs) => jobs.len(),
@@ -241,6 +242,7 @@ impl Ledger {
             return;
         };
         self.shared.database_is(Some(error.to_string()));
+        metrics().commit_failures.inc();
         for waiting in result.undone.into_iter().rev() {
             if waiting.0.must_stay() {
                 self.waiting.push_front(waiting);

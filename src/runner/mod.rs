@@ -283,6 +283,8 @@ impl Actor for Runner {
             return;
         }
         contain::report();
+        let workers = i64::try_from(self.shared.board.workers()).unwrap_or(i64::MAX);
+        crate::metrics::metrics().workers.set(workers);
         self.workers = (0..self.shared.board.workers())
             .map(|number| self.start_worker(number))
             .collect();

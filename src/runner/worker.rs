@@ -31,6 +31,7 @@ use super::{
     source::JobSource,
 };
 use crate::{
+    metrics::metrics,
     queue::Outcome,
     secret::mask::{Masks, Watch},
     types::{JobId, Timestamp},
@@ -106,7 +107,9 @@ async fn work(shared: Arc<Shared>, number: usize, finish: FinishSender) {
                 continue;
             }
         };
+        metrics().workers_busy.inc();
         let ended = run((&shared, &*host), &mut executor, &assignment).await;
+        metrics().workers_busy.dec();
         let job = assignment.job.id;
         match ended {
             Some(Ran::Done(outcome)) => finish.send(assignment.job, *outcome).await,
@@ -202,6 +205,13 @@ async fn run(
     match AssertUnwindSafe(run).catch_unwind().await {
         Ok(Run::Done(mut outcome)) => {
             mask_secrets(job.id, &mut outcome);
+            let how = if outcome.success {
+                "success"
+            } else {
+                "failure"
+            };
+            let labels = [script.language.as_str(), how];
+            metrics().jobs.with_label_values(&labels).inc();
             Some(Ran::Done(outcome))
         }
         Ok(Run::GiveBack) => None,

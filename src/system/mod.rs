@@ -3,6 +3,7 @@
 mod adapters;
 mod bell;
 mod listening;
+mod observe;
 
 use std::{
     fs::{File, TryLockError},
@@ -26,7 +27,7 @@ use self::{
 
 use crate::{
     access,
-    api::{self, Parts, State},
+    api::{self, History, Parts, State},
     config::{Config, DatabaseUrl, ProcessMode},
     db::{self, DbError, Pool, secrets},
     demo::Demo,
@@ -145,10 +146,13 @@ impl System {
             _lock: lock,
             _folder: folder,
         };
+        let history = History::default();
+        system.observe(&board, &history);
         let state = State::new(Parts {
             pool,
             queue,
             board,
+            history,
             listening: Arc::new(Listener::new(system.listening.as_ref(), dialer)),
             script_check: Arc::new(Scripts(packages)),
             config: Arc::new(system.config.clone()),
@@ -156,13 +160,39 @@ impl System {
         let server = api::server(state, listener)?;
         system.server = Some(server.handle());
         actix_rt::spawn(server);
-        if let Some(demo) = &system.demo {
-            let token = system.pool.run(access::new_setup_token).await?;
-            demo.fill(&own_url(address), &token)
-                .await
-                .map_err(StartError::Demo)?;
-        }
+        system.fill_demo().await?;
         Ok(system)
+    }
+
+    /// Makes the samples of the demo, if it is one.
+    async fn fill_demo(&self) -> Result<(), StartError> {
+        let Some(demo) = &self.demo else {
+            return Ok(());
+        };
+        let token = self.pool.run(access::new_setup_token).await?;
+        let filled = demo.fill(&own_url(self.address), &token).await;
+        filled.map_err(StartError::Demo)
+    }
+
+    /// Begins to look after what grows, fails or is slow.
+    fn observe(&self, board: &Board, history: &History) {
+        let pool = &self.pool;
+        actix_rt::spawn(keep_pruning(pool.clone(), self.config.retention));
+        let (presence, history) = (self.presence.clone(), history.clone());
+        actix_rt::spawn(observe::keep_history(
+            pool.clone(),
+            board.clone(),
+            presence,
+            history,
+        ));
+        if let Some(after) = self.config.alert_after {
+            actix_rt::spawn(observe::keep_alarming(pool.clone(), board.clone(), after));
+        }
+        observe::measure_lag(&Arbiter::current(), "main");
+        for (index, arbiter) in self.arbiters.iter().enumerate() {
+            let thread = if index == 0 { "queue" } else { "sockets" };
+            observe::measure_lag(&arbiter.handle(), thread);
+        }
     }
 
     /// What to tell whoever started windsock: the address, and how to log in where no secret is set.

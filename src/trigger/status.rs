@@ -26,7 +26,19 @@ use crate::types::Timestamp;
 const SAMPLES: usize = 256;
 
 /// Where a trigger is (contract section 5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum TriggerState {
     /// Its mode is `disabled`: it does not listen.
@@ -399,6 +411,56 @@ impl Live {
     }
 }
 
+/// What triggers counted together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "as in `TriggerStatus`")]
+pub struct Totals {
+    pub received: u64,
+    pub bytes_received: u64,
+    pub unmatched: u64,
+    pub handled: u64,
+    pub matched: u64,
+    pub enqueued: u64,
+    pub dropped: u64,
+    pub replied: u64,
+    pub reply_undeliverable: u64,
+    pub reply_failed: u64,
+}
+
+impl Totals {
+    /// All of them together.
+    #[must_use]
+    pub fn sum<'a>(totals: impl Iterator<Item = &'a Self>) -> Self {
+        let mut all = Self::default();
+        for one in totals {
+            all.received += one.received;
+            all.bytes_received += one.bytes_received;
+            all.unmatched += one.unmatched;
+            all.handled += one.handled;
+            all.matched += one.matched;
+            all.enqueued += one.enqueued;
+            all.dropped += one.dropped;
+            all.replied += one.replied;
+            all.reply_undeliverable += one.reply_undeliverable;
+            all.reply_failed += one.reply_failed;
+        }
+        all
+    }
+
+    fn add(&mut self, live: &Live) {
+        self.received += live.received.get();
+        self.bytes_received += live.bytes_received.get();
+        self.unmatched += live.unmatched.get();
+        self.handled += live.handled.get();
+        self.matched += live.matched.get();
+        self.enqueued += live.enqueued.get();
+        self.dropped += live.binary.get() + live.too_large.get() + live.lost.get();
+        self.replied += live.replied.get();
+        self.reply_undeliverable += live.reply_undeliverable.get();
+        self.reply_failed += live.reply_failed.get();
+    }
+}
+
 /// Workspace and path.
 pub type Place = (Arc<str>, Arc<str>);
 
@@ -409,6 +471,8 @@ type Entries = HashMap<Place, Arc<Live>>;
 pub struct Board {
     server_id: Arc<str>,
     entries: Arc<RwLock<Entries>>,
+    /// What entries that are no more had counted, by workspace.
+    retired: Arc<Mutex<HashMap<Arc<str>, Totals>>>,
     samples: broadcast::Sender<Arc<Sample>>,
 }
 
@@ -419,6 +483,7 @@ impl Board {
         Self {
             server_id: server_id.into(),
             entries: Arc::default(),
+            retired: Arc::default(),
             samples: broadcast::channel(SAMPLES).0,
         }
     }
@@ -440,11 +505,46 @@ impl Board {
         Arc::clone(live)
     }
 
-    /// Forgets a trigger that is no more.
+    /// Forgets a trigger that is no more; the totals keep what it counted.
     pub fn remove(&self, workspace: &str, path: &str) {
-        self.entries
+        let removed = self
+            .entries
             .write()
             .remove(&(workspace.into(), path.into()));
+        if let Some(live) = removed {
+            let mut retired = self.retired.lock();
+            retired
+                .entry(Arc::clone(&live.workspace))
+                .or_default()
+                .add(&live);
+        }
+    }
+
+    /// What every trigger counted since the start, by workspace; it only grows.
+    #[must_use]
+    pub fn totals(&self) -> HashMap<Arc<str>, Totals> {
+        let entries = self.entries.read();
+        let mut totals = self.retired.lock().clone();
+        for live in entries.values() {
+            totals
+                .entry(Arc::clone(&live.workspace))
+                .or_default()
+                .add(live);
+        }
+        totals
+    }
+
+    /// How many triggers are in each state, by workspace.
+    #[must_use]
+    pub fn states(&self) -> HashMap<(Arc<str>, TriggerState), u64> {
+        let mut states = HashMap::new();
+        for live in self.entries.read().values() {
+            let state = live.standing.lock().state;
+            *states
+                .entry((Arc::clone(&live.workspace), state))
+                .or_default() += 1;
+        }
+        states
     }
 
     /// The entry of a trigger, if this server has one.

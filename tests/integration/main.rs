@@ -28,6 +28,7 @@ mod harness_itself;
 mod heartbeat;
 mod lanes;
 mod message_to_job;
+mod operations;
 mod page;
 mod protocol;
 mod proxy;

@@ -3,20 +3,24 @@
 use std::{fs, path::Path};
 
 /// What a module may use besides itself and `types`. `main` uses the library alone.
-const MAY_USE: [(&str, &str); 15] = [
+const MAY_USE: [(&str, &str); 16] = [
     ("lib", "system"),
     (
         "system",
-        "api trigger runner queue presence access identity db flow config secret demo",
+        "api trigger runner queue presence access identity db flow config secret demo metrics",
     ),
     ("demo", "queue access db config"),
-    ("api", "trigger queue presence access db flow config secret"),
-    ("trigger", "queue presence access db config wire"),
-    ("runner", "queue access db flow config secret"),
-    ("queue", "presence access db config"),
+    (
+        "api",
+        "trigger queue presence access db flow config secret metrics",
+    ),
+    ("trigger", "queue presence access db config wire metrics"),
+    ("runner", "queue access db flow config secret metrics"),
+    ("queue", "presence access db config metrics"),
     ("access", "identity db config secret"),
     ("presence", "db config"),
     ("identity", ""),
+    ("metrics", ""),
     ("db", "config secret"),
     ("secret", ""),
     ("config", ""),
@@ -26,7 +30,9 @@ const MAY_USE: [(&str, &str); 15] = [
 
 /// Longest source file, in lines before its tests; and those that are to be split by their concepts yet.
 const LINES_MAX: usize = 400;
-const LONGER: [&str; 8] = [
+const LONGER: [&str; 9] = [
+    // Made by diesel.
+    "src/db/schema.rs",
     "src/api/resources.rs",
     "src/runner/language/nativets/context.rs",
     "src/api/jobs_run.rs",

@@ -125,6 +125,7 @@ async fn parts() -> (Parts, Arc<Told>, tempfile::TempDir) {
         board: Board::new("server"),
         listening: told.clone(),
         script_check: Arc::new(NotEmpty),
+        history: History::default(),
         config: Arc::new(config),
     };
     (parts, told, folder)

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use actix::{ActorFutureExt, AsyncContext, Handler, Message, WrapFuture};
 
 use super::Registry;
-use crate::{db::trigger, types::Mode};
+use crate::{
+    db::{alert, trigger},
+    types::{Mode, Timestamp},
+};
 
 /// A trigger has used up its attempts, or a close code says so: it is to be disabled, with the reason.
 #[derive(Debug, Clone, Message)]
@@ -40,6 +43,8 @@ impl Handler<Exhausted> for Registry {
                         .is_some_and(|row| row.version == version);
                     if is_same {
                         trigger::set_mode(conn, (&workspace, &path), Mode::Disabled, Some(&error))?;
+                        let message = format!("websocket trigger {path} was disabled: {error}");
+                        alert::raise(conn, (&workspace, &path), &message, Timestamp::now())?;
                     }
                     Ok(is_same)
                 })

@@ -10,6 +10,7 @@ use super::{
     intake::{Accepted, After},
 };
 use crate::{
+    metrics::metrics,
     queue::{NewJob, QueueError, Stored},
     trigger::{
         filter_pool::{Candidate, Decide},
@@ -165,9 +166,11 @@ impl Socket {
         let replies = self.setup.spec.can_return_message && self.setup.mode == Mode::Enabled;
         let mut jobs: Vec<NewJob> = Vec::with_capacity(batch.len());
         let (mut sets, mut afters, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let mut oldest = None;
         for Accepted { message, mut after } in batch {
             if let Some(message) = message {
                 bytes += message.text.len();
+                oldest = oldest.or(Some(message.at));
                 // The connection it came on, which may be gone by now: a result goes on no other.
                 let reply_to = replies.then_some(after.connection);
                 jobs.push(self.setup.job(message, reply_to));
@@ -192,7 +195,12 @@ impl Socket {
             if jobs.is_empty() && stored.is_none() {
                 return Ok(());
             }
-            queue.push_leased(jobs, stored, fence).await
+            queue.push_leased(jobs, stored, fence).await?;
+            if let Some(oldest) = oldest {
+                let micros = (Timestamp::now().0 - oldest.0).max(0);
+                metrics().message_seconds.observe(micros as f64 / 1e6);
+            }
+            Ok(())
         };
         ctx.spawn(push.into_actor(self).map(move |pushed, socket, ctx| {
             socket.pushed(pushed, (count, bytes), afters, ctx);
@@ -216,6 +224,7 @@ impl Socket {
             }
             Err(QueueError::Fenced) => {
                 self.live.fenced(count as u64);
+                metrics().messages_fenced.inc_by(count as u64);
                 log::warn!(
                     trigger = &*self.setup.path, messages = count;
                     "messages were lost: another server had taken over before they were committed"

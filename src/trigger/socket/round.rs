@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     db::vars,
+    metrics::metrics,
     trigger::registry::Exhausted,
     types::{Mode, Timestamp},
     wire::{CloseReason, Outgoing},
@@ -201,6 +202,7 @@ impl Socket {
 
     /// Waits for the next attempt (contract section 3, `reconnect`), or gives up when they are used up.
     pub(super) fn wait(&mut self, text: &str, at_least: Option<Duration>, ctx: &mut Context<Self>) {
+        metrics().reconnects.inc();
         let backoff = self.setup.plan.backoff;
         let n = self.attempt;
         self.attempt = n.saturating_add(1);

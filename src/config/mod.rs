@@ -2,10 +2,13 @@
 //!
 //! `main` parses [`Args`]; everything else reads the checked [`Config`]. No I/O here.
 
+mod limits;
+
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+pub use self::limits::Limits;
 use crate::types::Invalid;
 
 /// Most jobs of one server that run at the same time; each worker is a thread with its own engines.
@@ -67,6 +70,9 @@ pub struct Settings {
     /// Only so many ended jobs are kept, the newest; 0 = no bound [default: 0]
     #[arg(long, env = "JOB_RETENTION_COUNT", global = true)]
     pub job_retention_count: Option<u32>,
+    /// A trigger that has not listened for so many seconds raises an alert; 0 = never [default: 300]
+    #[arg(long, env = "ALERT_AFTER_SECS", global = true)]
+    pub alert_after_secs: Option<u64>,
     /// A token that acts as user admin in every workspace
     #[arg(long, env = "SUPERADMIN_SECRET", global = true, hide_env_values = true)]
     pub superadmin_secret: Option<String>,
@@ -170,6 +176,9 @@ impl Retention {
     }
 }
 
+/// How long a trigger may fail before an alert is raised, in seconds.
+const ALERT_AFTER_SECS: u64 = 300;
+
 /// The checked settings of one process.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -204,56 +213,10 @@ pub struct Config {
     pub echo: bool,
     /// How long ended jobs are kept.
     pub retention: Retention,
+    /// How long a trigger may fail before an alert is raised.
+    pub alert_after: Option<Duration>,
     /// Bounds and waits.
     pub limits: Limits,
-}
-
-/// Bounds and waits that have one value in production; tests shorten some.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// Largest body of a request: 50 MiB, Windmill's default (windmill-facts §6).
-    pub body_bytes: usize,
-    /// Messages of one trigger that may wait for their commit; past it the socket is not read.
-    pub uncommitted_messages: usize,
-    /// Bytes of those messages. At least one message of the largest size fits, so nothing can block for ever.
-    pub uncommitted_bytes: usize,
-    /// Connections to the database for requests; the queue has its own. More would only wait for the disk.
-    pub database_connections: u32,
-    /// How long a worker's claim on a job holds without renewal: a dead worker's jobs run again within 10 s.
-    pub job_lease: Duration,
-    /// How often claims are renewed and lapsed ones looked for: three tries within a lease.
-    pub job_lease_renewal: Duration,
-    /// A job that has lost this many workers fails and says so (contract section 4).
-    pub lost_workers: i32,
-    /// Longest run of a job whose script names no timeout.
-    pub job_timeout: Duration,
-    /// How long running jobs may go on after a signal to stop (contract section 2).
-    pub drain: Duration,
-    /// How long a server's leases hold without renewal (PostgreSQL): its triggers listen elsewhere within 5 s.
-    pub server_lease: Duration,
-    /// How often they are renewed, all with one write: six tries within a lease.
-    pub server_renewal: Duration,
-    /// How often the registry compares the database with what runs; changes made here are followed at once.
-    pub reconcile: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            body_bytes: 50 * 1024 * 1024,
-            uncommitted_messages: 10_000,
-            uncommitted_bytes: 32 * 1024 * 1024,
-            database_connections: 8,
-            job_lease: Duration::from_secs(8),
-            job_lease_renewal: Duration::from_secs(2),
-            lost_workers: 3,
-            job_timeout: Duration::from_secs(300),
-            drain: Duration::from_secs(10),
-            server_lease: Duration::from_secs(3),
-            server_renewal: Duration::from_millis(500),
-            reconcile: Duration::from_millis(500),
-        }
-    }
 }
 
 impl Config {
@@ -329,6 +292,7 @@ impl Config {
             demo: args.command == Some(Command::Demo),
             echo: false,
             retention: Retention::given(given),
+            alert_after: alert_after(given),
             limits: Limits::default(),
         })
     }
@@ -352,9 +316,16 @@ impl Config {
             demo: false,
             echo: false,
             retention: Retention::default(),
+            alert_after: None,
             limits: Limits::default(),
         }
     }
+}
+
+/// 0 = never.
+fn alert_after(given: &Settings) -> Option<Duration> {
+    let secs = given.alert_after_secs.unwrap_or(ALERT_AFTER_SECS);
+    (secs > 0).then(|| Duration::from_secs(secs))
 }
 
 fn non_empty(text: Option<&String>) -> Option<String> {

@@ -1,0 +1,2 @@
+DROP TABLE stat_points;
+DROP TABLE alerts;
