@@ -22,9 +22,12 @@ while IFS= read -r -u "$windsock_channel" windsock_line; do
     eval "unset windsock_job; $windsock_job"
   ) &
   printf '+%s\n' "$!" >&"$windsock_channel"
-  # -f: until it has ended, not until it was stopped.
-  wait -f "$!"
+  # Without job control: until it has ended, not until it was stopped. (`wait -f` would say so, too, but in bash 5.2 it
+  # may turn in circles for ever when the job ends just then.)
+  set +m
+  wait "$!"
   windsock_status=$?
+  set -m
   kill -KILL -- "-$!"
   printf '=%s\n' "$windsock_status" >&"$windsock_channel"
 done
