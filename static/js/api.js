@@ -265,6 +265,9 @@ export const alerts = {
 
 export const whoami = (signal) => get('users/whoami', { signal });
 
+/** The last hour: `{step_secs, points: [{at, connections, messages, jobs, failures, queue_age_ms}]}`, oldest first. */
+export const stats = (signal) => get('stats', { signal });
+
 /** How the server is; an unhealthy one answers 503 with the same shape. */
 export async function health(signal) {
   try {

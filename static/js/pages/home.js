@@ -19,12 +19,13 @@ const queue = [];
 
 export async function render(root, { signal, loaded }) {
   const since = 'since this page was opened, at most an hour';
+  const hour = 'the last hour';
   const charts = {
-    connected: chart({ title: 'Connections', format: full, note: since, href: '/triggers' }),
-    received: chart({ title: 'Messages a second', format: rate, note: since }),
-    enqueued: chart({ title: 'Jobs a second', format: rate, note: since, href: '/runs' }),
+    connected: chart({ title: 'Connections', format: full, note: hour, href: '/triggers' }),
+    received: chart({ title: 'Messages a second', format: rate, note: hour }),
+    enqueued: chart({ title: 'Jobs a second', format: rate, note: hour, href: '/runs' }),
     waiting: chart({ title: 'Jobs waiting', format: full, note: since, href: '/runs?outcome=queued' }),
-    age: chart({ title: 'Oldest waiting job', format: (ms) => (ms === 0 ? 'none' : duration(ms)), note: since, href: '/runs?outcome=queued' }),
+    age: chart({ title: 'Oldest waiting job', format: (ms) => (ms === 0 ? 'none' : duration(ms)), note: hour, href: '/runs?outcome=queued' }),
     failed: chart({ title: 'Failed runs in the last hour', format: full, note: since, href: '/runs?outcome=failed&time=60' }),
   };
   const troubles = h('div', {}, skeleton(2, 'low'));
@@ -39,11 +40,25 @@ export async function render(root, { signal, loaded }) {
     h('div', { class: 'charts' }, Object.values(charts).map((one) => one.element)),
     h('div', { class: 'half-grid' }, card('Needs attention', 'troubles', '/triggers?state=backoff', 'All that are not connected', troubles, held), card('Latest failures', 'recent', '/runs?outcome=failed', 'All failed runs', failures.element)));
 
+  /** What windsock has kept of the last hour, from before this page was opened. */
+  let past = { connected: [], received: [], enqueued: [], age: [] };
+  const joined = (name, points) => [...past[name].filter((one) => points.length === 0 || one.at < points[0].at), ...points];
+  async function loadPast() {
+    try {
+      const { step_secs: step, points } = await api.stats(signal);
+      const of = (value) => points.map((one) => ({ at: Date.parse(one.at) + step * 1000, value: value(one) }));
+      past = { connected: of((one) => one.connections), received: of((one) => one.messages / step), enqueued: of((one) => one.jobs / step), age: of((one) => one.queue_age_ms) };
+      drawLive();
+    } catch {
+      // the charts then begin now
+    }
+  }
+
   const triggers = new Map();
   function drawLive() {
     const sums = live.totals();
     for (const name of ['received', 'enqueued', 'connected']) {
-      const points = sums.map((one) => ({ at: one.at, value: one[name] }));
+      const points = joined(name, sums.map((one) => ({ at: one.at, value: one[name] })));
       const wanted = [...triggers.values()].filter((one) => one.mode !== 'disabled').length;
       charts[name].set(points, name === 'connected' && points.length > 0 && triggers.size > 0 ? `${full(points.at(-1).value)} of ${full(wanted)}` : undefined);
     }
@@ -77,7 +92,9 @@ export async function render(root, { signal, loaded }) {
       if (signal.aborted) return;
       queue.push({ at: Date.now(), waiting: count.database_length, age: oldest ? Math.max(0, Date.now() - Date.parse(oldest.created_at)) : 0, failed: failed.database_length });
       if (queue.length > POINTS_MAX) queue.shift();
-      for (const name of ['waiting', 'age', 'failed']) charts[name].set(queue.map((one) => ({ at: one.at, value: one[name] })));
+      const samples = (name) => queue.map((one) => ({ at: one.at, value: one[name] }));
+      charts.age.set(joined('age', samples('age')));
+      for (const name of ['waiting', 'failed']) charts[name].set(samples(name));
       setText(held, count.suspended > 0 ? `${full(count.suspended)} jobs are held by suspended triggers.` : '');
     } catch {
       // the next sample tells; the banner says when windsock is out of reach
@@ -102,6 +119,6 @@ export async function render(root, { signal, loaded }) {
   live.on('resync', load, signal);
   const timer = setInterval(sampleQueue, QUEUE_EVERY_MS);
   signal.addEventListener('abort', () => clearInterval(timer), { once: true });
-  await Promise.all([load(), sampleQueue(), failures.load({ success: false, canceled: false })]);
+  await Promise.all([load(), loadPast(), sampleQueue(), failures.load({ success: false, canceled: false })]);
   loaded();
 }

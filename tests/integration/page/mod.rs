@@ -4,6 +4,7 @@
 mod accessible;
 mod connection;
 mod editor;
+mod overview;
 mod runs;
 mod scripts;
 mod trial;
