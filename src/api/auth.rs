@@ -79,11 +79,13 @@ pub(crate) fn protect(headers: &mut HeaderMap, api: bool) {
     }
 }
 
+/// The host that is asked for: `Host`, or in HTTP/2, which has no such header, the request's authority.
 fn host_of(req: &HttpRequest) -> String {
-    let host = req
-        .headers()
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
+    let host = req.headers().get(header::HOST);
+    let host = match host {
+        Some(host) => host.to_str().ok(),
+        None => req.uri().authority().map(|authority| authority.as_str()),
+    };
     host.unwrap_or_default().to_ascii_lowercase()
 }
 
@@ -274,15 +276,10 @@ pub(crate) fn no_cookie(state: &State) -> Cookie<'static> {
 }
 
 fn cookie(state: &State, value: String, age: CookieAge) -> Cookie<'static> {
-    let tls = state
-        .config
-        .base_url
-        .as_deref()
-        .is_some_and(|url| url.starts_with("https://"));
     Cookie::build(COOKIE, value)
         .http_only(true)
         .same_site(SameSite::Strict)
-        .secure(tls)
+        .secure(state.config.is_secure())
         .path("/")
         .max_age(age)
         .finish()

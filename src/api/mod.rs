@@ -9,6 +9,7 @@ mod answer;
 mod archive;
 mod auth;
 mod capture;
+mod client_address;
 mod connection_log;
 mod convert;
 mod dependencies;
@@ -34,6 +35,7 @@ mod remote;
 mod resources;
 mod result_stream;
 mod scripts;
+mod serve;
 mod server;
 mod session;
 mod trigger_list;
@@ -47,16 +49,10 @@ mod workspaces;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    any::Any,
-    net::TcpListener,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::sync::{Arc, OnceLock};
 
 use actix_web::{
-    App, FromRequest, Handler, HttpServer, Responder,
-    dev::Server,
+    FromRequest, Handler, Responder,
     middleware::{Compress, from_fn},
     web,
 };
@@ -66,6 +62,7 @@ use tokio::sync::broadcast;
 
 pub use self::measures::History;
 pub use self::ports::{ConnectionTest, Installed, Listening, ScriptCheck, ScriptFacts};
+pub use self::serve::{Listeners, server};
 use self::{
     describe::{Description, Gives, Takes},
     error::Error,
@@ -79,12 +76,6 @@ use crate::{
 
 /// Changes of triggers that a slow watcher may be behind by; past it, it loads the list again.
 const CHANGES: usize = 256;
-/// Data sent to a client and not acknowledged for so long ends the connection: a browser that stops reading
-/// must not hold its actor and buffers for ever.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
-/// Threads that answer requests: they only pass on; the work is in the database and the workers.
-const HTTP_WORKERS: usize = 2;
-
 /// What the API works with; `system.rs` fills it in.
 pub struct Parts {
     /// The database.
@@ -486,38 +477,6 @@ async fn no_route() -> Result<answer::Text, Error> {
     Err(Error::NotFound(
         "no such route; see /api/openapi.json".to_owned(),
     ))
-}
-
-/// A server of the API and the page on `listener`; it runs when it is polled, and leaves signals alone.
-///
-/// # Errors
-/// The listener cannot be used.
-pub fn server(state: State, listener: TcpListener) -> std::io::Result<Server> {
-    let drain = state.config.limits.drain.as_secs();
-    let state = web::Data::new(state);
-    let server = HttpServer::new(move || {
-        let state = state.clone();
-        App::new().configure(move |cfg| configure(cfg, &state))
-    })
-    .workers(HTTP_WORKERS)
-    // A client that goes away ends its request: nobody would read the result it waits for.
-    .h1_allow_half_closed(false)
-    .on_connect(|conn, _| bound_unacknowledged(conn))
-    .shutdown_timeout(drain)
-    .disable_signals()
-    .listen(listener)?;
-    Ok(server.run())
-}
-
-/// See [`UNACKNOWLEDGED`].
-fn bound_unacknowledged(conn: &dyn Any) {
-    use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
-    if let Some(stream) = conn.downcast_ref::<actix_rt::net::TcpStream>() {
-        let millis = u32::try_from(UNACKNOWLEDGED.as_millis()).unwrap_or(u32::MAX);
-        if let Err(error) = setsockopt(stream, TcpUserTimeout, &millis) {
-            log::warn!("a connection has no write time-out: {error}");
-        }
-    }
 }
 
 /// JSON of the database as it stands there; what is not JSON shows as null.

@@ -1,6 +1,6 @@
 //! Logging in and out.
 
-use std::{net::IpAddr, time::Instant};
+use std::time::Instant;
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use serde::Deserialize;
@@ -10,6 +10,7 @@ use super::{
     State,
     answer::Entered,
     auth::{COOKIE, no_cookie, session_cookie},
+    client_address::client_address,
     error::Error,
     extract::Body,
 };
@@ -30,11 +31,6 @@ pub(crate) struct PasswordLogin {
     email: String,
     /// The password.
     password: String,
-}
-
-fn address(req: &HttpRequest) -> IpAddr {
-    req.peer_addr()
-        .map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip())
 }
 
 /// Refuses: no user of this server has a password.
@@ -59,7 +55,7 @@ pub(crate) async fn exchange(
     state: &State,
     token: String,
 ) -> Result<String, Error> {
-    let (address, now) = (address(req), Instant::now());
+    let (address, now) = (client_address(req, &state.config), Instant::now());
     state.attempts.check(address, now)?;
     let secret = state.config.superadmin_secret.clone();
     let session = state

@@ -3,13 +3,16 @@
 //! `main` parses [`Args`]; everything else reads the checked [`Config`]. No I/O here.
 
 mod limits;
+mod serving;
 mod settings;
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand};
 
-pub use self::{limits::Limits, settings::Settings};
+use ipnet::IpNet;
+
+pub use self::{limits::Limits, serving::TlsFiles, settings::Settings};
 use crate::types::Invalid;
 
 /// Most jobs of one server that run at the same time; each worker is a thread with its own engines.
@@ -47,6 +50,29 @@ pub enum ProcessMode {
     Server,
     /// Runs jobs.
     Worker,
+}
+
+impl ProcessMode {
+    fn given(settings: &Settings, database: &DatabaseUrl) -> Result<Self, Invalid> {
+        let mode = match settings.mode.as_deref().unwrap_or("standalone") {
+            "standalone" => Self::Standalone,
+            "server" => Self::Server,
+            "worker" => Self::Worker,
+            other => {
+                return Err(Invalid(format!(
+                    "--mode (MODE) must be standalone, server or worker, not '{other}'"
+                )));
+            }
+        };
+        if mode != Self::Standalone && matches!(database, DatabaseUrl::Sqlite(_)) {
+            return Err(Invalid(
+                "--mode server and worker need PostgreSQL: set --database-url (DATABASE_URL) to postgres://…, \
+                 or use --mode standalone"
+                    .to_owned(),
+            ));
+        }
+        Ok(mode)
+    }
 }
 
 /// Where the data is.
@@ -132,6 +158,10 @@ pub struct Config {
     pub base_url: Option<String>,
     /// Address under which jobs reach the API, without a slash at its end.
     pub base_internal_url: Option<String>,
+    /// The certificate it serves with; none = plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// Proxies that are believed when they say who asks.
+    pub trusted_proxies: Vec<IpNet>,
     /// Where packages of scripts are kept; none = the user's cache folder.
     pub cache_dir: Option<PathBuf>,
     /// The token of the super admin.
@@ -168,23 +198,7 @@ impl Config {
                 .as_deref()
                 .unwrap_or("sqlite://windsock.db"),
         )?;
-        let mode = match given.mode.as_deref().unwrap_or("standalone") {
-            "standalone" => ProcessMode::Standalone,
-            "server" => ProcessMode::Server,
-            "worker" => ProcessMode::Worker,
-            other => {
-                return Err(Invalid(format!(
-                    "--mode (MODE) must be standalone, server or worker, not '{other}'"
-                )));
-            }
-        };
-        if mode != ProcessMode::Standalone && matches!(database, DatabaseUrl::Sqlite(_)) {
-            return Err(Invalid(
-                "--mode server and worker need PostgreSQL: set --database-url (DATABASE_URL) to postgres://…, \
-                 or use --mode standalone"
-                    .to_owned(),
-            ));
-        }
+        let mode = ProcessMode::given(given, &database)?;
         let base_url = origin("--base-url (BASE_URL)", given.base_url.as_deref())?;
         let base_internal_url = origin(
             "--base-internal-url (BASE_INTERNAL_URL)",
@@ -215,6 +229,11 @@ impl Config {
             },
             base_url,
             base_internal_url,
+            tls: TlsFiles::given(given)?,
+            trusted_proxies: serving::networks(
+                "--trusted-proxies (TRUSTED_PROXIES)",
+                given.trusted_proxies.as_deref(),
+            )?,
             cache_dir: absolute("--cache-dir (WINDSOCK_CACHE_DIR)", given.cache_dir.as_ref())?,
             superadmin_secret: non_empty(given.superadmin_secret.as_ref()),
             secret_key: non_empty(given.secret_key.as_ref()),
@@ -244,6 +263,8 @@ impl Config {
             num_workers: 0,
             base_url: None,
             base_internal_url: None,
+            tls: None,
+            trusted_proxies: Vec::new(),
             cache_dir: None,
             superadmin_secret: Some("test".to_owned()),
             secret_key: None,
@@ -319,10 +340,50 @@ mod tests {
             (&["--port", "99999"], "--port"),
             (&["--cache-dir", "cache"], "--cache-dir"),
             (&["--bind", "localhost"], "--bind"),
+            (&["--tls-cert", "cert.pem"], "--tls-key"),
+            (&["--tls-key", "key.pem"], "--tls-cert"),
+            (&["--trusted-proxies", "10.0.0.0/8,proxy"], "'proxy'"),
         ] {
             let error = config(flags).unwrap_err();
             assert!(error.contains(flag), "{flags:?}: {error}");
         }
+    }
+
+    #[test]
+    fn links_and_cookies_follow_the_base_url_before_the_own_certificate() {
+        let tls = ["--tls-cert", "c", "--tls-key", "k"];
+        for (base, with_tls, secure) in [
+            (None, false, false),
+            (None, true, true),
+            (Some("https://w.example"), false, true),
+            (Some("http://w.example"), true, false),
+        ] {
+            let base: Vec<&str> = base
+                .into_iter()
+                .flat_map(|url| ["--base-url", url])
+                .collect();
+            let flags = [&base[..], if with_tls { &tls } else { &[] }].concat();
+            assert_eq!(config(&flags).unwrap().is_secure(), secure, "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn trusted_proxies_are_addresses_and_networks() {
+        let trusted = config(&["--trusted-proxies", "10.0.0.0/8, ::1,192.168.1.7"]).unwrap();
+        for (address, expected) in [
+            ("10.2.3.4", true),
+            ("::1", true),
+            ("192.168.1.7", true),
+            ("192.168.1.8", false),
+            ("127.0.0.1", false),
+        ] {
+            assert_eq!(
+                trusted.trusts(address.parse().unwrap()),
+                expected,
+                "{address}"
+            );
+        }
+        assert!(!config(&[]).unwrap().trusts(IpAddr::from([127, 0, 0, 1])));
     }
 
     #[test]

@@ -28,6 +28,15 @@ pub struct Settings {
     /// Address under which jobs reach the API [default: BASE_URL, else the listening address]
     #[arg(long, env = "BASE_INTERNAL_URL", global = true)]
     pub base_internal_url: Option<String>,
+    /// PEM file with the certificate of https, read again when it changes; needs --tls-key [default: no TLS]
+    #[arg(long, env = "TLS_CERT", global = true)]
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file with the private key of --tls-cert
+    #[arg(long, env = "TLS_KEY", global = true)]
+    pub tls_key: Option<PathBuf>,
+    /// Addresses and CIDRs of reverse proxies whose X-Forwarded-For is believed [default: none]
+    #[arg(long, env = "TRUSTED_PROXIES", global = true)]
+    pub trusted_proxies: Option<String>,
     /// Where packages of scripts are kept [default: the user's cache folder; /var/cache/windsock for root]
     #[arg(long, env = "WINDSOCK_CACHE_DIR", global = true)]
     pub cache_dir: Option<PathBuf>,

@@ -112,18 +112,33 @@ pub struct RunnerSettings {
     pub fetch: FetchSettings,
 }
 
+/// Where this process serves the API, as `http(s)://host:port`.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses<'a> {
+    /// For everybody.
+    pub own: &'a str,
+    /// For its jobs, where they could not check the certificate of the other.
+    pub inside: Option<&'a str>,
+}
+
 impl RunnerSettings {
-    /// From the settings of the process; `listening` is the address the API is served at (`http://host:port`),
+    /// From the settings of the process; `addresses` are where the API is served,
     /// `check` decides which addresses scripts in `nativets` may connect to.
     #[must_use]
-    pub fn new(config: &Config, listening: &str, check: AddressCheck, packages: Packages) -> Self {
+    pub fn new(
+        config: &Config,
+        addresses: Addresses<'_>,
+        check: AddressCheck,
+        packages: Packages,
+    ) -> Self {
         let base_url = config
             .base_url
             .clone()
-            .unwrap_or_else(|| listening.to_owned());
+            .unwrap_or_else(|| addresses.own.to_owned());
         let internal = config
             .base_internal_url
             .clone()
+            .or_else(|| addresses.inside.map(str::to_owned))
             .unwrap_or_else(|| base_url.clone());
         Self {
             workers: config.num_workers,
@@ -146,13 +161,15 @@ impl RunnerSettings {
 
 /// What no job may read, even where it lies in a folder that languages need.
 fn not_for_jobs(config: &Config) -> Vec<PathBuf> {
-    match &config.database {
+    let key = config.tls.as_ref().map(|files| files.key.clone());
+    let folder = match &config.database {
         DatabaseUrl::Sqlite(file) => {
             let folder = file.parent().filter(|folder| *folder != Path::new(""));
-            vec![folder.unwrap_or(Path::new(".")).to_owned()]
+            Some(folder.unwrap_or(Path::new(".")).to_owned())
         }
-        DatabaseUrl::Postgres(_) => Vec::new(),
-    }
+        DatabaseUrl::Postgres(_) => None,
+    };
+    key.into_iter().chain(folder).collect()
 }
 
 /// Ends the runner: running jobs may go on for nearly `within`, then they are stopped and handed back.

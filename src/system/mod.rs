@@ -2,13 +2,15 @@
 
 mod adapters;
 mod bell;
+mod certificate;
+mod doors;
 mod listening;
 mod observe;
 
 use std::{
     fs::{File, TryLockError},
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    net::SocketAddr,
     os::unix::fs::OpenOptionsExt,
     path::PathBuf,
     sync::Arc,
@@ -22,6 +24,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
     adapters::{Listener, Scripts},
+    doors::Doors,
     listening::{ListeningSide, Listens, join, start_listening},
 };
 
@@ -34,7 +37,7 @@ use crate::{
     identity,
     presence::Presence,
     queue::{Queue, keep_pruning},
-    runner::{self, JobIdentity, Runner, RunnerSettings, packages::Packages},
+    runner::{self, Addresses, JobIdentity, Runner, RunnerSettings, packages::Packages},
     secret,
     trigger::{Board, Dialer, StopAll, StopCaptures, WriteAll},
     types::{Invalid, Timestamp},
@@ -75,6 +78,8 @@ pub enum StartError {
 pub struct System {
     config: Config,
     address: SocketAddr,
+    own: String,
+    inside: Option<String>,
     pool: Pool,
     presence: Presence,
     listening: Option<ListeningSide>,
@@ -101,10 +106,7 @@ impl System {
         // nor must a taken port.
         secrets::given(&config)?;
         let dialer = Dialer::new(config.allow_private.as_deref(), &config.proxies)?;
-        let wanted = SocketAddr::new(config.bind, config.port);
-        let listener =
-            TcpListener::bind(wanted).map_err(|error| StartError::Port(wanted, error))?;
-        let address = listener.local_addr()?;
+        let doors = Doors::open(&config)?;
         let lock = lock(&config.database)?;
         let pool = open_pool(&config).await?;
         let presence = join(&config, &pool).await?;
@@ -128,13 +130,17 @@ impl System {
             start_listening(&config, shared, &mut arbiters)
         });
         let registry = listening.as_ref().map(|side| side.registry.clone());
-        actix_rt::spawn(keep_pruning(pool.clone(), config.retention));
         bell::follow(&pool, &queue, registry);
         let packages = Packages::new(config.cache_dir.clone());
         let shared = (&pool, &queue, &dialer, &packages);
-        let runner = start_runner(&config, address, shared).await?;
+        let runner = start_runner(&config, &doors, shared).await?;
+        if let Some(certificate) = doors.certificate {
+            actix_rt::spawn(certificate.keep_fresh());
+        }
         let mut system = Self {
-            address,
+            address: doors.address,
+            own: doors.own,
+            inside: doors.inside,
             listening,
             runner,
             server: None,
@@ -157,7 +163,7 @@ impl System {
             script_check: Arc::new(Scripts(packages)),
             config: Arc::new(system.config.clone()),
         });
-        let server = api::server(state, listener)?;
+        let server = api::server(state, doors.listeners)?;
         system.server = Some(server.handle());
         actix_rt::spawn(server);
         system.fill_demo().await?;
@@ -170,7 +176,9 @@ impl System {
             return Ok(());
         };
         let token = self.pool.run(access::new_setup_token).await?;
-        let filled = demo.fill(&own_url(self.address), &token).await;
+        let filled = demo
+            .fill(self.inside.as_ref().unwrap_or(&self.own), &token)
+            .await;
         filled.map_err(StartError::Demo)
     }
 
@@ -200,10 +208,10 @@ impl System {
     /// # Errors
     /// The database gives no answer.
     pub async fn greeting(&self) -> Result<String, StartError> {
-        let own = own_url(self.address);
+        let own = &self.own;
         let mut text = format!("windsock listens on {own}");
         if self.config.superadmin_secret.is_none() && self.config.mode != ProcessMode::Worker {
-            let base = self.config.base_url.clone().unwrap_or(own);
+            let base = self.config.base_url.as_ref().unwrap_or(own);
             let token = self.pool.run(access::new_login_link).await?;
             text.push_str(&format!(
                 "\nlog in (once, within 15 minutes): {base}/?token={token}"
@@ -272,10 +280,7 @@ pub async fn signal_to_stop() {
 pub async fn login_link(config: &Config) -> Result<String, StartError> {
     let pool = open_pool(config).await?;
     let token = pool.run(access::new_login_link).await?;
-    let own = format!(
-        "http://{}",
-        SocketAddr::new(reachable(config.bind), config.port)
-    );
+    let own = doors::url(config, SocketAddr::new(config.bind, config.port));
     let base = config.base_url.clone().unwrap_or(own);
     Ok(format!("{base}/?token={token}"))
 }
@@ -336,14 +341,17 @@ async fn open_pool(config: &Config) -> Result<Pool, StartError> {
 
 async fn start_runner(
     config: &Config,
-    address: SocketAddr,
+    doors: &Doors,
     (pool, queue, dialer, packages): (&Pool, &Queue, &Dialer, &Packages),
 ) -> Result<Addr<Runner>, StartError> {
     let tokens = pool
         .run(|conn| db::transaction(conn, access::job_tokens))
         .await?;
-    let (own, check) = (own_url(address), dialer.address_check());
-    let settings = RunnerSettings::new(config, &own, check, packages.clone());
+    let addresses = Addresses {
+        own: &doors.own,
+        inside: doors.inside.as_deref(),
+    };
+    let settings = RunnerSettings::new(config, addresses, dialer.address_check(), packages.clone());
     let lifetime = config.limits.job_timeout + TOKEN_GRACE;
     let identify = Arc::new(move |job: &crate::queue::Job| {
         let longest = job.timeout_secs.and_then(|secs| u64::try_from(secs).ok());
@@ -363,21 +371,4 @@ async fn start_runner(
         }
     });
     Ok(Runner::new(settings, queue.clone(), pool.clone(), identify).start())
-}
-
-/// Where this process reaches itself.
-fn own_url(address: SocketAddr) -> String {
-    format!(
-        "http://{}",
-        SocketAddr::new(reachable(address.ip()), address.port())
-    )
-}
-
-/// An address to connect to, where "all addresses" is one only to listen on.
-fn reachable(ip: IpAddr) -> IpAddr {
-    if ip.is_unspecified() {
-        IpAddr::V4(Ipv4Addr::LOCALHOST)
-    } else {
-        ip
-    }
 }

@@ -35,7 +35,7 @@ pub mod status;
 pub mod template;
 #[cfg(test)]
 mod tests;
-mod tls;
+pub(crate) mod tls;
 mod trial;
 mod tryouts;
 

@@ -1,4 +1,5 @@
 //! TLS for connections to servers: whom to trust, and who we say we are.
+//! What reads PEM is also for the certificate that windsock itself serves with.
 //!
 //! `connector` asks for a configuration per connection. Triggers without settings of their own share one,
 //! triggers with the same settings share theirs. Private keys are never shown.
@@ -71,7 +72,7 @@ impl TlsSettings {
             (Some(cert), Some(key)) => builder
                 .with_client_auth_cert(
                     certificates("tls.client_cert_pem", cert)?,
-                    private_key(key)?,
+                    private_key("tls.client_key_pem", key)?,
                 )
                 .map_err(|error| {
                     Invalid(format!(
@@ -172,7 +173,7 @@ fn usual_roots() -> RootCertStore {
 }
 
 /// Always ring, named explicitly: a process-wide default may be unset, or somebody else's.
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
@@ -186,7 +187,14 @@ fn with_authorities(usual: &RootCertStore, text: &str) -> Result<RootCertStore, 
     Ok(roots)
 }
 
-fn certificates(field: &str, text: &str) -> Result<Vec<CertificateDer<'static>>, Invalid> {
+/// The certificates of a PEM text, one or more; `field` is how its owner calls it.
+///
+/// # Errors
+/// There is none, or the text is not PEM.
+pub(crate) fn certificates(
+    field: &str,
+    text: &str,
+) -> Result<Vec<CertificateDer<'static>>, Invalid> {
     let expected = "expected text with -----BEGIN CERTIFICATE-----";
     let certificates = CertificateDer::pem_slice_iter(text.as_bytes())
         .collect::<Result<Vec<_>, _>>()
@@ -199,7 +207,11 @@ fn certificates(field: &str, text: &str) -> Result<Vec<CertificateDer<'static>>,
     Ok(certificates)
 }
 
-fn private_key(text: &str) -> Result<PrivateKeyDer<'static>, Invalid> {
+/// The private key of a PEM text; `field` is how its owner calls it.
+///
+/// # Errors
+/// There is none that can be used.
+pub(crate) fn private_key(field: &str, text: &str) -> Result<PrivateKeyDer<'static>, Invalid> {
     PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|error| {
         let reason = match error {
             _ if text.contains("ENCRYPTED") => {
@@ -210,7 +222,7 @@ fn private_key(text: &str) -> Result<PrivateKeyDer<'static>, Invalid> {
             }
             _ => "not valid PEM; expected text with -----BEGIN PRIVATE KEY-----",
         };
-        Invalid(format!("tls.client_key_pem: {reason}"))
+        Invalid(format!("{field}: {reason}"))
     })
 }
 

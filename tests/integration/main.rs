@@ -39,5 +39,6 @@ mod servers;
 mod starting;
 mod suspended;
 mod tidy;
+mod tls;
 mod tryout;
 mod windmill_shapes;

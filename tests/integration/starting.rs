@@ -11,7 +11,7 @@ use std::{
 use diesel::{Connection, PgConnection, connection::SimpleConnection};
 
 use crate::harness::{
-    Database, Need, TestApp, on_both_databases, process::bound_to_this_thread, ready,
+    Authority, Database, Need, TestApp, on_both_databases, process::bound_to_this_thread, ready,
 };
 
 /// Runs the binary to its end in `folder`; answers its exit code and what it said on stderr.
@@ -39,7 +39,9 @@ fn bad_starts_say_why_and_change_nothing() {
         "not a database, but long enough to look like one",
     )
     .unwrap();
-    let cases: [(&[&str], &str); 9] = [
+    let authority = Authority::new();
+    let ((cert, key), (_, other)) = (authority.files("127.0.0.1"), authority.files("other"));
+    let cases: [(&[&str], &str); 14] = [
         (&["--port", &port], "--port"),
         (
             &["--port", "0", "--database-url", "sqlite://none/w.db"],
@@ -66,6 +68,23 @@ fn bad_starts_say_why_and_change_nothing() {
         (&["--port", "many"], "--port"),
         (&["--no-such-flag"], "--no-such-flag"),
         (&["--port", "0", "--http-proxy", "socks://x"], "HTTP_PROXY"),
+        (&["--port", "0", "--tls-cert", &cert], "--tls-key"),
+        (
+            &["--port", "0", "--tls-cert", "none", "--tls-key", &key],
+            "--tls-cert",
+        ),
+        (
+            &["--port", "0", "--tls-cert", &key, "--tls-key", &key],
+            "--tls-cert",
+        ),
+        (
+            &["--port", "0", "--tls-cert", &cert, "--tls-key", &other],
+            "--tls-key",
+        ),
+        (
+            &["--port", "0", "--trusted-proxies", "nginx"],
+            "TRUSTED_PROXIES",
+        ),
     ];
     for (flags, named) in cases {
         let (code, said) = start(folder.path(), flags);

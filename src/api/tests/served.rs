@@ -11,6 +11,7 @@ use tokio_tungstenite::{
 };
 
 use super::{Board, NewJob, ROOT, Runnable, State, parts, script, server, trigger};
+use crate::api::Listeners;
 use crate::{
     db::job_list::{self, AnyJob, JobFilter, Window},
     queue::{Args, Queue},
@@ -39,7 +40,12 @@ impl Served {
         let (queue, board, pool) = (parts.queue.clone(), parts.board.clone(), parts.pool.clone());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let server = server(State::new(parts), listener).unwrap();
+        let listeners = Listeners {
+            public: listener,
+            tls: None,
+            inside: None,
+        };
+        let server = server(State::new(parts), listeners).unwrap();
         let handle = server.handle();
         actix_rt::spawn(server);
         Self {

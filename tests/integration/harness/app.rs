@@ -1,10 +1,6 @@
 //! `TestApp`: the real `windsock` binary on a database of the test's own, and a client of its API.
 
-use std::{
-    cell::{Ref, RefCell},
-    pin::Pin,
-    time::Duration,
-};
+use std::{cell::RefCell, pin::Pin, sync::Arc, time::Duration};
 
 use actix_web::web::Bytes;
 use awc::{Client, Connector, error::PayloadError, http::Method};
@@ -14,6 +10,7 @@ use tempfile::TempDir;
 
 use super::{
     Database, PATIENCE,
+    authority::trusting,
     server::{Server, Settings, TOKEN},
     wait_for,
 };
@@ -50,7 +47,7 @@ impl TestApp {
             folder: TempDir::with_prefix("windsock-test-").expect("a temporary folder can be made"),
             settings,
             server: None,
-            client: RefCell::new(client()),
+            client: RefCell::new(client(None)),
             token: Some(TOKEN.into()),
         };
         app.start_again().await;
@@ -62,17 +59,16 @@ impl TestApp {
         let settings = settings.flag("--mode").flag("worker");
         let settings = settings.flag("--base-internal-url").flag(self.url());
         let mut worker = Server::spawn(&settings, &self.database, self.folder.path());
-        wait_for("the worker runs", async || worker.port()).await;
+        wait_for("the worker runs", async || worker.listens()).await;
         worker
     }
 
     /// Starts the server again on the same database, after [`Self::stop`] or [`Self::kill`].
     pub async fn start_again(&mut self) {
         assert!(self.server.is_none(), "the server still runs");
-        *self.client.borrow_mut() = client();
+        *self.client.borrow_mut() = client(self.settings.ca_pem());
         let mut server = Server::spawn(&self.settings, &self.database, self.folder.path());
-        let port = wait_for("the server listens", async || server.port()).await;
-        server.url = format!("http://127.0.0.1:{port}");
+        server.url = wait_for("the server listens", async || server.listens()).await;
         self.server = Some(server);
     }
 
@@ -112,7 +108,7 @@ impl TestApp {
     pub async fn login_link(&self) -> String {
         wait_for("the login link is printed", async || {
             let link = |line: &str| {
-                let start = line.find("http://")?;
+                let start = line.find("http")?;
                 let link = line[start..].split_whitespace().next()?;
                 link.contains("?token=").then(|| link.to_owned())
             };
@@ -320,8 +316,9 @@ impl TestApp {
         (answer.status == 200).then(|| answer.json())
     }
 
-    fn client(&self) -> Ref<'_, Client> {
-        self.client.borrow()
+    /// The client, for what the verbs above do not say.
+    pub fn client(&self) -> Client {
+        self.client.borrow().clone()
     }
 
     fn server(&self) -> &Server {
@@ -429,8 +426,12 @@ fn merge(body: &mut Value, more: &Value) {
     }
 }
 
-fn client() -> Client {
+fn client(ca_pem: Option<&str>) -> Client {
     let connector = Connector::new().conn_keep_alive(KEEP_ALIVE).limit(0);
+    let connector = match ca_pem {
+        None => connector,
+        Some(ca_pem) => connector.rustls_0_23(Arc::new(trusting(ca_pem))),
+    };
     Client::builder()
         .connector(connector)
         .timeout(PATIENCE)

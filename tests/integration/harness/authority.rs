@@ -3,6 +3,8 @@
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
 };
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use rustls_pki_types::{CertificateDer, pem::PemObject};
 use tempfile::TempDir;
 
 /// A certificate authority nobody else knows.
@@ -55,4 +57,16 @@ impl Authority {
         std::fs::write(&path, text).expect("the folder can be written");
         path.to_str().expect("a plain path").to_owned()
     }
+}
+
+/// TLS of a client that trusts one authority alone.
+pub fn trusting(ca_pem: &str) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    let ca = CertificateDer::from_pem_slice(ca_pem.as_bytes()).expect("a certificate");
+    roots.add(ca).expect("an authority");
+    ClientConfig::builder_with_provider(ring::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .expect("ring knows TLS")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
 }

@@ -293,6 +293,7 @@ fn capabilities(folder: &Path) -> serde_json::Map<String, Value> {
             "--disable-dev-shm-usage", "--window-size=1280,900", profile,
         ],
     });
-    let wanted = json!({ "browserName": "chrome", "goog:chromeOptions": options });
+    // The certificate of a test's server is signed by nobody the browser knows.
+    let wanted = json!({ "browserName": "chrome", "acceptInsecureCerts": true, "goog:chromeOptions": options });
     wanted.as_object().cloned().unwrap_or_default()
 }

@@ -9,15 +9,15 @@ use std::{
 use nix::sys::signal::Signal;
 
 use super::{
-    Database,
+    Authority, Database,
     process::{Lines, bound_to_this_thread, exit_code, kill_group, signal},
 };
 
 /// The `SUPERADMIN_SECRET` of every server that is not told otherwise.
 pub const TOKEN: &str = "token-of-the-tests";
 
-/// What the server prints once it takes requests, followed by its port.
-const LISTENS: &str = "windsock listens on http://127.0.0.1:";
+/// What the server prints once it takes requests, followed by its address.
+const LISTENS: &str = "windsock listens on ";
 
 /// A stop may take the 10 s the server has for its running jobs, and a busy machine's time on top.
 const STOP_PATIENCE: Duration = Duration::from_secs(40);
@@ -26,6 +26,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(40);
 pub struct Settings {
     env: Vec<(String, String)>,
     flags: Vec<String>,
+    ca: Option<String>,
 }
 
 impl Settings {
@@ -34,6 +35,7 @@ impl Settings {
         let settings = Self {
             env: Vec::new(),
             flags: Vec::new(),
+            ca: None,
         };
         settings
             .env("SUPERADMIN_SECRET", TOKEN)
@@ -53,6 +55,20 @@ impl Settings {
     pub fn without_env(mut self, name: &str) -> Self {
         self.env.retain(|(known, _)| known != name);
         self
+    }
+
+    /// Serves https with these files, which the client of the test trusts because `authority` has signed them.
+    pub fn https(mut self, authority: &Authority, (cert, key): (&str, &str)) -> Self {
+        self.ca = Some(authority.ca_pem());
+        self.flag("--tls-cert")
+            .flag(cert)
+            .flag("--tls-key")
+            .flag(key)
+    }
+
+    /// The authority that the test's client trusts besides the usual ones.
+    pub fn ca_pem(&self) -> Option<&str> {
+        self.ca.as_deref()
     }
 
     /// Adds to the command line, after `windsock serve`.
@@ -98,16 +114,16 @@ impl Server {
         }
     }
 
-    /// The port from the line that says it listens; what it printed instead, if it does not yet.
+    /// The address from the line that says it listens, without a slash at its end; what it printed instead, if it does not yet.
     ///
     /// # Panics
     /// When it has ended instead.
-    pub fn port(&mut self) -> Result<u16, String> {
+    pub fn listens(&mut self) -> Result<String, String> {
         if let Some(status) = exit_code(&mut self.child, Duration::ZERO) {
             panic!("the server ended with {status}:\n{}", self.output.text());
         }
-        let port = |line: &str| line.split(LISTENS).nth(1)?.parse().ok();
-        self.output.find(port).ok_or_else(|| self.output.text())
+        let url = |line: &str| line.split(LISTENS).nth(1).map(str::to_owned);
+        self.output.find(url).ok_or_else(|| self.output.text())
     }
 
     /// Its id in the system.
