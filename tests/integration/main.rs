@@ -27,6 +27,7 @@ mod harness;
 mod harness_itself;
 mod heartbeat;
 mod lanes;
+mod licences;
 mod message_to_job;
 mod operations;
 mod page;
