@@ -9,6 +9,7 @@ pub(crate) mod alert;
 pub(crate) mod alone;
 pub mod capture;
 mod columns;
+pub(crate) mod commits;
 mod conn;
 pub mod connection_log;
 pub(crate) mod flow;

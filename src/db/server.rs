@@ -13,7 +13,7 @@ use super::{Conn, DbError};
 use crate::types::JobId;
 
 /// The present moment of the database, in microseconds.
-const NOW: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+pub(super) const NOW: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 /// How long the deletion of a dead server waits for a commit of it that is under way.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '500ms'";
 /// Only one process at a time shares triggers out, so that the shares come out even.
@@ -86,6 +86,7 @@ pub(crate) fn enter(conn: &mut Conn, entry: &Entry) -> Result<i64, DbError> {
         "INSERT INTO servers (id, listens, workers, watched, started_at, ping_at) \
          VALUES ($1, $2, $3, FALSE, {NOW}, {NOW}) RETURNING fence AS value"
     ));
+    super::commits::forget_old(conn)?;
     let number: Number = enter
         .bind::<Text, _>(&entry.id)
         .bind::<Bool, _>(entry.listens)

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::{
     Canceled, Finished, Outcome,
-    commit::{Done, News},
+    commit::Done,
     ended::completed,
     flow::{self, Wish},
     lanes::Lanes,
+    news::News,
     shared::Cancellation,
 };
 use crate::{

@@ -7,23 +7,25 @@ use std::{
 };
 
 use super::{
-    Canceled, Finished, Job, JobFinished, JobState, Outcome, QueueError,
+    Canceled, Finished, Job, Outcome, QueueError,
     cancel::cancel,
+    doubt::{Doubt, Work},
     ended::completed,
     failure, flow, held,
     lanes::Lanes,
     ledger::{Op, Waiting},
     measure::measure,
+    news::News,
     others,
     prepare::{NewRows, prepare},
     rows::refuse_known,
-    shared::{Cancellation, Shared},
+    shared::Shared,
 };
 use crate::{
     config::Limits,
     db::{
         self, Conn, DbError, Pool,
-        queue::{self, CompletedRow, QUEUED},
+        queue::{self, CompletedRow},
         vars,
     },
     types::Timestamp,
@@ -54,51 +56,62 @@ pub(super) enum Done {
 /// How often claims look for jobs of lanes whose time has come.
 const WAKE_EVERY: Duration = Duration::from_millis(100);
 
-/// What happened in a transaction that others want to know once it is committed.
-#[derive(Default)]
-pub(super) struct News {
-    /// Jobs that waited in a lane, or for their steps, are ready now.
-    pub(super) ready: bool,
-    pub(super) queued: Vec<Job>,
-    running: Vec<Job>,
-    pub(super) ended: Vec<Finished>,
-    /// Flows that gave their answer and go on.
-    pub(super) answered: Vec<Finished>,
-    pub(super) cancellations: Vec<Cancellation>,
-    /// A running job was flagged to be stopped; its worker may be another process.
-    pub(super) flagged: bool,
-    /// Fence numbers that were checked in this transaction, and whether they hold.
-    pub(super) fences: Vec<(i64, bool)>,
-}
-
 /// How a batch went.
 pub(super) struct Committed {
     /// The connection, while it is good.
     pub(super) conn: Option<Conn>,
     /// Why the database failed; what was not done is in `undone` then.
     pub(super) failure: Option<DbError>,
+    /// A transaction that may have been committed; it comes before what is undone.
+    pub(super) doubt: Option<Doubt>,
     /// Operations that can be tried again, in their order.
     pub(super) undone: Vec<Waiting>,
 }
 
+impl Committed {
+    fn failed(failure: DbError, doubt: Option<Doubt>, undone: Vec<Waiting>) -> Self {
+        Self {
+            conn: None,
+            failure: Some(failure),
+            doubt,
+            undone,
+        }
+    }
+}
+
+/// Why a transaction failed.
+enum Failed {
+    /// It is undone.
+    Undone(DbError),
+    /// Its end was not answered.
+    InDoubt(DbError, Box<Work>),
+}
+
 /// Commits `batch` in one transaction, on `conn` or a new connection, and answers everybody. When a row of
-/// it is refused, each operation gets a transaction of its own, so that one bad job harms no other.
+/// it is refused, each operation gets a transaction of its own, so that one bad job harms no other. What an earlier
+/// one left in `doubt` is cleared up first.
 pub(super) fn run(
     conn: Option<Conn>,
-    pool: &Pool,
-    shared: &Shared,
-    limits: &Limits,
+    (pool, shared, limits): (&Pool, &Shared, &Limits),
+    doubt: Option<Doubt>,
     mut batch: Vec<Waiting>,
 ) -> Committed {
-    let failed = |failure, undone| Committed {
-        conn: None,
-        failure: Some(failure),
-        undone,
-    };
     let mut conn = match conn.map_or_else(|| pool.connect(), Ok) {
         Ok(conn) => conn,
-        Err(error) => return failed(error, batch),
+        Err(error) => return Committed::failed(error, doubt, batch),
     };
+    let scope = Scope { shared, limits };
+    if let Some(doubt) = doubt {
+        match doubt.was_committed(&mut conn, shared) {
+            Err(error) => return Committed::failed(error, Some(doubt), batch),
+            Ok(true) => {
+                let Doubt { batch, work } = doubt;
+                let dones = scope.conclude(&batch, *work);
+                answer(batch, dones);
+            }
+            Ok(false) => batch.splice(0..0, doubt.batch).for_each(drop),
+        }
+    }
     // Results first, so that a slot is free; claims last, so that they see what came in with them.
     batch.sort_by_key(|(op, _)| match op {
         Op::Finish(_) | Op::Flow(_) | Op::Log(..) => 0,
@@ -110,39 +123,29 @@ pub(super) fn run(
         | Op::Upkeep { .. } => 1,
         Op::Claim(_) => 2,
     });
-    let scope = Scope { shared, limits };
     match scope.transact(&mut conn, &batch) {
-        Ok(dones) => {
-            for ((_, answer), done) in batch.into_iter().zip(dones) {
-                // Whoever asked may have gone.
-                let _ = answer.send(Ok(done));
-            }
+        Ok(dones) => answer(batch, dones),
+        Err(Failed::Undone(error)) if error.is_the_rows_fault() => {
+            return scope.one_by_one(conn, batch);
         }
-        Err(error) if error.is_the_rows_fault() => {
-            let mut rest = batch.into_iter();
-            while let Some(waiting) = rest.next() {
-                let single = std::slice::from_ref(&waiting);
-                match scope.transact(&mut conn, single) {
-                    Ok(mut dones) => {
-                        let _ = waiting.1.send(Ok(dones.pop().unwrap_or(Done::Written)));
-                    }
-                    Err(error) if error.is_the_rows_fault() => {
-                        let refused = QueueError::Refused(error.to_string());
-                        let _ = waiting.1.send(Err(refused));
-                    }
-                    Err(error) => {
-                        let undone = std::iter::once(waiting).chain(rest).collect();
-                        return failed(error, undone);
-                    }
-                }
-            }
+        Err(Failed::Undone(error)) => return Committed::failed(error, None, batch),
+        Err(Failed::InDoubt(error, work)) => {
+            let doubt = Some(Doubt { batch, work });
+            return Committed::failed(error, doubt, Vec::new());
         }
-        Err(error) => return failed(error, batch),
     }
     Committed {
         conn: Some(conn),
         failure: None,
+        doubt: None,
         undone: Vec::new(),
+    }
+}
+
+fn answer(batch: Vec<Waiting>, dones: Vec<Done>) {
+    for ((_, answer), done) in batch.into_iter().zip(dones) {
+        // Whoever asked may have gone.
+        let _ = answer.send(Ok(done));
     }
 }
 
@@ -152,35 +155,86 @@ struct Scope<'a> {
 }
 
 impl Scope<'_> {
-    fn transact(&self, conn: &mut Conn, batch: &[Waiting]) -> Result<Vec<Done>, DbError> {
-        let mut news = News::default();
-        let begun = Instant::now();
-        let dones = db::transaction(conn, |conn| {
-            let mut lanes = Lanes::default();
-            let mut new_rows = prepare(conn, batch, &mut lanes)?;
-            for (rows, _) in new_rows.iter_mut().flatten() {
-                others::mark_awaited(self.shared, rows);
-            }
-            let mut dones = Vec::with_capacity(batch.len());
-            for ((op, _), new_rows) in batch.iter().zip(new_rows) {
-                if matches!(op, Op::Claim(_)) {
-                    self.settle(conn, &mut lanes, &mut news)?;
+    /// Gives each operation a transaction of its own.
+    fn one_by_one(&self, mut conn: Conn, batch: Vec<Waiting>) -> Committed {
+        let mut rest = batch.into_iter();
+        while let Some(waiting) = rest.next() {
+            let single = std::slice::from_ref(&waiting);
+            match self.transact(&mut conn, single) {
+                Ok(mut dones) => {
+                    let _ = waiting.1.send(Ok(dones.pop().unwrap_or(Done::Written)));
                 }
-                dones.push(if others::is_fenced(conn, op, &mut news)? {
-                    Done::Fenced
-                } else {
-                    self.apply(conn, (op, new_rows), &mut lanes, &mut news)?
-                });
+                Err(Failed::Undone(error)) if error.is_the_rows_fault() => {
+                    let refused = QueueError::Refused(error.to_string());
+                    let _ = waiting.1.send(Err(refused));
+                }
+                Err(Failed::Undone(error)) => {
+                    let undone = std::iter::once(waiting).chain(rest).collect();
+                    return Committed::failed(error, None, undone);
+                }
+                Err(Failed::InDoubt(error, work)) => {
+                    let batch = vec![waiting];
+                    let doubt = Some(Doubt { batch, work });
+                    return Committed::failed(error, doubt, rest.collect());
+                }
             }
-            news.ready |= lanes.fill(conn, Timestamp::now())?;
-            if let Some(presence) = self.shared.presence.get() {
-                others::tell(conn, presence, &news)?;
+        }
+        Committed {
+            conn: Some(conn),
+            failure: None,
+            doubt: None,
+            undone: Vec::new(),
+        }
+    }
+
+    fn transact(&self, conn: &mut Conn, batch: &[Waiting]) -> Result<Vec<Done>, Failed> {
+        let begun = Instant::now();
+        let mut worked = None;
+        let outcome = db::transaction(conn, |conn| {
+            worked = Some(self.work(conn, batch, begun)?);
+            Ok(())
+        });
+        match (outcome, worked) {
+            (Ok(()), Some(work)) => Ok(self.conclude(batch, work)),
+            (Ok(()), None) => Err(Failed::Undone(DbError::Lost)),
+            (Err(error), Some(work)) if work.is_noted() => {
+                Err(Failed::InDoubt(error, Box::new(work)))
             }
-            Ok(dones)
-        })?;
-        measure(&news.ended, begun, batch);
-        self.publish(news);
-        Ok(dones)
+            (Err(error), _) => Err(Failed::Undone(error)),
+        }
+    }
+
+    /// Everything between the begin and the end of a transaction.
+    fn work(&self, conn: &mut Conn, batch: &[Waiting], begun: Instant) -> Result<Work, DbError> {
+        let mut news = News::default();
+        let mut lanes = Lanes::default();
+        let mut new_rows = prepare(conn, batch, &mut lanes)?;
+        for (rows, _) in new_rows.iter_mut().flatten() {
+            others::mark_awaited(self.shared, rows);
+        }
+        let mut dones = Vec::with_capacity(batch.len());
+        for ((op, _), new_rows) in batch.iter().zip(new_rows) {
+            if matches!(op, Op::Claim(_)) {
+                self.settle(conn, &mut lanes, &mut news)?;
+            }
+            dones.push(if others::is_fenced(conn, op, &mut news)? {
+                Done::Fenced
+            } else {
+                self.apply(conn, (op, new_rows), &mut lanes, &mut news)?
+            });
+        }
+        news.ready |= lanes.fill(conn, Timestamp::now())?;
+        if let Some(presence) = self.shared.presence.get() {
+            others::tell(conn, presence, &news)?;
+        }
+        Work::note(conn, self.shared, (batch, dones), (news, begun))
+    }
+
+    /// Tells what a committed transaction did.
+    fn conclude(&self, batch: &[Waiting], work: Work) -> Vec<Done> {
+        measure(&work.news.ended, work.begun, batch);
+        work.news.publish(self.shared);
+        work.dones
     }
 
     /// Makes ready what has become so, before jobs are claimed.
@@ -331,29 +385,5 @@ impl Scope<'_> {
         }
         flow::wake_due(conn, now, news)?;
         Ok(Done::Written)
-    }
-
-    fn publish(&self, news: News) {
-        for job in &news.queued {
-            self.shared.tell(job, JobState::Queued);
-        }
-        for job in &news.running {
-            self.shared.tell(job, JobState::Running);
-        }
-        if news.ready || news.queued.iter().any(|job| job.state == QUEUED) {
-            self.shared.ready.notify_one();
-        }
-        let mut replies = self.shared.answered(&news.answered);
-        replies.extend(self.shared.ended(&news.ended));
-        if !replies.is_empty()
-            && let Some(recipient) = &*self.shared.replies.lock()
-        {
-            // Not bounded by the mailbox but by the jobs that workers hold, and who gets it only passes it on.
-            recipient.do_send(JobFinished(replies));
-        }
-        for cancellation in news.cancellations {
-            // An error only says that no worker listens.
-            let _ = self.shared.cancellations.send(cancellation);
-        }
     }
 }

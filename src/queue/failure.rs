@@ -9,10 +9,10 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Args, Job, NewJob, Outcome, Runnable,
-    commit::News,
     ended::completed,
     flow::{self, Wish},
     lanes::Lanes,
+    news::News,
     options::Options,
     rows::rows,
 };

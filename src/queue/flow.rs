@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use super::{
     Finished, Job, NewJob, Outcome,
-    commit::{Done, News},
+    commit::Done,
     ended::completed,
     failure,
     lanes::{Lanes, Limits},
+    news::News,
 };
 use crate::{
     db::{

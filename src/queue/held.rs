@@ -9,13 +9,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{
-    Args, Job, Lane, NewJob, Outcome, Queue, QueueError, Runnable,
-    commit::{Done, News},
-    ended::completed,
-    lanes::Lanes,
-    ledger::Op,
-    options::Options,
-    rows::rows,
+    Args, Job, Lane, NewJob, Outcome, Queue, QueueError, Runnable, commit::Done, ended::completed,
+    lanes::Lanes, ledger::Op, news::News, options::Options, rows::rows,
 };
 use crate::{
     db::{

@@ -7,7 +7,7 @@
 //! permits, a worker by its slots, a request by the server's connections.
 //!
 //! When the database is away, pushes and results stay here and are tried again; nobody is told that
-//! something is done before it is.
+//! something is done before it is. A commit that nobody answered is asked after first (`doubt`).
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use super::{
     FlowChange, Job, Lane, NewJob, Outcome, QueueError, Stored,
     commit::{self, Done},
+    doubt::Doubt,
     held::Batch,
     shared::Shared,
 };
@@ -123,6 +124,8 @@ pub struct Ledger {
     limits: Limits,
     shared: Arc<Shared>,
     waiting: VecDeque<Waiting>,
+    /// What may have been committed: cleared up before anything else is.
+    doubt: Option<Doubt>,
     /// Its own connection; away while a transaction runs, or when there is none.
     conn: Option<Conn>,
     committing: bool,
@@ -138,6 +141,7 @@ impl Ledger {
             limits,
             shared,
             waiting: VecDeque::new(),
+            doubt: None,
             conn: None,
             committing: false,
             retry: RETRY.0,
@@ -195,7 +199,7 @@ impl Ledger {
 
     /// Takes what waits into one transaction, unless one runs.
     fn commit(&mut self, ctx: &mut Context<Self>) {
-        if self.committing || self.waiting.is_empty() {
+        if self.committing || (self.waiting.is_empty() && self.doubt.is_none()) {
             return;
         }
         self.committing = true;
@@ -213,9 +217,9 @@ impl Ledger {
             self.pool.clone(),
             Arc::clone(&self.shared),
         );
-        let limits = self.limits.clone();
+        let (limits, doubt) = (self.limits.clone(), self.doubt.take());
         let work = actix_rt::task::spawn_blocking(move || {
-            commit::run(conn, &pool, &shared, &limits, batch)
+            commit::run(conn, (&pool, &shared, &limits), doubt, batch)
         });
         ctx.spawn(
             work.into_actor(self)
@@ -243,6 +247,7 @@ impl Ledger {
         };
         self.shared.database_is(Some(error.to_string()));
         metrics().commit_failures.inc();
+        self.doubt = result.doubt;
         for waiting in result.undone.into_iter().rev() {
             if waiting.0.must_stay() {
                 self.waiting.push_front(waiting);

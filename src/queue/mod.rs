@@ -10,6 +10,7 @@
 mod cancel;
 mod commit;
 mod concurrency;
+mod doubt;
 mod ended;
 mod failure;
 mod flow;
@@ -18,6 +19,7 @@ mod job;
 mod lanes;
 mod ledger;
 mod measure;
+mod news;
 mod options;
 mod others;
 mod prepare;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::{
-    Finished, Job, JobFinished, Queue, QueueError, commit::News, ended, ledger::Op, shared::Shared,
+    Finished, Job, JobFinished, Queue, QueueError, ended, ledger::Op, news::News, shared::Shared,
 };
 use crate::{
     db::{self, Conn, DbError, queue::QUEUED, server},

@@ -21,6 +21,7 @@ mod documented_scripts;
 mod durability;
 mod elsewhere;
 mod failure;
+mod faults;
 mod flows;
 mod handshake;
 mod harness;

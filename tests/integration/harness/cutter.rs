@@ -25,10 +25,29 @@ enum Cable {
     BlackHole,
 }
 
+/// What the cable does to what passes.
+struct State {
+    cable: Cell<Cable>,
+    /// Words that get through and whose answer does not, and how often yet.
+    unanswered: Cell<(&'static [u8], usize)>,
+}
+
+impl State {
+    /// Whether these bytes are the next to stay without an answer.
+    fn loses_answer_to(&self, bytes: &[u8]) -> bool {
+        let (words, times) = self.unanswered.get();
+        let lost = times > 0 && bytes.windows(words.len()).any(|window| window == words);
+        if lost {
+            self.unanswered.set((words, times - 1));
+        }
+        lost
+    }
+}
+
 /// A TCP proxy on 127.0.0.1. Lives on the test's own thread.
 pub struct Cutter {
     address: SocketAddr,
-    cable: Rc<Cell<Cable>>,
+    state: Rc<State>,
     connections: Rc<RefCell<Vec<JoinHandle<()>>>>,
     accepting: JoinHandle<()>,
 }
@@ -42,22 +61,25 @@ impl Cutter {
         let address = listener
             .local_addr()
             .expect("a bound socket has an address");
-        let cable = Rc::new(Cell::new(Cable::Whole));
+        let state = Rc::new(State {
+            cable: Cell::new(Cable::Whole),
+            unanswered: Cell::new((b"", 0)),
+        });
         let connections = Rc::new(RefCell::new(Vec::new()));
-        let (state, open) = (cable.clone(), connections.clone());
+        let (of_all, open) = (state.clone(), connections.clone());
         let accepting = spawn_local(async move {
             while let Ok((near, _)) = listener.accept().await {
-                if state.get() == Cable::Cut {
+                if of_all.cable.get() == Cable::Cut {
                     continue; // dropped: the caller sees the connection end
                 }
-                let state = state.clone();
+                let state = of_all.clone();
                 let pass = spawn_local(async move { pass(near, port, state).await });
                 open.borrow_mut().push(pass);
             }
         });
         Self {
             address,
-            cable,
+            state,
             connections,
             accepting,
         }
@@ -70,7 +92,7 @@ impl Cutter {
 
     /// Ends every connection at once and takes no new one.
     pub fn cut(&self) {
-        self.cable.set(Cable::Cut);
+        self.state.cable.set(Cable::Cut);
         for connection in self.connections.borrow_mut().drain(..) {
             connection.abort();
         }
@@ -78,12 +100,23 @@ impl Cutter {
 
     /// Stops passing bytes without telling anyone: a half-open line.
     pub fn black_hole(&self) {
-        self.cable.set(Cable::BlackHole);
+        self.state.cable.set(Cable::BlackHole);
     }
 
     /// Makes it whole again; what a black hole has held back passes.
     pub fn mend(&self) {
-        self.cable.set(Cable::Whole);
+        self.state.cable.set(Cable::Whole);
+    }
+
+    /// The next `times` connections on which somebody says `words` (whole, in one piece and not encrypted) end before
+    /// anything comes back, and after the words have come through.
+    pub fn lose_answers_to(&self, words: &'static str, times: usize) {
+        self.state.unanswered.set((words.as_bytes(), times));
+    }
+
+    /// How many answers [`Self::lose_answers_to`] is still to lose.
+    pub fn answers_to_lose(&self) -> usize {
+        self.state.unanswered.get().1
     }
 }
 
@@ -94,21 +127,38 @@ impl Drop for Cutter {
     }
 }
 
-async fn pass(near: TcpStream, port: u16, cable: Rc<Cell<Cable>>) {
+async fn pass(near: TcpStream, port: u16, state: Rc<State>) {
     let Ok(far) = TcpStream::connect(("127.0.0.1", port)).await else {
         return;
     };
     let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
-    tokio::join!(
-        pump(near_in, far_out, &cable),
-        pump(far_in, near_out, &cable)
-    );
+    let deaf = Cell::new(false);
+    let up = pump(near_in, far_out, &state, |bytes| {
+        deaf.set(deaf.get() || state.loses_answer_to(bytes));
+        true
+    });
+    let down = pump(far_in, near_out, &state, |_| !deaf.get());
+    let (mut up, mut down) = (std::pin::pin!(up), std::pin::pin!(down));
+    tokio::select! {
+        () = &mut up => down.await,
+        // Dropped in the midst of it when an answer is lost: both sides see the connection end.
+        () = &mut down => if !deaf.get() { up.await },
+    }
 }
 
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, cable: &Cell<Cable>) {
+/// Passes bytes on until the end, or until `hear` says that they are lost.
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    state: &State,
+    mut hear: impl FnMut(&[u8]) -> bool,
+) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        while cable.get() == Cable::BlackHole {
+        if !hear(&buffer[..count]) {
+            return;
+        }
+        while state.cable.get() == Cable::BlackHole {
             sleep(LOOK_AGAIN).await;
         }
         if to.write_all(&buffer[..count]).await.is_err() {

@@ -22,7 +22,7 @@ pub use authority::Authority;
 pub use browser::Browser;
 pub use cutter::Cutter;
 pub use peer::Peer;
-pub use postgres::Database;
+pub use postgres::{Cluster, Database};
 pub use server::{Settings, TOKEN};
 
 /// How long a condition may take to come true. A deadline against hanging, never a measure of speed.

@@ -1,7 +1,8 @@
 //! Databases for tests: a SQLite file, or a database of its own in the one PostgreSQL cluster of this test process.
 //!
-//! The cluster is made by `initdb` in a temporary folder, accepts TLS connections with a password only, keeps fsync
-//! on, and ends with the test process, also a killed one ([`guarded`]). Nothing of it is left behind.
+//! The cluster is made by `initdb` in a temporary folder, accepts connections with a password only (its URLs ask for
+//! TLS), keeps fsync on, and ends with the test process, also a killed one ([`guarded`]). Nothing of it is left behind.
+//! A test that stops its database has a cluster of its own.
 
 use std::{
     fs,
@@ -17,12 +18,16 @@ use std::{
 };
 
 use diesel::{Connection, PgConnection, RunQueryDsl, sql_query};
-use nix::unistd::{Uid, User};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::{Pid, Uid, User},
+};
 use tempfile::TempDir;
 
 use super::{
     PATIENCE,
     process::{free_port, guarded},
+    wait_for,
 };
 
 /// The owner of every database, with a password that must be escaped in a URL.
@@ -33,14 +38,18 @@ const PASSWORD_IN_URL: &str = "p%40ss%20word%2F1";
 /// Tests run side by side, each server with a pool of its own.
 const MAX_CONNECTIONS: u32 = 200;
 
-/// Over TCP only with TLS, and only with the password.
-const HOST_RULES: &str = "hostssl all all 127.0.0.1/32 scram-sha-256\n";
+/// Over TCP only with the password; TLS is for who connects to choose.
+const HOST_RULES: &str = "host all all 127.0.0.1/32 scram-sha-256\n";
 
-/// Arguments: folder of the programs, folder of the cluster, port, role, most connections.
-const MAKE_AND_RUN: &str = r#"cd "$2"; exec >log 2>&1
-"$1/initdb" -D data -U "$4" -A scram-sha-256 --pwfile=password -E UTF8 --no-sync &&
-exec "$1/postgres" -D data -p "$3" -k "$2" -c listen_addresses=127.0.0.1 -c "max_connections=$5" \
-    -c "hba_file=$2/hba" -c ssl=on -c "ssl_cert_file=$2/cert" -c "ssl_key_file=$2/key""#;
+/// Arguments: folder of the programs, folder of the cluster, port, role, most connections. Ends with SIGQUIT; a server
+/// that ends by itself is started again once no file `away` is there.
+const MAKE_AND_RUN: &str = r#"cd "$2"; exec >log 2>&1; trap 'ending=yes' QUIT
+"$1/initdb" -D data -U "$4" -A scram-sha-256 --pwfile=password -E UTF8 --no-sync || exit
+while [ -z "$ending" ]; do
+  "$1/postgres" -D data -p "$3" -k "$2" -c listen_addresses=127.0.0.1 -c "max_connections=$5" \
+    -c "hba_file=$2/hba" -c ssl=on -c "ssl_cert_file=$2/cert" -c "ssl_key_file=$2/key"
+  while [ -z "$ending" ] && [ -e away ]; do sleep 0.02; done
+done"#;
 
 /// Where one test keeps its rows; lives as long as the test, over restarts of the server.
 pub enum Database {
@@ -100,13 +109,53 @@ pub fn missing() -> Option<String> {
         .then(|| "no initdb found".into())
 }
 
-struct Cluster {
+/// A PostgreSQL of one's own, which can be stopped and started.
+pub struct Cluster {
     port: u16,
+    folder: PathBuf,
     /// Its open stdin keeps the cluster up.
     _guard: Child,
 }
 
 impl Cluster {
+    /// The database that every cluster has, for who has the cluster to himself.
+    pub fn database(&self) -> Database {
+        Database::Postgres(self.url("postgres"))
+    }
+
+    /// The same through `port` of 127.0.0.1, where a cable begins; in clear, so that the cable can read along.
+    pub fn through(&self, port: u16) -> Database {
+        Database::Postgres(format!(
+            "postgres://{ROLE}:{PASSWORD_IN_URL}@127.0.0.1:{port}/postgres?sslmode=disable"
+        ))
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Has the server end at once (SIGQUIT, as a crash; it recovers when it starts) or after it has ended its
+    /// sessions (SIGINT). It stays away until [`Self::come_back`].
+    pub fn go_away(&self, how: Signal) {
+        fs::write(self.folder.join("away"), "").expect("the cluster's folder can be written");
+        let pid = fs::read_to_string(self.folder.join("data/postmaster.pid"));
+        let pid = pid.ok().and_then(|pid| pid.lines().next()?.parse().ok());
+        let _ = kill(Pid::from_raw(pid.expect("the server runs")), how);
+    }
+
+    /// Has the server start again, and waits until it answers.
+    pub async fn come_back(&self) {
+        let _ = fs::remove_file(self.folder.join("away"));
+        wait_for("PostgreSQL answers again", async || {
+            let url = self.url("postgres");
+            let answer = actix_web::web::block(move || PgConnection::establish(&url).map(drop));
+            let answer = answer.await.expect("it does not panic");
+            answer.map_err(|error| error.to_string())
+        })
+        .await;
+    }
+
     fn of_this_process() -> &'static Self {
         static CLUSTER: OnceLock<Cluster> = OnceLock::new();
         CLUSTER.get_or_init(Self::start)
@@ -117,7 +166,8 @@ impl Cluster {
         format!("postgres://{ROLE}:{PASSWORD_IN_URL}@127.0.0.1:{port}/{database}?sslmode=require")
     }
 
-    fn start() -> Self {
+    /// Makes one; it lives as long as this, or the tests.
+    pub fn start() -> Self {
         // Removed by the guard, not by `TempDir`: statics are never dropped.
         let folder = TempDir::with_prefix("windsock-pg-").expect("a temporary folder can be made");
         let folder = folder.keep();
@@ -125,9 +175,10 @@ impl Cluster {
         let guard = Self::run(&folder, port);
         let cluster = Self {
             port,
+            folder,
             _guard: guard,
         };
-        cluster.wait_until_it_answers(&folder);
+        cluster.wait_until_it_answers();
         cluster
     }
 
@@ -159,13 +210,13 @@ impl Cluster {
             .expect("the guard can be started")
     }
 
-    fn wait_until_it_answers(&self, folder: &Path) {
+    fn wait_until_it_answers(&self) {
         let deadline = Instant::now() + PATIENCE;
         while let Err(error) = PgConnection::establish(&self.url("postgres")) {
             assert!(
                 Instant::now() < deadline,
                 "PostgreSQL does not answer: {error}\n{}",
-                fs::read_to_string(folder.join("log")).unwrap_or_default()
+                fs::read_to_string(self.folder.join("log")).unwrap_or_default()
             );
             thread::sleep(Duration::from_millis(50));
         }

@@ -1,0 +1,110 @@
+//! The database goes away while messages flow, and comes back: no restart, no new connection, nothing lost or doubled.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::harness::{Cluster, Need, Peer, TestApp, all, ready, wait_at_most, wait_for};
+
+const SCRIPT: &str = "u/admin/number";
+const TRIGGER: &str = "f/faults/away";
+const NUMBER: &str = "export async function main(msg: string) { return JSON.parse(msg).n; }";
+
+/// Longer than a lease; with `--all` the minute of the promise (contract §5).
+fn away() -> Duration {
+    Duration::from_secs(if all() { 60 } else { 5 })
+}
+
+/// More than may wait for its commit (10,000), so that in the end the socket is not read any more.
+const MESSAGES: u64 = 12_000;
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// Ends its sessions first.
+#[actix::test]
+async fn the_database_stops_and_starts() {
+    if ready("faults::the_database_stops_and_starts", NEEDS) {
+        goes_and_comes(Signal::SIGINT).await;
+    }
+}
+
+/// Recovers from its log when it starts.
+#[actix::test]
+async fn the_database_crashes_and_starts() {
+    if ready("faults::the_database_crashes_and_starts", NEEDS) {
+        goes_and_comes(Signal::SIGQUIT).await;
+    }
+}
+
+const NEEDS: &[Need] = &[Need::Peer, Need::Postgres];
+
+async fn goes_and_comes(how: Signal) {
+    let cluster = Cluster::start();
+    let mut app = TestApp::start(cluster.database()).await;
+    let mut peer = Peer::start().await;
+    app.create_script(SCRIPT, "nativets", NUMBER).await;
+    let kept =
+        json!([{"on": {"filters": [{"key": "ask", "value": true}]}, "send": "{{msg.n}} is kept"}]);
+    app.create_trigger(
+        TRIGGER,
+        SCRIPT,
+        &peer.url("/"),
+        json!({"conversation": kept}),
+    )
+    .await;
+    let connection = peer.accept().await;
+    app.wait_until_listening(TRIGGER).await;
+    let plain = r#"{"n":{n}}"#;
+    peer.stream(&connection, 0..100, json!({"texts": [plain]}))
+        .await;
+    app.wait_for_status(TRIGGER, "the first are kept", |s| s["enqueued"] == 100)
+        .await;
+
+    let stream = json!({"texts": [plain], "pause_ms": 0.2});
+    peer.stream(&connection, 100..MESSAGES, stream).await;
+    cluster.go_away(how);
+    wait_for("its health says so", async || {
+        let health = app.get("/api/health/status").await;
+        (health.status == 503).then_some(()).ok_or(health.text)
+    })
+    .await;
+    // What is tested is this long.
+    actix::clock::sleep(away()).await;
+    let streamed = peer.events("streamed");
+    println!("while the database is away: {streamed:?}");
+    cluster.come_back().await;
+    // A question behind everything else: its answer says that all before it are committed, too.
+    peer.event("all have been sent", |event| {
+        event["event"] == "streamed" && event["next"] == MESSAGES
+    })
+    .await;
+    peer.send(
+        &connection,
+        &[json!({"n": MESSAGES, "ask": true}).to_string()],
+    )
+    .await;
+    let answer = peer.said(&connection, 1).await;
+    assert_eq!(answer, [json!(format!("{MESSAGES} is kept"))]);
+    let status = app.status(TRIGGER).await;
+    assert_eq!(
+        (&status["enqueued"], &status["attempts"], &status["state"]),
+        (&json!(MESSAGES + 1), &json!(0), &json!("listening")),
+        "{status}"
+    );
+    assert_eq!(peer.connections().len(), 1);
+    wait_at_most(PATIENCE, "every job ends", async || {
+        let waiting = app.get("jobs/queue/count").await.expect(200).json();
+        let none = waiting["database_length"] == 0;
+        none.then_some(()).ok_or(waiting.to_string())
+    })
+    .await;
+    let mut numbers = BTreeSet::new();
+    for job in app.completed("include_args=true").await {
+        assert_eq!(job["success"], true, "{job}");
+        let message: Value = serde_json::from_str(job["args"]["msg"].as_str().unwrap()).unwrap();
+        let fresh = numbers.insert(message["n"].as_u64().unwrap());
+        assert!(fresh, "two jobs for {message}");
+    }
+    assert_eq!(numbers, (0..=MESSAGES).collect());
+    app.stop().await;
+}
