@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
+use super::PATIENCE;
 use crate::harness::{Cluster, Need, Peer, TestApp, all, ready, wait_at_most, wait_for};
 
 const SCRIPT: &str = "u/admin/number";
@@ -18,7 +19,6 @@ fn away() -> Duration {
 
 /// More than may wait for its commit (10,000), so that in the end the socket is not read any more.
 const MESSAGES: u64 = 12_000;
-const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Ends its sessions first.
 #[actix::test]

@@ -21,7 +21,7 @@ pub use app::{Answer, TestApp};
 pub use authority::Authority;
 pub use browser::Browser;
 pub use cutter::Cutter;
-pub use peer::Peer;
+pub use peer::{Peer, source};
 pub use postgres::{Cluster, Database};
 pub use server::{Settings, TOKEN};
 

@@ -314,7 +314,8 @@ pub fn node_missing() -> Option<String> {
 /// Where `tests/run` installs the packages of `tests/peers/package.json`.
 pub const NODE_MODULES: &str = "target/node/node_modules";
 
-fn source(path: &str) -> PathBuf {
+/// A file of the repository.
+pub fn source(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 

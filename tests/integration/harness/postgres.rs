@@ -27,7 +27,7 @@ use tempfile::TempDir;
 use super::{
     PATIENCE,
     process::{free_port, guarded},
-    wait_for,
+    wait_at_most,
 };
 
 /// The owner of every database, with a password that must be escaped in a URL.
@@ -144,10 +144,11 @@ impl Cluster {
         let _ = kill(Pid::from_raw(pid.expect("the server runs")), how);
     }
 
-    /// Has the server start again, and waits until it answers.
+    /// Has the server start again, and waits until it answers: after a crash it first syncs every file it has, which
+    /// takes its time on a busy disk.
     pub async fn come_back(&self) {
         let _ = fs::remove_file(self.folder.join("away"));
-        wait_for("PostgreSQL answers again", async || {
+        wait_at_most(PATIENCE * 5, "PostgreSQL answers again", async || {
             let url = self.url("postgres");
             let answer = actix_web::web::block(move || PgConnection::establish(&url).map(drop));
             let answer = answer.await.expect("it does not panic");

@@ -126,6 +126,11 @@ impl Server {
         self.output.find(url).ok_or_else(|| self.output.text())
     }
 
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        exit_code(&mut self.child, Duration::ZERO)
+    }
+
     /// Its id in the system.
     pub fn process_id(&self) -> u32 {
         self.child.id()
