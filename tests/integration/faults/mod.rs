@@ -4,6 +4,7 @@
 mod away;
 mod full;
 mod random;
+mod rolling;
 mod unanswered;
 mod world;
 

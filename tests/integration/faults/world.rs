@@ -17,7 +17,12 @@ struct Node {
     /// What befalls it now.
     ails: bool,
     starts: usize,
+    /// When it may be started again: who waits for the database must not take the machine from it.
+    may_start: Instant,
 }
+
+/// How long a service manager waits before it starts what has ended.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// What can be cut or stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +83,7 @@ impl World {
                 server: None,
                 ails: false,
                 starts: 0,
+                may_start: Instant::now(),
             });
         }
         let mut world = Self {
@@ -223,8 +229,9 @@ impl Node {
             );
             self.server = None;
         }
-        let killed = self.ails && self.server.is_none();
-        if self.server.is_none() && !killed {
+        let now = Instant::now();
+        if self.server.is_none() && !self.ails && self.may_start <= now {
+            self.may_start = now + PAUSE;
             self.server = Some(Server::spawn(&self.settings, &self.database, folder));
             self.starts += 1;
         }
