@@ -1,0 +1,298 @@
+//! [`Caller`]: who asks, and what that one may do, by path and by scope. Pure.
+
+use serde_json::{Map, Value};
+
+use super::Denied;
+use crate::{
+    secret::mask,
+    types::{JobId, Timestamp},
+};
+
+/// What somebody may do in one folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FolderRights {
+    /// The folder.
+    pub name: String,
+    /// Whether things in it may be changed.
+    pub write: bool,
+    /// Whether the folder itself may be changed.
+    pub owner: bool,
+}
+
+/// Who asks, as which token.
+#[derive(Debug, Clone, Default)]
+pub struct Caller {
+    /// The name in the workspace (outside of one: of the token).
+    pub username: String,
+    /// The address, the same in all workspaces.
+    pub email: String,
+    /// May do everything in the workspace.
+    pub is_admin: bool,
+    /// May do everything.
+    pub super_admin: bool,
+    /// May run things and change nothing.
+    pub operator: bool,
+    /// The workspace asked for.
+    pub workspace: Option<String>,
+    /// Only reads.
+    pub read_only: bool,
+    /// Only these things; none = everything the user may.
+    pub scopes: Option<Vec<String>>,
+    /// The folders that may at least be read (an admin needs none).
+    pub folders: Vec<FolderRights>,
+    /// What part of the API is asked, as scopes name it.
+    pub domain: String,
+    /// Of a job that calls back: how many jobs called each other to come to it.
+    pub depth: Option<i32>,
+    /// The job that calls back.
+    pub job: Option<JobId>,
+    /// When the token ends by itself.
+    pub expires_at: Option<Timestamp>,
+    /// The hash of the token; empty for `SUPERADMIN_SECRET`.
+    pub token_hash: Vec<u8>,
+}
+
+impl Caller {
+    /// Notes that a secret was given away: where a job asked, its log must not show it.
+    pub(crate) fn learns(&self, secret: &str) {
+        if let Some(job) = self.job {
+            mask::note(job, secret);
+        }
+    }
+
+    /// Whether no right or scope hides anything of the workspace.
+    #[must_use]
+    pub fn sees_all(&self) -> bool {
+        self.is_admin && self.scopes.is_none()
+    }
+
+    /// Whether the thing at `path` may be read; `extra_perms` are the thing's own.
+    #[must_use]
+    pub fn may_read(&self, path: &str, extra_perms: &str) -> bool {
+        self.scoped("read", Some(path)) && self.reaches(path, extra_perms, false)
+    }
+
+    /// Whether the thing at `path` may be run.
+    #[must_use]
+    pub fn may_run(&self, path: &str) -> bool {
+        self.scoped("run", Some(path)) && self.reaches(path, "{}", false)
+    }
+
+    /// Checks that the thing at `path` may be changed.
+    ///
+    /// # Errors
+    /// The token reads only, its scopes do not hold this, or the path belongs to somebody else.
+    pub fn may_write(&self, path: &str, extra_perms: &str) -> Result<(), Denied> {
+        self.may_change()?;
+        if !self.scoped("write", Some(path)) || !self.reaches(path, extra_perms, true) {
+            return Err(Denied::Forbidden(format!("you may not change '{path}'")));
+        }
+        Ok(())
+    }
+
+    /// Checks that the caller changes anything at all.
+    ///
+    /// # Errors
+    /// The token reads only, or the user is an operator.
+    pub fn may_change(&self) -> Result<(), Denied> {
+        if self.read_only {
+            return Err(Denied::Forbidden("this token only reads".to_owned()));
+        }
+        if self.operator && !self.is_admin {
+            let text = "an operator runs things and changes nothing";
+            return Err(Denied::Forbidden(text.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Checks that the caller may do what only admins may.
+    ///
+    /// # Errors
+    /// The caller is not an admin.
+    pub fn must_be_admin(&self) -> Result<(), Denied> {
+        if self.is_admin && self.scopes.is_none() && !self.read_only {
+            return Ok(());
+        }
+        Err(Denied::Forbidden("only an admin may do this".to_owned()))
+    }
+
+    /// Whether the scopes allow `action` on this part of the API (at `path`, if one is named).
+    #[must_use]
+    pub fn scoped(&self, action: &str, path: Option<&str>) -> bool {
+        let Some(scopes) = &self.scopes else {
+            return true;
+        };
+        scopes
+            .iter()
+            .any(|scope| scope_allows(scope, &self.domain, action, path))
+    }
+
+    fn reaches(&self, path: &str, extra_perms: &str, write: bool) -> bool {
+        if self.is_admin || self.granted(extra_perms, write) {
+            return true;
+        }
+        let mut segments = path.split('/');
+        match (segments.next(), segments.next()) {
+            (Some("u"), Some(name)) => name == self.username,
+            (Some("f"), Some(name)) => self
+                .folders
+                .iter()
+                .any(|folder| folder.name == name && (folder.write || !write)),
+            _ => false,
+        }
+    }
+
+    /// Whether `extra_perms` (JSON object: owner → may write) names the caller.
+    pub(super) fn granted(&self, extra_perms: &str, write: bool) -> bool {
+        if extra_perms == "{}" {
+            return false;
+        }
+        let perms: Map<String, Value> = serde_json::from_str(extra_perms).unwrap_or_default();
+        let mine = [format!("u/{}", self.username), "g/all".to_owned()];
+        mine.iter().any(|owner| match perms.get(owner) {
+            Some(may_write) => !write || may_write.as_bool() == Some(true),
+            None => false,
+        })
+    }
+}
+
+/// Whether one scope, `<domain>:<action>[:scripts|flows][:<path>]` (windmill-facts §1.2), allows the action.
+/// Writing includes reading; `*` as action is everything; a path may end in `/*`.
+fn scope_allows(scope: &str, domain: &str, action: &str, path: Option<&str>) -> bool {
+    let mut parts = scope.splitn(3, ':');
+    let (scope_domain, scope_action) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
+    let rest = parts.next();
+    let action_fits = scope_action == "*"
+        || scope_action == action
+        || (scope_action == "write" && action == "read");
+    if scope_domain != domain || !action_fits {
+        return false;
+    }
+    let wanted = rest.map(|rest| {
+        rest.strip_prefix("scripts:")
+            .or_else(|| rest.strip_prefix("flows:"))
+            .unwrap_or(rest)
+    });
+    match (wanted, path) {
+        (None | Some("" | "*"), _) => true,
+        // A list is let through here; what it shows is asked for path by path.
+        (Some(_), None) => true,
+        (Some(wanted), Some(path)) => {
+            wanted
+                .split(',')
+                .any(|wanted| match wanted.strip_suffix('*') {
+                    Some(start) => path.starts_with(start),
+                    None => path == wanted,
+                })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn someone(username: &str) -> Caller {
+        Caller {
+            username: username.to_owned(),
+            domain: "scripts".to_owned(),
+            folders: vec![
+                FolderRights {
+                    name: "read".to_owned(),
+                    write: false,
+                    owner: false,
+                },
+                FolderRights {
+                    name: "write".to_owned(),
+                    write: true,
+                    owner: false,
+                },
+            ],
+            ..Caller::default()
+        }
+    }
+
+    #[test]
+    fn rights_by_path() {
+        let ann = someone("ann");
+        for (path, perms, read, write) in [
+            ("u/ann/x", "{}", true, true),
+            ("u/bob/x", "{}", false, false),
+            ("u/annabel/x", "{}", false, false),
+            ("u/bob/x", r#"{"u/ann": false}"#, true, false),
+            ("u/bob/x", r#"{"u/ann": true}"#, true, true),
+            ("u/bob/x", r#"{"g/all": true}"#, true, true),
+            ("u/bob/x", "broken", false, false),
+            ("f/read/x", "{}", true, false),
+            ("f/write/x", "{}", true, true),
+            ("f/other/x", "{}", false, false),
+            ("g/all/x", "{}", false, false),
+        ] {
+            assert_eq!(ann.may_read(path, perms), read, "{path} {perms}");
+            assert_eq!(ann.may_write(path, perms).is_ok(), write, "{path} {perms}");
+        }
+        let admin = Caller {
+            is_admin: true,
+            ..someone("root")
+        };
+        assert!(admin.may_read("u/bob/x", "{}") && admin.may_write("g/all/x", "{}").is_ok());
+        let reader = Caller {
+            read_only: true,
+            ..admin
+        };
+        assert!(reader.may_read("u/bob/x", "{}") && reader.may_write("u/root/x", "{}").is_err());
+        let operator = Caller {
+            operator: true,
+            ..someone("ann")
+        };
+        assert!(operator.may_run("u/ann/x") && operator.may_write("u/ann/x", "{}").is_err());
+    }
+
+    #[test]
+    fn scopes() {
+        for (scope, domain, action, path, allowed) in [
+            ("scripts:read", "scripts", "read", Some("u/a/b"), true),
+            ("scripts:write", "scripts", "read", Some("u/a/b"), true),
+            ("scripts:read", "scripts", "write", Some("u/a/b"), false),
+            ("scripts:read:u/a/b", "scripts", "read", Some("u/a/b"), true),
+            (
+                "scripts:read:u/a/b",
+                "scripts",
+                "read",
+                Some("u/a/bc"),
+                false,
+            ),
+            (
+                "scripts:read:u/a/*",
+                "scripts",
+                "read",
+                Some("u/a/bc"),
+                true,
+            ),
+            ("scripts:read:u/a/b", "scripts", "read", None, true),
+            ("jobs:run:scripts:u/a/b", "jobs", "run", Some("u/a/b"), true),
+            (
+                "jobs:run:scripts:u/a/b",
+                "jobs",
+                "run",
+                Some("u/a/c"),
+                false,
+            ),
+            ("jobs:run", "jobs", "read", None, false),
+            ("scripts:*", "jobs", "read", None, false),
+            ("", "scripts", "read", None, false),
+        ] {
+            assert_eq!(
+                scope_allows(scope, domain, action, path),
+                allowed,
+                "{scope} {action} {path:?}"
+            );
+        }
+        let nothing = Caller {
+            is_admin: true,
+            scopes: Some(Vec::new()),
+            ..someone("root")
+        };
+        assert!(!nothing.may_read("u/root/x", "{}") && !nothing.sees_all());
+    }
+}

@@ -1,0 +1,175 @@
+//! Tokens: made, exchanged for one another, ended. A token is 256 random bits; only its SHA-256 is kept.
+
+use std::time::Duration;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::{ADMIN, ADMIN_EMAIL, Caller};
+use crate::{
+    db::{
+        Conn, DbError,
+        token::{self, TokenRow},
+        user,
+    },
+    types::Timestamp,
+};
+
+/// How long a login link may be used (contract section 2).
+const LOGIN_LINK: Duration = Duration::from_secs(15 * 60);
+/// How long a browser stays logged in.
+pub(crate) const SESSION: Duration = Duration::from_secs(7 * 24 * 3600);
+/// `last_used_at` is written at most this often: a busy client must not cost a write a request.
+/// Characters of a token that are kept in the clear, to tell tokens apart; 60 of 256 bits.
+const PREFIX: usize = 10;
+/// The workspace and the user of the first start (contract section 2).
+
+/// A new token: its text, once, and its row without owner.
+fn mint(kind: &str, lifetime: Option<Duration>) -> (String, TokenRow) {
+    let text = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
+    let now = Timestamp::now();
+    let row = TokenRow {
+        hash: hash(&text),
+        prefix: text.chars().take(PREFIX).collect(),
+        kind: kind.to_owned(),
+        username: ADMIN.to_owned(),
+        email: ADMIN_EMAIL.to_owned(),
+        super_admin: false,
+        label: None,
+        workspace_id: None,
+        scopes: None,
+        read_only: false,
+        created_at: now,
+        expires_at: lifetime.map(|lifetime| now.plus(lifetime)),
+        last_used_at: now,
+    };
+    (text, row)
+}
+
+fn hash(text: &str) -> Vec<u8> {
+    Sha256::digest(text.as_bytes()).to_vec()
+}
+
+/// A token that logs user `admin` in once, within 15 minutes.
+///
+/// # Errors
+/// The database gives no answer.
+pub fn new_login_link(conn: &mut Conn) -> Result<String, DbError> {
+    let (text, mut row) = mint("login_link", Some(LOGIN_LINK));
+    row.super_admin = true;
+    token::insert(conn, &row)?;
+    Ok(text)
+}
+
+/// Exchanges a login link, or any token its owner holds, for a session; a login link is used up by it.
+///
+/// # Errors
+/// The database gives no answer.
+pub(crate) fn new_session(
+    conn: &mut Conn,
+    secret: Option<&str>,
+    text: &str,
+) -> Result<Option<String>, DbError> {
+    let (session, mut row) = mint("session", Some(SESSION));
+    if is_secret(secret, text) {
+        row.super_admin = true;
+    } else {
+        let Some(from) = valid(conn, text)? else {
+            return Ok(None);
+        };
+        // A token that is narrower than its owner must not become a session that is not.
+        let narrow = from.read_only || from.scopes.is_some() || from.workspace_id.is_some();
+        if narrow || from.kind == "job" {
+            return Ok(None);
+        }
+        if from.kind == "login_link" && !token::delete(conn, &from.hash)? {
+            return Ok(None);
+        }
+        row.username = from.username;
+        row.email = from.email;
+        row.super_admin = from.super_admin;
+    }
+    token::insert(conn, &row)?;
+    Ok(Some(session))
+}
+
+/// What a caller asks of a new token.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct NewToken {
+    pub(crate) label: Option<String>,
+    pub(crate) expires_at: Option<Timestamp>,
+    pub(crate) scopes: Option<Vec<String>>,
+    pub(crate) workspace: Option<String>,
+    pub(crate) read_only: bool,
+}
+
+/// A token of the caller's own, no wider than the one the caller came with.
+pub(crate) fn new_token(
+    conn: &mut Conn,
+    caller: &Caller,
+    wanted: NewToken,
+) -> Result<String, DbError> {
+    let (text, mut row) = mint("api", None);
+    row.username.clone_from(&caller.username);
+    row.email.clone_from(&caller.email);
+    row.super_admin = caller.super_admin;
+    row.label = wanted.label;
+    row.expires_at = wanted.expires_at;
+    row.workspace_id = wanted.workspace;
+    row.read_only = wanted.read_only;
+    row.scopes = wanted.scopes.map(|scopes| Value::from(scopes).to_string());
+    token::insert(conn, &row)?;
+    Ok(text)
+}
+
+/// A token for one job of `workspace`, with the rights of `permissioned_as` there and nowhere else.
+///
+/// # Errors
+/// The database gives no answer.
+pub fn new_job_token(
+    conn: &mut Conn,
+    workspace: &str,
+    permissioned_as: &str,
+    lifetime: Duration,
+) -> Result<String, DbError> {
+    let (text, mut row) = mint("job", Some(lifetime));
+    let username = permissioned_as.strip_prefix("u/").unwrap_or("");
+    let owner = user::by_name(conn, workspace, username)?;
+    row.username = username.to_owned();
+    row.email = owner.map_or_else(|| permissioned_as.to_owned(), |owner| owner.email);
+    row.workspace_id = Some(workspace.to_owned());
+    token::insert(conn, &row)?;
+    Ok(text)
+}
+
+/// A short-lived token that acts as the first user, for what windsock sets up itself.
+///
+/// # Errors
+/// The database gives no answer.
+pub fn new_setup_token(conn: &mut Conn) -> Result<String, DbError> {
+    let (text, mut row) = mint("api", Some(LOGIN_LINK));
+    row.super_admin = true;
+    token::insert(conn, &row)?;
+    Ok(text)
+}
+
+/// Ends a token, for instance when its job ends or its owner logs out.
+///
+/// # Errors
+/// The database gives no answer.
+pub fn end_token(conn: &mut Conn, text: &str) -> Result<(), DbError> {
+    token::delete(conn, &hash(text)).map(|_| ())
+}
+
+pub(super) fn is_secret(secret: Option<&str>, text: &str) -> bool {
+    // Digests are compared, so that neither content nor length tells by the time it takes.
+    secret.is_some_and(|secret| hash(secret).ct_eq(&hash(text)).into())
+}
+
+pub(super) fn valid(conn: &mut Conn, text: &str) -> Result<Option<TokenRow>, DbError> {
+    let row = token::by_hash(conn, &hash(text))?;
+    let now = Timestamp::now();
+    Ok(row.filter(|row| row.expires_at.is_none_or(|end| end > now)))
+}
