@@ -8,6 +8,9 @@ use crate::{
     types::{JobId, Timestamp},
 };
 
+/// The group whose members may say whose rights a trigger has (windmill-facts §1.1).
+const DEPLOYERS: &str = "wm_deployers";
+
 /// What somebody may do in one folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FolderRights {
@@ -22,7 +25,7 @@ pub struct FolderRights {
 /// Who asks, as which token.
 #[derive(Debug, Clone, Default)]
 pub struct Caller {
-    /// The name in the workspace (outside of one: of the token).
+    /// The name in the workspace (outside of one: of the person); `g/<group>` for a job that runs as a group.
     pub username: String,
     /// The address, the same in all workspaces.
     pub email: String,
@@ -48,8 +51,14 @@ pub struct Caller {
     pub job: Option<JobId>,
     /// When the token ends by itself.
     pub expires_at: Option<Timestamp>,
-    /// The hash of the token; empty for `SUPERADMIN_SECRET`.
+    /// The hash of the token; empty for `SUPERADMIN_SECRET` and jobs.
     pub token_hash: Vec<u8>,
+    /// What tells the token from others: its first characters, or what it is.
+    pub token_prefix: String,
+    /// The groups the user was put into in the workspace, besides `all` (an admin needs none).
+    pub groups: Vec<String>,
+    /// The token is bound to a workspace or to a job: good for nothing that reaches further.
+    pub bound: bool,
 }
 
 impl Caller {
@@ -105,6 +114,54 @@ impl Caller {
         Ok(())
     }
 
+    /// Whose rights jobs of the caller have: `u/<user>` or `g/<group>`.
+    #[must_use]
+    pub fn run_as(&self) -> String {
+        if self.username.starts_with("g/") {
+            return self.username.clone();
+        }
+        format!("u/{}", self.username)
+    }
+
+    /// Whether the caller may say whose rights jobs have, instead of giving them the own ones.
+    #[must_use]
+    pub fn is_deployer(&self) -> bool {
+        self.is_admin || self.groups.iter().any(|group| group == DEPLOYERS)
+    }
+
+    /// Checks that the caller may change what belongs to the person behind the token: passwords, tokens.
+    ///
+    /// # Errors
+    /// The token may less than the person.
+    pub fn must_be_whole(&self) -> Result<(), Denied> {
+        if self.scopes.is_none() && !self.read_only && !self.bound {
+            return Ok(());
+        }
+        let text = "a token that is limited itself, or a job's, may not do this";
+        Err(Denied::Forbidden(text.to_owned()))
+    }
+
+    /// Checks that the caller may see what only super admins may.
+    ///
+    /// # Errors
+    /// The caller is not a super admin, or the token may less.
+    pub fn must_see_all(&self) -> Result<(), Denied> {
+        if self.super_admin && self.scopes.is_none() && !self.bound {
+            return Ok(());
+        }
+        let text = "only a super admin may do this";
+        Err(Denied::Forbidden(text.to_owned()))
+    }
+
+    /// Checks that the caller may do what only super admins may.
+    ///
+    /// # Errors
+    /// The caller is not a super admin, or the token may less.
+    pub fn must_be_super_admin(&self) -> Result<(), Denied> {
+        self.must_see_all()?;
+        self.must_be_whole()
+    }
+
     /// Checks that the caller may do what only admins may.
     ///
     /// # Errors
@@ -142,17 +199,42 @@ impl Caller {
         }
     }
 
+    /// Whether what lies at `path`, or the folder `f/<name>` itself, is the caller's own.
+    #[must_use]
+    pub fn owns(&self, path: &str) -> bool {
+        let mut segments = path.split('/');
+        self.is_admin
+            || match (segments.next(), segments.next()) {
+                (Some("u"), Some(name)) => !name.is_empty() && name == self.username,
+                (Some("f"), Some(name)) => {
+                    let mut folders = self.folders.iter();
+                    folders.any(|folder| folder.name == name && folder.owner)
+                }
+                _ => false,
+            }
+    }
+
     /// Whether `extra_perms` (JSON object: owner → may write) names the caller.
     pub(super) fn granted(&self, extra_perms: &str, write: bool) -> bool {
         if extra_perms == "{}" {
             return false;
         }
         let perms: Map<String, Value> = serde_json::from_str(extra_perms).unwrap_or_default();
-        let mine = [format!("u/{}", self.username), "g/all".to_owned()];
-        mine.iter().any(|owner| match perms.get(owner) {
-            Some(may_write) => !write || may_write.as_bool() == Some(true),
-            None => false,
+        perms.iter().any(|(owner, may_write)| {
+            self.is(owner) && (!write || may_write.as_bool() == Some(true))
         })
+    }
+
+    /// Whether `owner` (`u/<user>` or `g/<group>`) means the caller.
+    #[must_use]
+    pub fn is(&self, owner: &str) -> bool {
+        match owner.split_once('/') {
+            // Who is nobody in the workspace is not in the group of everybody there.
+            _ if self.username.is_empty() => false,
+            Some(("u", name)) => name == self.username,
+            Some(("g", name)) => name == "all" || self.groups.iter().any(|group| group == name),
+            _ => false,
+        }
     }
 }
 

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::{
     ADMIN, ADMIN_EMAIL, Caller, Denied, FolderRights,
-    token::{is_secret, valid},
+    token::{account_of, is_secret, valid},
 };
 use crate::{
     db::{
-        Conn, DbError, folder,
+        Conn, DbError, account, folder,
         folder::FolderRow,
-        queue, setting,
+        group, queue, setting,
         token::{self, TokenRow},
         user, workspace,
     },
@@ -37,6 +37,7 @@ pub(crate) fn authenticate(
             username: ADMIN.to_owned(),
             email: ADMIN_EMAIL.to_owned(),
             super_admin: true,
+            token_prefix: "SUPERADMIN_SECRET".to_owned(),
             ..Caller::default()
         }
     } else {
@@ -55,7 +56,16 @@ pub(crate) fn authenticate(
         {
             return Ok(Err(not_a_member(asked)));
         }
-        from_row(row)
+        let Some(account) = account_of(conn, &row)? else {
+            return Ok(Err(Denied::NotLoggedIn));
+        };
+        // A token of one workspace does not reach what lies outside of them.
+        let reaches = row.workspace_id.is_none() || workspace.is_some();
+        Caller {
+            username: account.username,
+            super_admin: account.super_admin && reaches,
+            ..from_row(row)
+        }
     };
     caller.workspace = workspace.map(str::to_owned);
     match workspace {
@@ -75,11 +85,12 @@ fn from_row(row: TokenRow) -> Caller {
     Caller {
         username: row.username,
         email: row.email,
-        super_admin: row.super_admin,
         read_only: row.read_only,
         scopes,
         expires_at: row.expires_at,
+        bound: row.workspace_id.is_some(),
         token_hash: row.hash,
+        token_prefix: row.prefix,
         ..Caller::default()
     }
 }
@@ -104,12 +115,21 @@ fn enter(
         _ => caller.is_admin = true,
     }
     if !caller.is_admin {
-        caller.folders = folder::all(conn, workspace)?
-            .into_iter()
-            .filter_map(|folder| rights_in(&caller, &folder))
-            .collect();
+        caller.groups = group::of_user(conn, workspace, &caller.username)?;
+        caller.folders = folders_of(conn, &caller, workspace)?;
     }
     Ok(Ok(caller))
+}
+
+fn folders_of(
+    conn: &mut Conn,
+    caller: &Caller,
+    workspace: &str,
+) -> Result<Vec<FolderRights>, DbError> {
+    Ok(folder::all(conn, workspace)?
+        .into_iter()
+        .filter_map(|folder| rights_in(caller, &folder))
+        .collect())
 }
 
 fn not_a_member(workspace: &str) -> Denied {
@@ -118,8 +138,7 @@ fn not_a_member(workspace: &str) -> Denied {
 
 fn rights_in(caller: &Caller, folder: &FolderRow) -> Option<FolderRights> {
     let owners: Vec<String> = serde_json::from_str(&folder.owners).unwrap_or_default();
-    let me = format!("u/{}", caller.username);
-    let owner = owners.iter().any(|owner| *owner == me || owner == "g/all");
+    let owner = owners.iter().any(|owner| caller.is(owner));
     let rights = FolderRights {
         name: folder.name.clone(),
         owner,
@@ -152,34 +171,77 @@ fn enter_as_job(
         // It has ended, and its token with it.
         return Ok(Err(Denied::NotLoggedIn));
     }
-    let mut caller = caller_as(conn, &job.workspace, &job.permissioned_as)?;
+    let Some(mut caller) = caller_as(conn, &job.workspace, &job.permissioned_as)? else {
+        // Whose rights it had is gone or shut out.
+        return Ok(Err(Denied::NotLoggedIn));
+    };
     caller.workspace = workspace.map(str::to_owned);
     caller.depth = Some(job.depth);
     caller.job = Some(job.job);
+    caller.bound = true;
+    caller.token_prefix = format!("job {}", job.job);
     caller.expires_at = Some(job.until);
     Ok(Ok(caller))
 }
 
-/// Somebody with the rights of `permissioned_as` in `workspace`; one that is no user there has none.
+/// Somebody with the rights of `permissioned_as` in `workspace`; none for who is nobody there (any more).
 pub(super) fn caller_as(
     conn: &mut Conn,
     workspace: &str,
     permissioned_as: &str,
-) -> Result<Caller, DbError> {
+) -> Result<Option<Caller>, DbError> {
+    if let Some(name) = permissioned_as.strip_prefix("g/") {
+        return group_as_caller(conn, workspace, name);
+    }
     let username = permissioned_as
         .strip_prefix("u/")
         .unwrap_or(permissioned_as);
-    let member = user::by_name(conn, workspace, username)?.filter(|member| !member.disabled);
+    let member = user::by_name(conn, workspace, username)?;
+    let (email, super_admin) = match member {
+        Some(member) if member.disabled => return Ok(None),
+        Some(member) => (member.email, false),
+        // A super admin is somebody in every workspace.
+        None => match account::super_admins(conn)?
+            .into_iter()
+            .find(|account| account.username == username)
+        {
+            Some(account) => (account.email, true),
+            None => return Ok(None),
+        },
+    };
+    if account::by_email(conn, &email)?.is_some_and(|account| account.disabled) {
+        return Ok(None);
+    }
     let caller = Caller {
         username: username.to_owned(),
-        email: member
-            .as_ref()
-            .map_or_else(|| permissioned_as.to_owned(), |member| member.email.clone()),
+        email,
+        super_admin,
         workspace: Some(workspace.to_owned()),
         ..Caller::default()
     };
-    match member {
-        Some(_) => Ok(enter(conn, caller.clone(), workspace)?.unwrap_or(caller)),
-        None => Ok(caller),
+    let entered = enter(conn, caller, workspace)?.ok();
+    Ok(entered.map(|caller| Caller {
+        super_admin: false,
+        ..caller
+    }))
+}
+
+/// A job that runs as a group: what the group may do, and nothing else.
+fn group_as_caller(
+    conn: &mut Conn,
+    workspace: &str,
+    name: &str,
+) -> Result<Option<Caller>, DbError> {
+    if !group::exists(conn, workspace, name)? {
+        return Ok(None);
     }
+    let mut caller = Caller {
+        username: format!("g/{name}"),
+        email: format!("g/{name}"),
+        groups: vec![name.to_owned()],
+        workspace: Some(workspace.to_owned()),
+        ..Caller::default()
+    };
+    caller.folders = folders_of(conn, &caller, workspace)?;
+    Ok(Some(caller))
 }

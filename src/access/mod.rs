@@ -6,18 +6,20 @@
 mod caller;
 mod enter;
 mod members;
+mod password;
 mod token;
 
 pub use self::{
     caller::{Caller, FolderRights},
     enter::job_tokens,
     members::{email_of, first_start},
-    token::{end_token, new_job_token, new_login_link, new_setup_token},
+    token::{end_token, new_login_link, new_setup_token},
 };
 pub(crate) use self::{
     enter::authenticate,
     members::{new_workspace, prepare_to_save, read_variables},
-    token::{NewToken, SESSION, new_session, new_token},
+    password::{NotHashed, Passwords, unfit},
+    token::{NewToken, SESSION, new_session, new_session_of, new_token},
 };
 
 /// The user of the first start, and whom `SUPERADMIN_SECRET` acts as.
@@ -31,13 +33,16 @@ pub enum Denied {
     /// No token, or one that is unknown or has expired.
     #[error("no valid token: send 'Authorization: Bearer <token>' or log in")]
     NotLoggedIn,
+    /// Nobody has that address and that password.
+    #[error("the email or the password is wrong")]
+    BadLogin,
     /// Logged in, but not for this.
     #[error("{0}")]
     Forbidden(String),
     /// There is no such workspace (said to super admins only).
     #[error("workspace '{0}' not found")]
     NoWorkspace(String),
-    /// The folder of the path does not exist, and only an admin's save would make it.
-    #[error("path: folder '{0}' does not exist; ask an admin to create it")]
+    /// The folder of the path does not exist, and only an admin's save would make it; or one may not know of it.
+    #[error("path: folder '{0}' does not exist, or is not yours; ask an admin for it")]
     NoFolder(String),
 }

@@ -11,8 +11,8 @@ use super::{ADMIN, ADMIN_EMAIL, Caller};
 use crate::{
     db::{
         Conn, DbError,
+        account::{self, AccountRow},
         token::{self, TokenRow},
-        user,
     },
     types::Timestamp,
 };
@@ -24,8 +24,6 @@ pub(crate) const SESSION: Duration = Duration::from_secs(7 * 24 * 3600);
 /// `last_used_at` is written at most this often: a busy client must not cost a write a request.
 /// Characters of a token that are kept in the clear, to tell tokens apart; 60 of 256 bits.
 const PREFIX: usize = 10;
-/// The workspace and the user of the first start (contract section 2).
-
 /// A new token: its text, once, and its row without owner.
 fn mint(kind: &str, lifetime: Option<Duration>) -> (String, TokenRow) {
     let text = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
@@ -48,17 +46,31 @@ fn mint(kind: &str, lifetime: Option<Duration>) -> (String, TokenRow) {
     (text, row)
 }
 
+/// Whom login links and `SUPERADMIN_SECRET` log in: the first user, as long as that one is a super admin.
+fn root(conn: &mut Conn, row: &mut TokenRow) -> Result<(), DbError> {
+    let mut admins = account::super_admins(conn)?;
+    let first = admins
+        .iter()
+        .position(|account| account.email == ADMIN_EMAIL);
+    if !admins.is_empty() {
+        let account = admins.swap_remove(first.unwrap_or(0));
+        (row.username, row.email) = (account.username, account.email);
+    }
+    row.super_admin = true;
+    Ok(())
+}
+
 fn hash(text: &str) -> Vec<u8> {
     Sha256::digest(text.as_bytes()).to_vec()
 }
 
-/// A token that logs user `admin` in once, within 15 minutes.
+/// A token that logs a super admin in once, within 15 minutes.
 ///
 /// # Errors
 /// The database gives no answer.
 pub fn new_login_link(conn: &mut Conn) -> Result<String, DbError> {
     let (text, mut row) = mint("login_link", Some(LOGIN_LINK));
-    row.super_admin = true;
+    root(conn, &mut row)?;
     token::insert(conn, &row)?;
     Ok(text)
 }
@@ -74,12 +86,15 @@ pub(crate) fn new_session(
 ) -> Result<Option<String>, DbError> {
     let (session, mut row) = mint("session", Some(SESSION));
     if is_secret(secret, text) {
-        row.super_admin = true;
+        root(conn, &mut row)?;
     } else {
         let Some(from) = valid(conn, text)? else {
             return Ok(None);
         };
         // A token that is narrower than its owner must not become a session that is not.
+        if account_of(conn, &from)?.is_none() {
+            return Ok(None);
+        }
         let narrow = from.read_only || from.scopes.is_some() || from.workspace_id.is_some();
         if narrow || from.kind == "job" {
             return Ok(None);
@@ -93,6 +108,16 @@ pub(crate) fn new_session(
     }
     token::insert(conn, &row)?;
     Ok(Some(session))
+}
+
+/// A session of somebody whose password was right.
+pub(crate) fn new_session_of(conn: &mut Conn, account: &AccountRow) -> Result<String, DbError> {
+    let (session, mut row) = mint("session", Some(SESSION));
+    row.username.clone_from(&account.username);
+    row.email.clone_from(&account.email);
+    row.super_admin = account.super_admin;
+    token::insert(conn, &row)?;
+    Ok(session)
 }
 
 /// What a caller asks of a new token.
@@ -124,33 +149,13 @@ pub(crate) fn new_token(
     Ok(text)
 }
 
-/// A token for one job of `workspace`, with the rights of `permissioned_as` there and nowhere else.
-///
-/// # Errors
-/// The database gives no answer.
-pub fn new_job_token(
-    conn: &mut Conn,
-    workspace: &str,
-    permissioned_as: &str,
-    lifetime: Duration,
-) -> Result<String, DbError> {
-    let (text, mut row) = mint("job", Some(lifetime));
-    let username = permissioned_as.strip_prefix("u/").unwrap_or("");
-    let owner = user::by_name(conn, workspace, username)?;
-    row.username = username.to_owned();
-    row.email = owner.map_or_else(|| permissioned_as.to_owned(), |owner| owner.email);
-    row.workspace_id = Some(workspace.to_owned());
-    token::insert(conn, &row)?;
-    Ok(text)
-}
-
 /// A short-lived token that acts as the first user, for what windsock sets up itself.
 ///
 /// # Errors
 /// The database gives no answer.
 pub fn new_setup_token(conn: &mut Conn) -> Result<String, DbError> {
     let (text, mut row) = mint("api", Some(LOGIN_LINK));
-    row.super_admin = true;
+    root(conn, &mut row)?;
     token::insert(conn, &row)?;
     Ok(text)
 }
@@ -166,6 +171,11 @@ pub fn end_token(conn: &mut Conn, text: &str) -> Result<(), DbError> {
 pub(super) fn is_secret(secret: Option<&str>, text: &str) -> bool {
     // Digests are compared, so that neither content nor length tells by the time it takes.
     secret.is_some_and(|secret| hash(secret).ct_eq(&hash(text)).into())
+}
+
+/// The person a token belongs to, unless that one is gone or shut out.
+pub(super) fn account_of(conn: &mut Conn, token: &TokenRow) -> Result<Option<AccountRow>, DbError> {
+    Ok(account::by_email(conn, &token.email)?.filter(|account| !account.disabled))
 }
 
 pub(super) fn valid(conn: &mut Conn, text: &str) -> Result<Option<TokenRow>, DbError> {

@@ -34,6 +34,10 @@ pub(crate) struct Zip(pub(crate) Vec<u8>);
 #[derive(Debug)]
 pub(crate) struct Entered(pub(crate) Cookie<'static>);
 
+/// 200, the token of a session as text, and its cookie.
+#[derive(Debug)]
+pub(crate) struct LoggedIn(pub(crate) String, pub(crate) Cookie<'static>);
+
 /// 200 and JSON values as they come, one a line; `T` is what a line holds.
 #[derive(Debug)]
 pub(crate) struct Lines<T>(pub(crate) HttpResponse, pub(crate) PhantomData<T>);
@@ -99,5 +103,15 @@ impl Responder for Entered {
     type Body = BoxBody;
     fn respond_to(self, _: &HttpRequest) -> HttpResponse {
         HttpResponse::NoContent().cookie(self.0).finish()
+    }
+}
+
+impl Responder for LoggedIn {
+    type Body = BoxBody;
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        HttpResponse::Ok()
+            .cookie(self.1)
+            .content_type(TEXT)
+            .body(self.0)
     }
 }

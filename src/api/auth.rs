@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     future::{Ready, ready},
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     time::{Duration, Instant},
 };
 
@@ -285,23 +285,15 @@ fn cookie(state: &State, value: String, age: CookieAge) -> Cookie<'static> {
         .finish()
 }
 
-/// Failed logins by address.
+/// Logins by address that have not succeeded.
 #[derive(Debug, Default)]
 pub(crate) struct Attempts(Mutex<HashMap<IpAddr, (Instant, u32)>>);
 
 impl Attempts {
-    /// Refuses an address that failed too often.
-    pub(crate) fn check(&self, address: IpAddr, now: Instant) -> Result<(), Error> {
-        match self.0.lock().get(&address) {
-            Some((since, count)) if *count >= RATE && now.duration_since(*since) < RATE_WINDOW => {
-                Err(Error::TooMany)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Counts a failure.
-    pub(crate) fn failed(&self, address: IpAddr, now: Instant) {
+    /// Counts one more and refuses an address that failed too often. Those under way count, so that many at once
+    /// are not more than one after the other.
+    pub(crate) fn begin(&self, address: IpAddr, now: Instant) -> Result<(), Error> {
+        let address = network(address);
         let mut attempts = self.0.lock();
         if attempts.len() >= RATE_ADDRESSES && !attempts.contains_key(&address) {
             attempts.retain(|_, (since, _)| now.duration_since(*since) < RATE_WINDOW);
@@ -313,7 +305,26 @@ impl Attempts {
         if now.duration_since(*since) >= RATE_WINDOW {
             (*since, *count) = (now, 0);
         }
+        if *count >= RATE {
+            return Err(Error::TooMany);
+        }
         *count += 1;
+        Ok(())
+    }
+
+    /// Takes one back that succeeded.
+    pub(crate) fn succeeded(&self, address: IpAddr) {
+        if let Some((_, count)) = self.0.lock().get_mut(&network(address)) {
+            *count = count.saturating_sub(1);
+        }
+    }
+}
+
+/// What counts as one address: of IPv6 the first half, for anybody has a whole network of the rest.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address @ IpAddr::V4(_) => address,
     }
 }
 
@@ -398,14 +409,21 @@ mod tests {
         let (attempts, now) = (Attempts::default(), Instant::now());
         let one = IpAddr::from([10, 0, 0, 1]);
         for _ in 0..RATE {
-            assert!(attempts.check(one, now).is_ok());
-            attempts.failed(one, now);
+            assert!(attempts.begin(one, now).is_ok());
         }
-        assert!(attempts.check(one, now).is_err());
-        assert!(attempts.check(one, now + RATE_WINDOW).is_ok());
-        assert!(attempts.check(IpAddr::from([10, 0, 0, 2]), now).is_ok());
+        assert!(attempts.begin(one, now).is_err());
+        attempts.succeeded(one);
+        assert!(attempts.begin(one, now).is_ok(), "a success does not count");
+        assert!(attempts.begin(one, now).is_err());
+        assert!(attempts.begin(one, now + RATE_WINDOW).is_ok());
+        assert!(attempts.begin(IpAddr::from([10, 0, 0, 2]), now).is_ok());
+        let of_one_network = |n: u16| IpAddr::from([0x2001, 0xdb8, 1, 2, n, n, n, n]);
+        for n in 0..10 {
+            assert!(attempts.begin(of_one_network(n), now).is_ok());
+        }
+        assert!(attempts.begin(of_one_network(11), now).is_err());
         for n in 0..30_000_u32 {
-            attempts.failed(IpAddr::from(n.to_be_bytes()), now);
+            let _ = attempts.begin(IpAddr::from(n.to_be_bytes()), now);
         }
         assert!(attempts.0.lock().len() <= RATE_ADDRESSES);
     }

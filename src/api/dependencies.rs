@@ -87,7 +87,8 @@ async fn answer(caller: &Caller, answer: Value, state: &State) -> Result<Created
     };
     let workspace: Arc<str> = caller.workspace.as_deref().unwrap_or_default().into();
     let args = Args::Object(json!({"answer": answer}).to_string());
-    let job = NewJob::new(workspace, echo, args, &caller.username);
+    let mut job = NewJob::new(workspace, echo, args, &caller.username);
+    job.permissioned_as = caller.run_as().into();
     let id = job.id;
     state.queue.push_soon(vec![job]).await?;
     Ok(Created(id.to_string()))

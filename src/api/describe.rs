@@ -20,7 +20,7 @@ use utoipa::{
 
 use super::{
     Group, Method, State,
-    answer::{Created, Entered, Json, LINES, Lines, Raw, Text, Zip},
+    answer::{Created, Entered, Json, LINES, Lines, LoggedIn, Raw, Text, Zip},
     extract::{At, Body, CaptureAt, JobAt, KeyAt, KindAt, Query, RawBody},
 };
 use crate::access::Caller;
@@ -236,6 +236,15 @@ impl Gives for Zip {
 impl Gives for Entered {
     fn gives(description: &mut Description) {
         description.answer(204, "done; the session is in the cookie", None);
+    }
+}
+
+impl Gives for LoggedIn {
+    fn gives(description: &mut Description) {
+        description.text(
+            200,
+            "done; the session's token, which is in the cookie as well",
+        );
     }
 }
 

@@ -8,7 +8,13 @@ use actix_web::{
     http::{StatusCode, header},
 };
 
-use crate::{access::Denied, db::DbError, queue::QueueError, trigger::NotTried, types::Invalid};
+use crate::{
+    access::{Denied, NotHashed},
+    db::DbError,
+    queue::QueueError,
+    trigger::NotTried,
+    types::Invalid,
+};
 
 /// Why a request was not answered as asked.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +104,15 @@ impl From<DbError> for Error {
     }
 }
 
+impl From<NotHashed> for Error {
+    fn from(error: NotHashed) -> Self {
+        match error {
+            NotHashed::Busy => Self::TooMany,
+            NotHashed::Failed => Self::Internal("a password could not be worked on"),
+        }
+    }
+}
+
 impl From<QueueError> for Error {
     fn from(error: QueueError) -> Self {
         match error {
@@ -114,7 +129,7 @@ impl ResponseError for Error {
     fn status_code(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) | Self::Denied(Denied::NoFolder(_)) => StatusCode::BAD_REQUEST,
-            Self::Denied(Denied::NotLoggedIn) => StatusCode::UNAUTHORIZED,
+            Self::Denied(Denied::NotLoggedIn | Denied::BadLogin) => StatusCode::UNAUTHORIZED,
             Self::Denied(Denied::Forbidden(_)) => StatusCode::FORBIDDEN,
             Self::NotFound(_) | Self::Denied(Denied::NoWorkspace(_)) => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,

@@ -150,7 +150,7 @@ pub(crate) async fn create(
                     "name: folder '{name}' exists already"
                 )));
             }
-            let me = format!("u/{}", caller.username);
+            let me = caller.run_as();
             let mut row = FolderRow {
                 workspace_id: at.workspace,
                 display_name: name.clone(),

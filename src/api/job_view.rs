@@ -305,6 +305,7 @@ fn note_skipped(conn: &mut Conn, views: &mut [JobView]) -> Result<(), DbError> {
 pub(crate) fn visible_to(caller: &Caller) -> Option<Visible> {
     (!caller.is_admin).then(|| Visible {
         username: caller.username.clone(),
+        run_as: caller.run_as(),
         folders: caller
             .folders
             .iter()
@@ -319,8 +320,7 @@ pub(crate) fn may_see(caller: &Caller, job: &AnyJob) -> bool {
         AnyJob::Queued(row) => (&row.runnable_path, &row.created_by, &row.permissioned_as),
         AnyJob::Completed(row) => (&row.runnable_path, &row.created_by, &row.permissioned_as),
     };
-    let own = *created_by == caller.username
-        || run_as.strip_prefix("u/") == Some(caller.username.as_str());
+    let own = *created_by == caller.username || *run_as == caller.run_as();
     if !caller.scoped("read", path.as_deref()) && !caller.scoped("run", path.as_deref()) {
         return false;
     }

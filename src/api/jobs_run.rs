@@ -222,6 +222,7 @@ fn new_job(
     } else {
         TriggerKind::Webhook
     };
+    job.permissioned_as = caller.run_as().into();
     job.trigger = Some((kind, None));
     how.apply(&mut job)?;
     if let Some(depth) = caller.depth {

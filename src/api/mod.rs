@@ -4,6 +4,7 @@
 //! effects in a message. `table` is every route on one screen; the router and the OpenAPI document are both
 //! made from it. Nobody imports this module but `system`, which fills in [`Parts`].
 
+mod accounts;
 mod alerts;
 mod answer;
 mod archive;
@@ -20,6 +21,7 @@ mod extract;
 mod flow_versions;
 mod flows;
 mod folders;
+mod groups;
 mod held;
 mod job_contents;
 mod job_notes;
@@ -29,6 +31,7 @@ mod jobs_read;
 mod jobs_run;
 mod live;
 mod measures;
+mod members;
 mod message_samples;
 mod ports;
 mod remote;
@@ -38,6 +41,7 @@ mod scripts;
 mod serve;
 mod server;
 mod session;
+mod sharing;
 mod trigger_list;
 mod triggers;
 mod tryout;
@@ -68,6 +72,7 @@ use self::{
     error::Error,
 };
 use crate::{
+    access::Passwords,
     config::Config,
     db::{self, Conn, DbError, Pool},
     queue::Queue,
@@ -104,6 +109,7 @@ pub struct State {
     history: History,
     config: Arc<Config>,
     attempts: auth::Attempts,
+    passwords: Passwords,
     changes: broadcast::Sender<TriggerChange>,
     document: OnceLock<String>,
 }
@@ -129,6 +135,7 @@ impl State {
             history: parts.history,
             config: parts.config,
             attempts: auth::Attempts::default(),
+            passwords: Passwords::default(),
             changes: broadcast::channel(CHANGES).0,
             document: OnceLock::new(),
         }
@@ -275,6 +282,13 @@ fn table() -> Vec<Group> {
         },
         group! { "/users", "users";
             Get "/whoami" users::global_whoami, "Who one is";
+            Post "/create" accounts::create, "Adds a person to the server";
+            Post "/setpassword" accounts::set_own_password, "Sets one's password";
+            Post "/set_password_of/{path}" accounts::set_password_of, "Sets somebody's password";
+            Post "/update/{path}" accounts::update, "Changes what a person may do on the server";
+            Delete "/delete/{path}" accounts::delete, "Removes a person from the server";
+            Get "/list_as_super_admin" accounts::list, "The people of the server";
+            Get "/exists/{path}" accounts::exists, "Whether the server has a person of that address";
             Post "/tokens/create" users::create_token, "Makes a token";
             Get "/tokens/list" users::list_tokens, "One's tokens";
             Delete "/tokens/delete/{path}" users::delete_token, "Ends a token, by its prefix";
@@ -287,6 +301,7 @@ fn table() -> Vec<Group> {
         },
         group! { "/w/{workspace}/workspaces", "workspaces";
             Get "/tarball" archive::tarball, "Everything in a workspace, as an archive of files";
+            Post "/add_user" members::add, "Adds a user";
             Get "/list_ws_specific" archive::list_ws_specific, "Items that differ between workspaces: none";
             Get "/remote" remote::get, "The Windmill that runs the workspace's scripts and flows";
             Post "/remote" remote::set, "Has a Windmill run the workspace's scripts and flows";
@@ -299,6 +314,10 @@ fn table() -> Vec<Group> {
         group! { "/w/{workspace}/users", "users";
             Get "/whoami" users::whoami, "Who one is in the workspace";
             Get "/list" users::list, "Users";
+            Get "/list_usernames" members::list_usernames, "The names of users";
+            Get "/get/{path}" members::get, "One user";
+            Post "/update/{path}" members::update, "Changes what a user may do";
+            Delete "/delete/{path}" members::delete, "Takes a user out of the workspace";
             Get "/username_to_email/{path}" users::username_to_email, "The address of a user";
         },
         group! { "/w/{workspace}/scripts", "scripts";
@@ -440,6 +459,21 @@ fn table() -> Vec<Group> {
             Get "/exists/{path}" folders::exists, "Whether there is a folder of a name";
             Post "/create" folders::create, "Makes a folder";
             Post "/update/{path}" folders::update, "Changes a folder";
+        },
+        group! { "/w/{workspace}/groups", "groups";
+            Get "/list" groups::list, "Groups";
+            Get "/listnames" groups::list_names, "Names of groups";
+            Get "/get/{path}" groups::get, "One group";
+            Post "/create" groups::create, "Makes a group";
+            Post "/update/{path}" groups::update, "Describes a group";
+            Delete "/delete/{path}" groups::delete, "Removes a group";
+            Post "/adduser/{path}" groups::add_user, "Puts a user into a group";
+            Post "/removeuser/{path}" groups::remove_user, "Takes a user out of a group";
+        },
+        group! { "/w/{workspace}/acls", "sharing";
+            Get "/get/{kind}/{path:.*}" sharing::get, "Whom a trigger, variable, resource or folder is shared with";
+            Post "/add/{kind}/{path:.*}" sharing::add, "Shares something";
+            Post "/remove/{kind}/{path:.*}" sharing::remove, "Shares something no longer";
         },
     ]
 }

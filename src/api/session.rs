@@ -8,13 +8,16 @@ use utoipa::ToSchema;
 
 use super::{
     State,
-    answer::Entered,
+    answer::{Entered, LoggedIn},
     auth::{COOKIE, no_cookie, session_cookie},
     client_address::client_address,
     error::Error,
     extract::Body,
 };
-use crate::access::{self, Denied};
+use crate::{
+    access::{self, Denied},
+    db::account,
+};
 
 /// Body of `auth/session`.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -25,7 +28,6 @@ pub(crate) struct Login {
 
 /// Body of `auth/login`.
 #[derive(Debug, Deserialize, ToSchema)]
-#[expect(dead_code, reason = "checked for shape; passwords are not set up")]
 pub(crate) struct PasswordLogin {
     /// The address.
     email: String,
@@ -33,10 +35,36 @@ pub(crate) struct PasswordLogin {
     password: String,
 }
 
-/// Refuses: no user of this server has a password.
-pub(crate) async fn login(_: Body<PasswordLogin>) -> Result<HttpResponse, Error> {
-    let text = "password: no user has one; log in with a link ('windsock login-link') or a token";
-    Err(Error::BadRequest(text.to_owned()))
+/// Logs in with address and password; the session is in the cookie, and its token in the answer. Who is unknown,
+/// has no password or is shut out hears what one with a wrong password hears, after the same work.
+pub(crate) async fn login(
+    req: HttpRequest,
+    body: Body<PasswordLogin>,
+    state: web::Data<State>,
+) -> Result<LoggedIn, Error> {
+    let PasswordLogin { email, password } = body.0;
+    let address = client_address(&req, &state.config);
+    state.attempts.begin(address, Instant::now())?;
+    let email = email.trim().to_lowercase();
+    let account = state
+        .run(move |conn| Ok(account::by_email(conn, &email)?))
+        .await?;
+    let kept = account.as_ref().and_then(|row| row.password_hash.clone());
+    let right = state.passwords.matches(password, kept).await?;
+    let account = account.filter(|row| right && !row.disabled);
+    let account = account.ok_or(Denied::BadLogin)?;
+    let session = state
+        .transaction(move |conn| {
+            // Whoever was removed or got another password meanwhile does not get in with the old one.
+            let now = account::by_email(conn, &account.email)?;
+            let now = now.filter(|now| !now.disabled && now.password_hash == account.password_hash);
+            let now = now.ok_or(Denied::BadLogin)?;
+            Ok(access::new_session_of(conn, &now)?)
+        })
+        .await?;
+    state.attempts.succeeded(address);
+    let cookie = session_cookie(&state, session.clone());
+    Ok(LoggedIn(session, cookie))
 }
 
 /// Exchanges a token for a session cookie.
@@ -55,16 +83,15 @@ pub(crate) async fn exchange(
     state: &State,
     token: String,
 ) -> Result<String, Error> {
-    let (address, now) = (client_address(req, &state.config), Instant::now());
-    state.attempts.check(address, now)?;
+    let address = client_address(req, &state.config);
+    state.attempts.begin(address, Instant::now())?;
     let secret = state.config.superadmin_secret.clone();
     let session = state
         .run(move |conn| Ok(access::new_session(conn, secret.as_deref(), &token)?))
         .await?;
-    session.ok_or_else(|| {
-        state.attempts.failed(address, now);
-        Denied::NotLoggedIn.into()
-    })
+    let session = session.ok_or(Denied::NotLoggedIn)?;
+    state.attempts.succeeded(address);
+    Ok(session)
 }
 
 /// Ends the session of the browser that asks.

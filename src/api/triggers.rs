@@ -20,7 +20,9 @@ use super::{
 };
 use crate::{
     access::{Caller, prepare_to_save},
-    db::{Conn, connection_log, connection_log::LogEntry, trigger, trigger::TriggerRow, user},
+    db::{
+        Conn, connection_log, connection_log::LogEntry, group, trigger, trigger::TriggerRow, user,
+    },
     queue::{Held, Lane},
     trigger::{
         spec::TriggerSpec,
@@ -49,7 +51,7 @@ pub(super) struct Trigger {
     enabled: Option<bool>,
     /// `u/<user>` or `g/<group>`: whose rights its jobs have.
     permissioned_as: Option<String>,
-    /// Keeps `permissioned_as` of the body (admins only), else the caller becomes it.
+    /// Keeps `permissioned_as` of the body (admins and group `wm_deployers`), else the caller becomes it.
     preserve_permissioned_as: Option<bool>,
     labels: Option<Vec<String>>,
     /// Refuses the change when the trigger was edited meanwhile.
@@ -163,13 +165,13 @@ impl Around {
         present: Option<&str>,
     ) -> Result<String, Error> {
         let wanted = match (
-            self.preserve && caller.is_admin,
+            self.preserve && caller.is_deployer(),
             &self.permissioned_as,
             present,
         ) {
             (true, Some(wanted), _) => wanted.clone(),
             (true, None, Some(present)) => present.to_owned(),
-            _ => return Ok(format!("u/{}", caller.username)),
+            _ => return Ok(caller.run_as()),
         };
         let workspace = caller.workspace.as_deref().unwrap_or_default();
         if let Some(name) = wanted.strip_prefix("u/")
@@ -179,6 +181,14 @@ impl Around {
             return Err(Error::field(
                 "permissioned_as",
                 format!("user '{name}' does not exist"),
+            ));
+        }
+        if let Some(name) = wanted.strip_prefix("g/")
+            && !group::exists(conn, workspace, name)?
+        {
+            return Err(Error::field(
+                "permissioned_as",
+                format!("group '{name}' does not exist"),
             ));
         }
         Ok(wanted)

@@ -110,7 +110,7 @@ async fn of_draft(
     state: &State,
 ) -> Result<ConnectionTest, Error> {
     caller.may_change()?;
-    let permissioned_as = format!("u/{}", caller.username);
+    let permissioned_as = caller.run_as();
     let path = settings.get("path").and_then(Value::as_str);
     let path: Option<ObjectPath> = path.and_then(|path| path.parse().ok());
     let workspace = at.workspace.clone();
@@ -187,7 +187,7 @@ pub(crate) async fn saved(
 ) -> Result<Lines<TrialEvent>, Error> {
     let bounds = how_far.0.checked()?;
     caller.may_change()?;
-    let permissioned_as = format!("u/{}", caller.username);
+    let permissioned_as = caller.run_as();
     let row = state.run(move |conn| readable(conn, &caller, &at)).await?;
     let test = ConnectionTest {
         settings: row.settings(),

@@ -12,7 +12,10 @@ use super::{
 };
 use crate::{
     access::{self, Caller, NewToken},
-    db::{folder, token, user},
+    db::{
+        folder, group, token,
+        user::{self, UserRow},
+    },
     types::Timestamp,
 };
 
@@ -134,6 +137,12 @@ pub(crate) async fn whoami(
                     own.push(folder.name.clone());
                 }
             }
+            let mut groups = vec![group::ALL.to_owned()];
+            if caller.is_admin {
+                groups.extend(group::of_user(conn, &at.workspace, &caller.username)?);
+            } else {
+                groups.extend(caller.groups);
+            }
             Ok(Member {
                 email: caller.email,
                 username: caller.username,
@@ -142,7 +151,7 @@ pub(crate) async fn whoami(
                 created_at: row.map_or_else(Timestamp::default, |row| row.created_at),
                 operator: caller.operator,
                 disabled: false,
-                groups: vec!["all".to_owned()],
+                groups,
                 folders: write,
                 folders_read: read,
                 folders_owners: own,
@@ -158,10 +167,24 @@ pub(crate) async fn list(
     at: At,
     state: web::Data<State>,
 ) -> Result<Json<Vec<Member>>, Error> {
-    let rows = state
-        .run(move |conn| Ok(user::list(conn, &at.workspace)?))
+    let members = state
+        .run(move |conn| {
+            let mut groups = group::by_user(conn, &at.workspace)?;
+            let rows = user::list(conn, &at.workspace)?.into_iter();
+            let shown = rows.map(|row| {
+                let groups = groups.remove(&row.username).unwrap_or_default();
+                member(row, groups)
+            });
+            Ok(shown.collect())
+        })
         .await?;
-    let members = rows.into_iter().map(|row| Member {
+    Ok(Json(members))
+}
+
+/// A user of the workspace, who was put into `groups`.
+pub(super) fn member(row: UserRow, groups: Vec<String>) -> Member {
+    let all = std::iter::once(group::ALL.to_owned());
+    Member {
         email: row.email,
         username: row.username,
         is_admin: row.is_admin,
@@ -169,12 +192,11 @@ pub(crate) async fn list(
         created_at: row.created_at,
         operator: row.operator,
         disabled: row.disabled,
-        groups: vec!["all".to_owned()],
+        groups: all.chain(groups).collect(),
         folders: Vec::new(),
         folders_read: Vec::new(),
         folders_owners: Vec::new(),
-    });
-    Ok(Json(members.collect()))
+    }
 }
 
 /// The address of a user of the workspace, as text.
@@ -216,11 +238,8 @@ impl NewTokenBody {
                 return Err(Error::field(&format!("scopes[{bad}]"), text));
             }
         }
-        // A token must not beget one that may more.
-        if caller.scopes.is_some() || caller.read_only {
-            let text = "a token that is limited itself cannot create tokens".to_owned();
-            return Err(access::Denied::Forbidden(text).into());
-        }
+        // A token must not beget one that may more, or one that outlives the job it is for.
+        caller.must_be_whole()?;
         Ok(NewToken {
             label: self.label,
             expires_at: self.expiration,
@@ -239,15 +258,7 @@ pub(crate) async fn create_token(
 ) -> Result<Created, Error> {
     let wanted = body.0.validate(&caller)?;
     let text = state
-        .run(move |conn| {
-            if let Some(row) = token::by_hash(conn, &caller.token_hash)?
-                && (row.kind == "job" || row.workspace_id.is_some())
-            {
-                let text = "a token that is bound to a workspace or a job cannot create tokens";
-                return Err(access::Denied::Forbidden(text.to_owned()).into());
-            }
-            Ok(access::new_token(conn, &caller, wanted)?)
-        })
+        .run(move |conn| Ok(access::new_token(conn, &caller, wanted)?))
         .await?;
     Ok(Created(text))
 }
@@ -286,7 +297,7 @@ pub(crate) async fn delete_token(
     at: At,
     state: web::Data<State>,
 ) -> Result<Text, Error> {
-    caller.may_change()?;
+    caller.must_be_whole()?;
     let prefix = at.path.clone();
     let gone = state
         .run(move |conn| Ok(token::delete_by_prefix(conn, &caller.email, &prefix)?))

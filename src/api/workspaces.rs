@@ -12,11 +12,11 @@ use super::{
 };
 use crate::{
     access::{self, Caller},
-    db::workspace,
+    db::{
+        user::{NAME_BYTES, is_name},
+        workspace,
+    },
 };
-
-/// Longest id of a workspace.
-const ID_BYTES: usize = 50;
 
 /// A workspace.
 #[derive(Debug, Serialize, ToSchema)]
@@ -61,14 +61,20 @@ pub(crate) struct NewWorkspace {
     username: Option<String>,
 }
 
-/// Whether the workspace exists.
+/// Whether the workspace exists, as far as the caller may know: it is one's own.
 pub(crate) async fn exists(
-    _: Caller,
+    caller: Caller,
     body: Body<Id>,
     state: web::Data<State>,
 ) -> Result<Json<bool>, Error> {
     let found = state
-        .run(move |conn| Ok(workspace::exists(conn, &body.0.id)?))
+        .run(move |conn| {
+            if caller.super_admin {
+                return Ok(workspace::exists(conn, &body.0.id)?);
+            }
+            let mine = workspace::of_email(conn, &caller.email)?;
+            Ok(mine.iter().any(|(row, _)| row.id == body.0.id))
+        })
         .await?;
     Ok(Json(found))
 }
@@ -126,31 +132,21 @@ pub(crate) async fn of_user(
     }))
 }
 
-fn is_word(text: &str) -> bool {
-    let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    !text.is_empty() && text.len() <= ID_BYTES && text.chars().all(word)
-}
-
 /// Makes a workspace whose admin one is.
 pub(crate) async fn create(
     caller: Caller,
     body: Body<NewWorkspace>,
     state: web::Data<State>,
 ) -> Result<Created, Error> {
-    if !caller.super_admin || caller.read_only || caller.scopes.is_some() {
-        return Err(access::Denied::Forbidden(
-            "only a super admin may create workspaces".to_owned(),
-        )
-        .into());
-    }
+    caller.must_be_super_admin()?;
     let new = body.0;
     let username = new
         .username
         .filter(|name| !name.is_empty())
         .unwrap_or(caller.username);
     for (field, text) in [("id", &new.id), ("username", &username)] {
-        if !is_word(text) {
-            let text = format!("must be letters, digits, _ and -, at most {ID_BYTES} bytes");
+        if !is_name(text) {
+            let text = format!("must be letters, digits, _ and -, at most {NAME_BYTES} bytes");
             return Err(Error::field(field, text));
         }
     }

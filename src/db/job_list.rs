@@ -61,9 +61,9 @@ pub(crate) struct JobFilter {
 /// What a person without admin rights may see: own jobs, and jobs of runnables that may be read.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Visible {
-    /// The person.
+    /// The person, whose rights the person's jobs have, and the folders that may be read.
     pub(crate) username: String,
-    /// Folders that may be read.
+    pub(crate) run_as: String,
     pub(crate) folders: Vec<String>,
 }
 
@@ -147,7 +147,7 @@ macro_rules! filtered {
                 Box::new(
                     $table::created_by
                         .eq(visible.username.clone())
-                        .or($table::permissioned_as.eq(format!("u/{}", visible.username))),
+                        .or($table::permissioned_as.eq(visible.run_as.clone())),
                 );
             let own = std::iter::once(format!("u/{}/", visible.username));
             for start in own.chain(visible.folders.iter().map(|name| format!("f/{name}/"))) {

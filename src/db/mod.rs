@@ -4,6 +4,7 @@
 //! queue's ledger, which owns one ([`Pool::connect`]). A table's file holds its row and its queries and
 //! knows nothing of HTTP, actors or JSON shapes.
 
+pub(crate) mod account;
 pub(crate) mod again;
 pub(crate) mod alert;
 pub(crate) mod alone;
@@ -15,6 +16,7 @@ pub mod connection_log;
 pub(crate) mod flow;
 pub mod flow_run;
 pub(crate) mod folder;
+pub(crate) mod group;
 pub(crate) mod held;
 pub(crate) mod job_list;
 pub(crate) mod job_note;
@@ -33,6 +35,7 @@ pub(crate) mod script_version;
 pub(crate) mod secrets;
 pub(crate) mod server;
 pub(crate) mod setting;
+pub(crate) mod sharing;
 pub mod stat;
 pub(crate) mod text;
 pub(crate) mod token;

@@ -1,6 +1,18 @@
 // @generated automatically by Diesel CLI.
 
 diesel::table! {
+    accounts (email) {
+        email -> Text,
+        username -> Text,
+        name -> Nullable<Text>,
+        password_hash -> Nullable<Text>,
+        super_admin -> Bool,
+        disabled -> Bool,
+        created_at -> Int8,
+    }
+}
+
+diesel::table! {
     alerts (id) {
         id -> Int8,
         alert_type -> Text,
@@ -133,6 +145,14 @@ diesel::table! {
         summary -> Nullable<Text>,
         created_by -> Text,
         edited_at -> Int8,
+    }
+}
+
+diesel::table! {
+    group_members (workspace_id, username, group_name) {
+        workspace_id -> Text,
+        group_name -> Text,
+        username -> Text,
     }
 }
 
@@ -336,6 +356,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    user_groups (workspace_id, name) {
+        workspace_id -> Text,
+        name -> Text,
+        summary -> Text,
+        created_at -> Int8,
+    }
+}
+
+diesel::table! {
     users (workspace_id, username) {
         workspace_id -> Text,
         username -> Text,
@@ -375,6 +404,7 @@ diesel::joinable!(remotes -> workspaces (workspace_id));
 diesel::joinable!(resources -> workspaces (workspace_id));
 diesel::joinable!(scripts -> workspaces (workspace_id));
 diesel::joinable!(triggers -> workspaces (workspace_id));
+diesel::joinable!(user_groups -> workspaces (workspace_id));
 diesel::joinable!(users -> workspaces (workspace_id));
 diesel::joinable!(variables -> workspaces (workspace_id));
 
@@ -396,6 +426,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     scripts,
     tokens,
     triggers,
+    user_groups,
     users,
     variables,
     workspaces,

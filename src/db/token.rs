@@ -14,6 +14,7 @@ pub(crate) struct TokenRow {
     pub kind: String,
     pub username: String,
     pub email: String,
+    /// What the owner was when it was made; what the owner is counts.
     pub super_admin: bool,
     pub label: Option<String>,
     pub workspace_id: Option<String>,
@@ -75,6 +76,15 @@ pub(crate) fn delete_by_prefix(
         .filter(tokens::prefix.eq(prefix))
         .filter(tokens::email.eq(email));
     Ok(diesel::delete(mine).execute(conn)?)
+}
+
+/// Ends the sessions of one person, but for one; answers how many.
+pub(crate) fn delete_sessions(conn: &mut Conn, email: &str, but: &[u8]) -> Result<usize, DbError> {
+    let others = tokens::table
+        .filter(tokens::email.eq(email))
+        .filter(tokens::kind.eq_any(["session", "login_link"]))
+        .filter(tokens::hash.ne(but));
+    Ok(diesel::delete(others).execute(conn)?)
 }
 
 /// Removes tokens that have expired; answers how many.

@@ -10,9 +10,18 @@ use crate::types::Timestamp;
 /// Names asked for in one query; SQLite binds at most 32,766 values.
 const NAMES_PER_QUERY: usize = 1000;
 
+/// Longest name of a user, and of a group.
+pub(crate) const NAME_BYTES: usize = 50;
+
+/// Whether a text may be the name of a user, a group or a workspace.
+pub(crate) fn is_name(text: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    !text.is_empty() && text.len() <= NAME_BYTES && text.chars().all(word)
+}
+
 /// A user of one workspace.
-#[derive(Debug, Clone, Queryable, Insertable)]
-#[diesel(table_name = users)]
+#[derive(Debug, Clone, Queryable, Insertable, AsChangeset)]
+#[diesel(table_name = users, primary_key(workspace_id, username))]
 pub(crate) struct UserRow {
     pub workspace_id: String,
     pub username: String,
@@ -80,4 +89,18 @@ pub(crate) fn insert(conn: &mut Conn, row: &UserRow) -> Result<(), DbError> {
         .values(row)
         .execute(conn)?;
     Ok(())
+}
+
+/// Replaces what a user of a workspace is there.
+pub(crate) fn update(conn: &mut Conn, row: &UserRow) -> Result<(), DbError> {
+    let one = users::table.find((&row.workspace_id, &row.username));
+    diesel::update(one).set(row).execute(conn)?;
+    Ok(())
+}
+
+/// Takes a user out of a workspace; answers whether there was one.
+pub(crate) fn delete(conn: &mut Conn, workspace: &str, username: &str) -> Result<bool, DbError> {
+    super::group::remove_everywhere(conn, workspace, username)?;
+    let one = users::table.find((workspace, username));
+    Ok(diesel::delete(one).execute(conn)? > 0)
 }
