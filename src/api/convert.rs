@@ -45,6 +45,8 @@ pub(crate) struct Facts {
     schema: Option<Value>,
     /// It has a preprocessor.
     has_preprocessor: bool,
+    /// Which arguments its preprocessor takes: `v1` (`msg` and `wm_trigger`) or `v2` (one `event`).
+    preprocessor: Option<String>,
 }
 
 /// A flow that is not saved.
@@ -82,6 +84,7 @@ pub(crate) async fn check_script(
     Ok(Json(Facts {
         schema: facts.schema,
         has_preprocessor: facts.preprocessor.is_some(),
+        preprocessor: facts.preprocessor,
     }))
 }
 
@@ -95,6 +98,7 @@ pub(crate) async fn check_flow(
     Ok(Json(Facts {
         schema: None,
         has_preprocessor: preprocessor.is_some(),
+        preprocessor,
     }))
 }
 

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     access::{Caller, Denied},
     db::{Conn, flow, remote, script},
-    queue::{Args, Finished, MAX_DEPTH, NewJob, Queue, Runnable, StepRunnable},
+    queue::{Args, Finished, MAX_DEPTH, NewJob, Queue, Runnable, StepRunnable, is_event},
     types::{JobId, JobKind, Language, Timestamp, TriggerKind},
 };
 
@@ -268,6 +268,11 @@ run_route!(
     run_flow, What::Flow
 );
 
+/// Whether arguments may be meant for a preprocessor; only then it matters whether an unsaved script has one.
+fn looks_like_event(args: &str) -> bool {
+    ["v1", "v2"].iter().any(|version| is_event(args, version))
+}
+
 /// Runs a script that travels with the request; the answer is the job's id.
 pub(crate) async fn run_preview(
     (caller, req): (Caller, HttpRequest),
@@ -295,16 +300,20 @@ pub(crate) async fn run_preview(
     let path = path.filter(|path| !path.is_empty()).map(Into::into);
     let mut how = how.0;
     how.tag = how.tag.or(tag);
-    let job = new_job(
-        (&caller, &req),
-        Runnable::Preview {
-            path,
-            language,
-            content,
-        },
-        args,
-        how,
-    )?;
+    let preprocessor = if looks_like_event(&args) {
+        // One that cannot be read fails as a job, with the error in its result.
+        let facts = state.script_check.check(language, content.clone()).await;
+        facts.ok().and_then(|facts| facts.preprocessor)
+    } else {
+        None
+    };
+    let runnable = Runnable::Preview {
+        path,
+        language,
+        content,
+    };
+    let mut job = new_job((&caller, &req), runnable, args, how)?;
+    job.preprocessor = preprocessor;
     let id = job.id;
     state.queue.push_soon(vec![job]).await?;
     Ok(Created(id.to_string()))
@@ -335,7 +344,7 @@ async fn flow_preview(
         return Err(Denied::Forbidden("this token runs saved flows only".to_owned()).into());
     }
     let raw = serde_json::json!({"value": &body.value}).to_string();
-    state.script_check.check_flow(body.value).await?;
+    let preprocessor = state.script_check.check_flow(body.value).await?;
     let args = body
         .args
         .map_or_else(|| "{}".to_owned(), |args| args.get().to_owned());
@@ -348,7 +357,9 @@ async fn flow_preview(
         hash: None,
         raw: Some(raw),
     };
-    new_job((caller, req), Runnable::Step(Box::new(runnable)), args, how)
+    let mut job = new_job((caller, req), Runnable::Step(Box::new(runnable)), args, how)?;
+    job.preprocessor = preprocessor;
+    Ok(job)
 }
 
 /// Runs a flow that travels with the request; the answer is the job's id.

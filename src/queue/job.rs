@@ -101,6 +101,8 @@ pub struct NewJob {
     pub held: bool,
     /// Runs `main` with the arguments as they are.
     pub skip_preprocessor: bool,
+    /// What the preprocessor of a runnable that travels with the job takes (`v1`, `v2`), if it has one.
+    pub preprocessor: Option<String>,
     /// What is done when it fails: [`Options::column`](super::Options::column).
     pub options: Option<String>,
     /// What bounds how many jobs of its trigger run at once.
@@ -158,6 +160,7 @@ impl NewJob {
             reply_to: None,
             held: false,
             skip_preprocessor: false,
+            preprocessor: None,
             options: None,
             lane: None,
             depth: 0,

@@ -54,7 +54,7 @@ pub use self::{
     others::{CANCEL, JOBS, REPLIES},
     retention::keep_pruning,
     retry::{Constant, Exponential, RetryIf, RetryPolicy},
-    rows::{new_row, park_row},
+    rows::{is_event, new_row, park_row},
     shared::Cancellation,
 };
 use crate::{

@@ -138,8 +138,9 @@ fn row(job: &NewJob, version: Option<&ScriptVersion>, now: Timestamp) -> Job {
     };
     let trigger_path = job.trigger.as_ref().and_then(|(_, path)| path.as_deref());
     let preprocessor = version
-        .filter(|_| !job.skip_preprocessor)
-        .and_then(|version| version.preprocessor.as_deref());
+        .and_then(|version| version.preprocessor.as_deref())
+        .or(job.preprocessor.as_deref())
+        .filter(|_| !job.skip_preprocessor);
     let (args, preprocess, options) = if job.held {
         held(job)
     } else {
@@ -246,7 +247,8 @@ fn args(args: &Args, preprocessor: Option<&str>, trigger_path: &str) -> (String,
 }
 
 /// Whether arguments that somebody gave are those of a preprocessor of this version: an event tried by hand.
-fn is_event(json: &str, version: &str) -> bool {
+#[must_use]
+pub fn is_event(json: &str, version: &str) -> bool {
     let name = if version == "v1" {
         "wm_trigger"
     } else {

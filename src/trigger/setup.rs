@@ -150,6 +150,7 @@ impl Setup {
             reply_to: None,
             held: false,
             skip_preprocessor: false,
+            preprocessor: None,
             options: None,
             lane: None,
             depth: 0,

@@ -204,6 +204,17 @@ export const triggers = {
   explain: (filters, logic, messages, signal) => post('websocket_triggers/explain', { filters, filter_logic: logic, messages }, { signal }),
 };
 
+/** Messages kept for the editor of a runnable while it is open. */
+export const captures = {
+  set: (body) => post('capture/set_config', body),
+  ping: (path, isFlow) => post(`capture/ping_config/websocket/${kindOf(isFlow)}/${encodePath(path)}`, {}),
+  configs: (path, isFlow, signal) => get(`capture/get_configs/${kindOf(isFlow)}/${encodePath(path)}`, { signal }),
+  list: (path, isFlow, signal) => get(`capture/list/${kindOf(isFlow)}/${encodePath(path)}`, { query: { per_page: 100 }, signal }),
+  get: (id, signal) => get(`capture/${id}`, { signal }),
+  remove: (id) => remove(`capture/${id}`),
+};
+const kindOf = (isFlow) => (isFlow ? 'flow' : 'script');
+
 export const scripts = {
   list: (options) => allPages('scripts/list', {}, options),
   get: (path, signal) => get(`scripts/get/p/${encodePath(path)}`, { signal }),

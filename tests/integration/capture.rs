@@ -12,7 +12,7 @@ const SCRIPT: &str = "u/admin/take";
 
 on_both_databases! {
     needs: [Need::Peer],
-    tests: [what_comes_while_the_editor_is_open_is_kept, bad_configurations_are_refused, named_messages_are_kept]
+    tests: [what_comes_while_the_editor_is_open_is_kept, an_unsaved_preprocessor_can_be_tried, bad_configurations_are_refused, named_messages_are_kept]
 }
 
 /// Pings as an open editor does, whatever the test waits for, until the task is aborted.
@@ -132,6 +132,48 @@ async fn the_newest_are_kept(app: &TestApp, peer: &mut Peer, connection: &Connec
         (&json!(300_000), &json!(true))
     );
     assert_eq!(one["main_args"]["msg"].as_str().unwrap().len(), 256 * 1024);
+}
+
+/// The arguments that a captured message offers go through the preprocessor of what stands in the editor.
+async fn an_unsaved_preprocessor_can_be_tried(database: Database) {
+    let app = TestApp::start(database).await;
+    let main = "export function main(word: string) { return word; }";
+    let second = format!(
+        "export function preprocessor(event: {{ msg: string }}) {{ return {{ word: event.msg }}; }} {main}"
+    );
+    let first = format!(
+        "export function preprocessor(msg: string, wm_trigger: object) {{ return {{ word: msg + wm_trigger.kind }}; }} {main}"
+    );
+    let event = json!({"event": {"kind": "websocket", "msg": "hi", "url": "ws://x/", "trigger_path": "f/a/b"}});
+    let older =
+        json!({"msg": "hi ", "wm_trigger": {"kind": "websocket", "websocket": {"url": "ws://x/"}}});
+    for (content, args, result, preprocessed) in [
+        (&second, &event, json!("hi"), true),
+        (&first, &older, json!("hi websocket"), true),
+        (&second, &json!({"word": "plain"}), json!("plain"), false),
+    ] {
+        let preview = json!({"content": content, "language": "nativets", "args": args});
+        let id = app.post("jobs/run/preview", &preview).await.expect(201);
+        let job = app.wait_for_job(id.text.trim()).await;
+        assert_eq!(
+            (&job["result"], &job["preprocessed"]),
+            (&result, &json!(preprocessed))
+        );
+    }
+    let read =
+        "export function preprocessor(event: { msg: string }) { return { word: event.msg }; }";
+    let value = json!({
+        "preprocessor_module": {"id": "preprocessor", "value": {"type": "rawscript", "language": "nativets", "content": read}},
+        "modules": [{"id": "a", "value": {"type": "rawscript", "language": "nativets", "content": main,
+            "input_transforms": {"word": {"type": "javascript", "expr": "flow_input.word"}}}}],
+    });
+    let preview = json!({"value": value, "args": event});
+    let id = app
+        .post("jobs/run/preview_flow", &preview)
+        .await
+        .expect(201);
+    let job = app.wait_for_job(id.text.trim()).await;
+    assert_eq!(job["result"], "hi", "{job}");
 }
 
 async fn bad_configurations_are_refused(database: Database) {

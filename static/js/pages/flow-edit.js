@@ -1,6 +1,7 @@
 // Flow editor: OpenFlow as YAML or JSON with its graph beside it, read by the server while one types; a test run, versions.
 import * as api from '../api.js';
 import * as router from '../router.js';
+import { captureCard } from '../parts/capture.js';
 import { codeEditor, lineOf } from '../parts/code.js';
 import { button, emptyState, errorState, fill, h, linkButton, pageHead, skeleton } from '../parts/dom.js';
 import { clearErrors, field, radioGroup, setFieldError, showServerError } from '../parts/field.js';
@@ -53,9 +54,12 @@ export async function render(root, params) {
   const element = h('form', { class: 'card form-card', novalidate: true, onsubmit: onSave }, where?.element,
     field({ name: 'summary', label: 'Summary', control: summary, wide: true }), choice.element, codeField,
     h('div', { class: 'save-bar inner' }, alert, h('div', { class: 'cluster end' }, linkButton({ text: 'Cancel', href: '/flows' }), save)));
+  const capture = captureCard({
+    path: () => saved?.path ?? where.value, problem: () => where?.problem() ?? '', isFlow: true, preprocessor: () => preprocessor, onrun: test.tryWith, signal,
+  });
   const actions = saved ? [button({ text: 'Versions', iconName: 'clock', onclick: showVersions }), linkButton({ text: 'View runs', href: `/runs?runnable=${encodeURIComponent(saved.path)}`, iconName: 'runs' }), linkButton({ text: 'New trigger', href: `/triggers/new?flow=${encodeURIComponent(saved.path)}`, iconName: 'triggers' })] : [];
   fill(root, pageHead({ title: saved ? saved.path : 'New flow', crumbs: CRUMBS, actions }),
-    h('div', { class: 'script-grid' }, element, h('div', { class: 'stack side-stack' },
+    h('div', { class: 'script-grid' }, h('div', { class: 'stack' }, element, capture), h('div', { class: 'stack side-stack' },
       h('section', { class: 'card', 'aria-label': 'Graph' }, h('div', { class: 'card-head' }, h('h2', {}, 'Graph')), graph), test.element, saved && usedBy({ path: saved.path, isFlow: true, signal }))));
   draw(good);
 
@@ -92,6 +96,8 @@ export async function render(root, params) {
 
   let timer = 0;
   let round = 0;
+  let preprocessor = null;
+  check();
   code.control.addEventListener('input', () => {
     touched();
     clearTimeout(timer);
@@ -105,8 +111,10 @@ export async function render(root, params) {
       const flow = await parsed();
       if (mine !== round || signal.aborted) return;
       draw(flow);
-      await api.flows.check({ value: flow.value }, signal);
-      if (mine === round) code.markError(0);
+      const facts = await api.flows.check({ value: flow.value }, signal);
+      if (mine !== round) return;
+      preprocessor = facts.preprocessor;
+      code.markError(0);
     } catch (error) {
       if (mine === round && !signal.aborted && error.status !== 401) mark(error);
     }

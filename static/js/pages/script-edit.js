@@ -1,6 +1,7 @@
 // Script editor: source with language and summary, a test run beside it, errors at their line.
 import * as api from '../api.js';
 import * as router from '../router.js';
+import { captureCard } from '../parts/capture.js';
 import { codeEditor, lineOf } from '../parts/code.js';
 import { button, emptyState, errorState, fill, h, linkButton, pageHead, skeleton } from '../parts/dom.js';
 import { clearErrors, field, setFieldError, showServerError } from '../parts/field.js';
@@ -70,6 +71,7 @@ export async function render(root, params) {
 
   /** Reads what is typed without saving: marks the first error at its line, makes the form of the arguments. */
   let checkTimer = 0;
+  let preprocessor = null;
   let round = 0;
   function checkSoon() {
     clearTimeout(checkTimer);
@@ -84,6 +86,7 @@ export async function render(root, params) {
       const facts = await api.scripts.check({ language: language.value, content }, signal);
       if (mine !== round) return;
       code.markError(0);
+      preprocessor = facts.preprocessor;
       if (facts.schema) test.use(facts.schema);
     } catch (error) {
       if (signal.aborted || mine !== round || error.status !== 400 || error.field === 'language') return;
@@ -92,7 +95,7 @@ export async function render(root, params) {
   }
   signal.addEventListener('abort', () => clearTimeout(checkTimer));
   if (saved?.schema) test.use(saved.schema);
-  else checkSoon();
+  checkSoon();
 
   async function showVersions() {
     const content = await versionsDialog({
@@ -112,12 +115,15 @@ export async function render(root, params) {
     h('div', { class: 'field-grid' }, field({ name: 'language', label: 'Language', control: language }), field({ name: 'summary', label: 'Summary', control: summary })),
     h('div', { class: 'code-head' }, templates), codeField,
     h('div', { class: 'save-bar inner' }, alert, h('div', { class: 'cluster end' }, linkButton({ text: 'Cancel', href: '/scripts' }), save)));
+  const capture = captureCard({
+    path: () => saved?.path ?? where.value, problem: () => where?.problem() ?? '', isFlow: false, preprocessor: () => preprocessor, onrun: test.tryWith, signal,
+  });
   const actions = saved ? [
     button({ text: 'Versions', iconName: 'clock', onclick: showVersions }),
     linkButton({ text: 'View runs', href: `/runs?runnable=${encodeURIComponent(saved.path)}`, iconName: 'runs' }),
     linkButton({ text: 'New trigger', href: `/triggers/new?script=${encodeURIComponent(saved.path)}`, iconName: 'triggers' }),
   ] : [];
-  fill(root, pageHead({ title: saved ? saved.path : 'New script', crumbs: CRUMBS, actions }), h('div', { class: 'script-grid' }, form, h('div', { class: 'stack side-stack' }, test.element, saved && usedBy({ path: saved.path, isFlow: false, signal }))));
+  fill(root, pageHead({ title: saved ? saved.path : 'New script', crumbs: CRUMBS, actions }), h('div', { class: 'script-grid' }, h('div', { class: 'stack' }, form, capture), h('div', { class: 'stack side-stack' }, test.element, saved && usedBy({ path: saved.path, isFlow: false, signal }))));
   root.firstElementChild.parentElement.addEventListener('keydown', onShortcut, { signal });
 
   function onShortcut(event) {

@@ -108,7 +108,7 @@ function fields(schema, values, depth, onchange) {
 }
 
 /**
- * `{element, value, problem(), use(schema, value?)}`: the arguments as a form or as JSON. `use` takes another schema
+ * `{element, value, problem(), use(schema, value?), set(value)}`: the arguments as a form or as JSON. `use` takes another schema
  * and keeps what was entered.
  */
 export function schemaForm({ name = 'args', label = 'Arguments', help, schema = null, value = {}, onchange }) {
@@ -164,6 +164,11 @@ export function schemaForm({ name = 'args', label = 'Arguments', help, schema = 
     element,
     problem,
     get value() { return read(); },
+    /** Puts other values in; `asJson` where the form does not fit them. */
+    set(values, asJson = false) {
+      if (asJson) choice.set('json');
+      show(choice.value, values);
+    },
     use(next, values = read()) {
       if (JSON.stringify(next) === JSON.stringify(present) && values === undefined) return;
       present = next;

@@ -26,7 +26,10 @@ export function tailView({ trigger, signal, onpick, actions }) {
   return tail.element;
 }
 
-/** `{element, push(message), rate(perSecond)}`: messages that come one by one, from wherever. */
+/**
+ * `{element, push(message), rate(perSecond)}`: messages that come one by one, from wherever. `actions(message, remove)` gives
+ * the buttons of an opened one; a message with `load()` gets the rest of what it holds when it is opened.
+ */
 export function messageList({ signal, onpick, actions, filters, logic, none: noneText }) {
   const list = h('div', { class: 'tail-list', tabindex: '-1' });
   const note = h('span', { class: 'muted' });
@@ -95,13 +98,22 @@ function row(message, around) {
   const element = h('details', { class: 'tail-row' },
     h('summary', {}, h('time', { class: 'mono muted', datetime: message.at, title: exact(at) }, clockTime(at)), badge(text, tone),
       h('span', { class: 'tail-text mono' }, message.text.slice(0, PREVIEW_CHARS)), h('span', { class: 'muted tail-size' }, bytes(message.bytes))), body);
-  element.addEventListener('toggle', () => {
-    if (element.open && !body.hasChildNodes()) fill(body, opened(message, around));
+  element.addEventListener('toggle', async () => {
+    if (!element.open || body.hasChildNodes()) return;
+    try {
+      if (message.load) {
+        fill(body, h('p', { class: 'muted' }, 'Loading…'));
+        Object.assign(message, await message.load(), { load: null });
+      }
+      fill(body, opened(message, around, () => element.remove()));
+    } catch (error) {
+      fill(body, h('p', { class: 'field-error' }, error.message));
+    }
   });
   return element;
 }
 
-function opened(message, { onpick, actions, filters, logic }) {
+function opened(message, { onpick, actions, filters, logic }, remove) {
   const cut = message.bytes > new Blob([message.text]).size;
   let value = message.text;
   try {
@@ -113,7 +125,7 @@ function opened(message, { onpick, actions, filters, logic }) {
   return [
     decided && (message.why || !cut) && whyView(message, filters(), logic()),
     cut && h('p', { class: 'muted' }, `The first ${bytes(new Blob([message.text]).size)} of ${bytes(message.bytes)}.`),
-    !cut && actions && h('div', { class: 'cluster' }, actions(message)),
+    !cut && actions && h('div', { class: 'cluster' }, actions(message, remove)),
     jsonView(value, { name: 'message', onpick }),
   ];
 }

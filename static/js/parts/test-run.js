@@ -8,7 +8,7 @@ import { toastError } from './toast.js';
 
 /**
  * The pane; `launch(args)` starts what stands in the editor and answers the run's id. `run()` starts from outside,
- * `use(schema)` makes the form of the arguments.
+ * `tryWith(values, asJson)` with other arguments, `use(schema)` makes the form of the arguments.
  */
 export function testRun({ launch, signal, onDone, value = { msg: 'hello' } }) {
   const args = schemaForm({ name: 'args', label: 'Arguments', help: 'What it gets. A trigger passes the message as msg.', value });
@@ -70,5 +70,10 @@ export function testRun({ launch, signal, onDone, value = { msg: 'hello' } }) {
 
   const element = h('section', { class: 'card test-run', 'aria-label': 'Test run' }, h('div', { class: 'card-head' }, h('h2', {}, 'Test run')),
     args.element, h('div', { class: 'cluster' }, start, stop, state), h('h3', {}, 'Result'), result, h('h3', {}, 'Logs'), logs);
-  return { element, run, use: (schema) => args.use(schema) };
+  function tryWith(values, asJson) {
+    args.set(values, asJson);
+    element.scrollIntoView({ block: 'nearest' });
+    return run();
+  }
+  return { element, run, tryWith, use: (schema) => args.use(schema) };
 }
