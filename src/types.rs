@@ -107,6 +107,14 @@ impl JobId {
     pub fn next() -> Self {
         Self(Uuid::now_v7())
     }
+
+    /// The moment it was given, to the millisecond; none when it is no UUID with a time in it.
+    #[must_use]
+    pub fn given_at(self) -> Option<Timestamp> {
+        let (secs, nanos) = self.0.get_timestamp()?.to_unix();
+        let secs = i64::try_from(secs).ok()?;
+        Some(Timestamp(secs * 1_000_000 + i64::from(nanos / 1000)))
+    }
 }
 
 impl fmt::Display for JobId {

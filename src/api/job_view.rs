@@ -15,7 +15,8 @@ use crate::{
         queue::{CompletedRow, PARKED, QueueRow, RUNNING},
         user,
     },
-    types::{JobId, Timestamp},
+    trigger::status::Board,
+    types::{JobId, Timestamp, TriggerKind},
 };
 
 /// A job; `type` says whether it has ended.
@@ -36,6 +37,10 @@ pub(crate) struct JobView {
     #[serde(skip_serializing_if = "Option::is_none")]
     flow_step_id: Option<String>,
     created_by: String,
+    /// When a message was let through to become this job, to the millisecond; only of jobs that a trigger started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    received_at: Option<Timestamp>,
     #[schema(value_type = String)]
     created_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,6 +49,11 @@ pub(crate) struct JobView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     completed_at: Option<Timestamp>,
+    /// When the result was sent back on the trigger's connection: of one job, by the server that sent it, for the last
+    /// 100 replies of the trigger.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    replied_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     duration_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -134,6 +144,12 @@ fn preview(raw: Option<String>) -> (Option<String>, Option<String>) {
     }
 }
 
+/// A trigger gives a job its id when the filters have let its message through: nothing else has to be kept for this.
+fn received_at(id: JobId, trigger: Option<&str>, parent: Option<JobId>) -> Option<Timestamp> {
+    let triggered = trigger == Some(TriggerKind::Websocket.as_str()) && parent.is_none();
+    id.given_at().filter(|_| triggered)
+}
+
 /// Whether the state of a flow's run says that it counts as skipped.
 fn is_skipped(status: &str) -> bool {
     #[derive(serde::Deserialize)]
@@ -156,9 +172,11 @@ impl JobView {
             is_flow_step: row.flow_step_id.is_some(),
             flow_step_id: row.flow_step_id,
             created_by: row.created_by,
+            received_at: received_at(row.id, row.trigger_kind.as_deref(), row.parent_job),
             created_at: row.created_at,
             started_at: row.started_at,
             completed_at: None,
+            replied_at: None,
             duration_ms: None,
             scheduled_for: Some(row.scheduled_at),
             running: Some(row.state == RUNNING || row.state == PARKED),
@@ -202,9 +220,11 @@ impl JobView {
             is_flow_step: row.flow_step_id.is_some(),
             flow_step_id: row.flow_step_id,
             created_by: row.created_by,
+            received_at: received_at(row.id, row.trigger_kind.as_deref(), row.parent_job),
             created_at: row.created_at,
             started_at: Some(row.started_at),
             completed_at: Some(row.completed_at),
+            replied_at: None,
             duration_ms: Some((row.completed_at.0 - row.started_at.0).max(0) / 1000),
             scheduled_for: None,
             running: None,
@@ -242,6 +262,19 @@ impl JobView {
         self.is_skipped = status.as_deref().is_some_and(is_skipped);
         self.flow_status = status.map(raw);
         self.raw_flow = value.map(raw);
+        self
+    }
+
+    /// Adds when the result was sent back, where that is remembered.
+    pub(crate) fn with_reply(mut self, board: &Board) -> Self {
+        if let Some(path) = self
+            .trigger_path
+            .as_deref()
+            .filter(|_| self.received_at.is_some())
+        {
+            let live = board.get(&self.workspace_id, path);
+            self.replied_at = live.and_then(|live| live.sent_replies.of(self.id));
+        }
         self
     }
 

@@ -207,7 +207,7 @@ pub(crate) async fn get(
                 .with_logs(logs))
         })
         .await?;
-    Ok(Json(view))
+    Ok(Json(view.with_reply(&state.board)))
 }
 
 /// One job that has ended, with arguments, result and logs.

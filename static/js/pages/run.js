@@ -10,6 +10,9 @@ import { schemaForm } from '../parts/schema-form.js';
 import { moment } from '../parts/time.js';
 import { toast, toastError } from '../parts/toast.js';
 
+/** A run that ended within this time may still be owed its reply's moment. */
+const JUST_ENDED_MS = 30_000;
+const REPLY_WAIT_MS = 1000;
 const CRUMBS = [['Runs', '/runs']];
 
 export async function render(root, params) {
@@ -54,6 +57,20 @@ export async function render(root, params) {
     cancel.hidden = isDone(job);
     again.hidden = other.hidden = !job.script_path;
     if (isDone(job)) logs.done();
+    if (isDone(job) && job.received_at && !job.replied_at && !looked) {
+      looked = true;
+      lookForReply();
+    }
+  }
+
+  /** The reply goes out just after the result is committed: looks for it once more. */
+  let looked = false;
+  async function lookForReply() {
+    if (Date.now() - Date.parse(job.completed_at ?? '') > JUST_ENDED_MS) return;
+    await new Promise((resolve) => { setTimeout(resolve, REPLY_WAIT_MS); });
+    if (signal.aborted) return;
+    const again = await api.jobs.get(id, signal).catch(() => null);
+    if (again?.replied_at) show(again);
   }
 
   /** The steps of a flow with their states; its definition is asked for once. */

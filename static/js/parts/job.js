@@ -4,7 +4,7 @@ import * as live from '../live.js';
 import { copyButton, button, fill, h, setText } from './dom.js';
 import { download, jsonView } from './json-tree.js';
 import { badge } from './status.js';
-import { duration } from './time.js';
+import { clockTime, duration, exact } from './time.js';
 
 const FIRST_WAIT_MS = 150;
 const LONGEST_WAIT_MS = 2000;
@@ -104,22 +104,44 @@ export function resultView(job) {
     jsonView(job.result ?? null, { name: `result-${job.id}` }));
 }
 
-/** Waiting and running as a bar: created → started → done. */
+/** The moments of a job that are known, in order: `[name, epochMs]`. Those of a message's way only of triggered jobs. */
+function momentsOf(job) {
+  const at = (text) => Date.parse(text ?? '');
+  const started = at(job.started_at);
+  const done = job.completed_at ? at(job.completed_at) : isDone(job) ? started + (job.duration_ms ?? 0) : NaN;
+  const all = [['Received', at(job.received_at)], ['Committed', at(job.created_at)], ['Started', started], ['Done', done], ['Replied', at(job.replied_at)]];
+  return all.filter(([, moment]) => !Number.isNaN(moment));
+}
+
+/** What lies between two moments: its name, its colour, and what it means. */
+const STRETCHES = {
+  Committed: ['Taken in', 'commit', 'from the filters to the committed job'],
+  Started: ['Waited', 'wait', 'for a worker, its turn or its time'],
+  Done: ['Ran', 'run', 'from the start to the committed result'],
+  Replied: ['Sent back', 'reply', 'from the result to the reply on the connection'],
+};
+
+/** A job's way as a bar: received → committed → started → done → replied, as far as it has come. */
 export function timingBar(job) {
-  const created = Date.parse(job.created_at);
-  const started = Date.parse(job.started_at ?? '');
-  const waited = Number.isNaN(started) ? Date.now() - created : Math.max(0, started - created);
-  const ran = job.duration_ms ?? (Number.isNaN(started) ? 0 : Date.now() - started);
-  const part = (name, share) => {
-    const element = h('span', { class: `timing-${name}` });
-    element.style.setProperty('flex-grow', String(Math.max(share, 0.001)));
+  const moments = momentsOf(job);
+  const going = isDone(job) ? null : job.started_at ? 'Done' : 'Started';
+  const ends = going ? [...moments, [going, Math.max(Date.now(), moments.at(-1)[1])]] : moments;
+  const stretches = ends.slice(1).map(([name, end], index) => ({ name, ms: Math.max(0, end - ends[index][1]) }));
+  const total = Math.max(ends.at(-1)[1] - ends[0][1], 1);
+  const part = ({ name, ms }) => {
+    const element = h('span', { class: `timing-${STRETCHES[name][1]}`, title: `${STRETCHES[name][0]} ${duration(ms)}` });
+    element.style.setProperty('flex-grow', String(Math.max(ms / total, 0.001)));
     return element;
   };
-  const total = Math.max(waited + ran, 1);
+  const term = ({ name, ms }) => {
+    const [text, kind, title] = STRETCHES[name];
+    return h('div', { title, class: `timing-term ${kind}` }, h('dt', {}, text), h('dd', {}, duration(ms), name === going && h('span', { class: 'muted' }, ' so far')));
+  };
+  const first = moments[0][1];
   return h('div', { class: 'timing' },
-    h('div', { class: 'timing-bar', role: 'img', 'aria-label': `waited ${duration(waited)}, ran ${duration(ran)}` }, part('wait', waited / total), part('run', ran / total)),
-    h('dl', { class: 'facts' },
-      fact('Waited', duration(waited), 'created → started'), fact('Ran', Number.isNaN(started) ? '–' : duration(ran), 'started → done'), fact('In all', duration(waited + ran), 'created → done')));
+    h('div', { class: 'timing-bar', role: 'img', 'aria-label': stretches.map(({ name, ms }) => `${STRETCHES[name][0].toLowerCase()} ${duration(ms)}`).join(', ') }, stretches.map(part)),
+    h('dl', { class: 'facts' }, stretches.map(term), h('div', {}, h('dt', {}, 'In all'), h('dd', {}, duration(total)))),
+    h('ol', { class: 'timing-points', 'aria-label': 'Moments' }, moments.map(([name, moment], index) => h('li', { title: exact(moment) }, h('span', {}, name), ' ', h('time', { class: 'mono', datetime: new Date(moment).toISOString() }, index === 0 || moment - first >= 1000 ? clockTime(moment) : `+${moment - first} ms`)))));
 }
 
 /** One term of a `dl.facts`. */

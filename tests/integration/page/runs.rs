@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{becomes, open};
-use crate::harness::{Database, Need, TestApp, ready, wait_for};
+use crate::harness::{Database, Need, Peer, TestApp, ready, wait_for};
 
 /// Messages of the runs in the list, as their rows name them.
 const SHOWN: &str = "return document.querySelectorAll('.run-table .rows .row').length";
@@ -103,6 +103,43 @@ async fn a_run_is_followed_and_cancelled() {
     browser.click_in_dialog("Cancel run").await;
     browser.see("Cancelled").await;
     assert_eq!(app.wait_for_job(&id).await["canceled"], true);
+    browser.close().await;
+    app.stop().await;
+}
+
+#[actix::test]
+async fn a_run_shows_the_way_from_the_message_to_the_reply() {
+    if !ready(module_path!(), &[Need::Browser, Need::Peer]) {
+        return;
+    }
+    let mut peer = Peer::start().await;
+    let mut app = TestApp::start(Database::sqlite()).await;
+    let source = "export function main(msg: string) { return `got ${msg}`; }";
+    app.create_script("u/admin/answer", "nativets", source)
+        .await;
+    let more = json!({"can_return_message": true});
+    app.create_trigger("f/a/one", "u/admin/answer", &peer.url("/"), more)
+        .await;
+    let connection = peer.accept().await;
+    peer.send(&connection, &["hello"]).await;
+    peer.event("the reply arrives", |event| event["text"] == "got hello")
+        .await;
+    let jobs = app.jobs("trigger_path=f/a/one").await;
+    let id = jobs[0]["id"].as_str().expect("it has an id");
+    let browser = open(&app, &format!("/runs/{id}")).await;
+    let points = "return [...document.querySelectorAll('.timing-points li span')].map(one => one.textContent)";
+    let way = json!(["Received", "Committed", "Started", "Done", "Replied"]);
+    becomes(&browser, "the whole way is told", points, way).await;
+    let job = app.get(&format!("jobs_u/get/{id}")).await.json();
+    let times = [
+        "received_at",
+        "created_at",
+        "started_at",
+        "completed_at",
+        "replied_at",
+    ]
+    .map(|name| job[name].as_str().unwrap_or_default().to_owned());
+    assert!(times.is_sorted(), "{times:?}");
     browser.close().await;
     app.stop().await;
 }
