@@ -40,6 +40,7 @@ mod result_stream;
 mod scripts;
 mod serve;
 mod server;
+mod server_settings;
 mod session;
 mod sharing;
 mod trigger_list;
@@ -262,6 +263,7 @@ fn table() -> Vec<Group> {
         group! { "/version", "server"; Get "" server::version, "The version, as text"; },
         group! { "/health", "server"; Get "/status" server::health, "Whether the server can do its work"; },
         group! { "/openapi.json", "server"; Get "" server::openapi, "This document"; },
+        group! { "/settings", "server"; Get "/server" server_settings::get, "What the server was started with"; },
         group! { "/settings/critical_alerts", "alerts";
             Get "" alerts::list, "Alerts of all workspaces";
             Post "/acknowledge_all" alerts::acknowledge_all, "Acknowledges all alerts";

@@ -274,6 +274,16 @@ export const alerts = {
   acknowledgeAll: () => post('workspaces/critical_alerts/acknowledge_all'),
 };
 
+/** The Windmill that runs the workspace's scripts and flows; null when they run here. */
+export const remote = {
+  get: (signal) => orElse(null, get('workspaces/remote', { signal })),
+  set: (body) => post('workspaces/remote', body),
+  unset: () => remove('workspaces/remote'),
+};
+
+/** What the server was started with: `[{name, flag, env, about, value, unit, none}]`; only admins see it. */
+export const serverSettings = (signal) => request('GET', '/api/settings/server', { signal });
+
 export const whoami = (signal) => get('users/whoami', { signal });
 
 /** The last hour: `{step_secs, points: [{at, connections, messages, jobs, failures, queue_age_ms}]}`, oldest first. */

@@ -1,9 +1,11 @@
-// Settings page: who one is, how the page looks, tokens, how the server is, and where its documentation is.
+// Settings page: who one is, how the page looks, tokens, the linked Windmill, how the server is and was started, and where its documentation is.
 import * as api from '../api.js';
 import { errorState, fill, h, pageHead, skeleton } from '../parts/dom.js';
 import { groupField, radioGroup } from '../parts/field.js';
 import { healthCard } from '../parts/health.js';
 import { fact } from '../parts/job.js';
+import { remoteCard } from '../parts/remote.js';
+import { serverSettingsCard } from '../parts/server-settings.js';
 import { badge } from '../parts/status.js';
 import { tokensCard } from '../parts/tokens.js';
 
@@ -15,7 +17,7 @@ export async function render(root, { signal, loaded }) {
   });
   fill(root, pageHead({ title: 'Settings' }), h('div', { class: 'stack settings-page' },
     h('div', { class: 'half-grid' }, card('You', me), card('This page', groupField({ name: 'theme', label: 'Theme', help: 'Kept in this browser.', body: theme.element }))),
-    tokensCard({ signal }), healthCard({ signal }),
+    tokensCard({ signal }), remoteCard({ signal }), healthCard({ signal }), serverSettingsCard({ signal }),
     card('API', h('p', {}, 'Everything on this page is done through the API. ', h('a', { href: '/api/openapi.json', target: '_blank', rel: 'noopener' }, 'OpenAPI document'), ' · ',
       h('a', { href: '/metrics', target: '_blank', rel: 'noopener' }, 'Prometheus metrics'), ' · ', h('a', { href: '/api/health/status', target: '_blank', rel: 'noopener' }, 'Health')))));
   try {

@@ -8,6 +8,7 @@ mod editor;
 mod overview;
 mod runs;
 mod scripts;
+mod settings;
 mod trial;
 mod triggers;
 
