@@ -41,13 +41,13 @@ const MAX_CONNECTIONS: u32 = 200;
 /// Over TCP only with the password; TLS is for who connects to choose.
 const HOST_RULES: &str = "host all all 127.0.0.1/32 scram-sha-256\n";
 
-/// Arguments: folder of the programs, folder of the cluster, port, role, most connections. Ends with SIGQUIT; a server
+/// Arguments: folder of the programs, folder of the cluster, port, role, most connections, fsync. Ends with SIGQUIT; a server
 /// that ends by itself is started again once no file `away` is there.
 const MAKE_AND_RUN: &str = r#"cd "$2"; exec >log 2>&1; trap 'ending=yes' QUIT
 "$1/initdb" -D data -U "$4" -A scram-sha-256 --pwfile=password -E UTF8 --no-sync || exit
 while [ -z "$ending" ]; do
   "$1/postgres" -D data -p "$3" -k "$2" -c listen_addresses=127.0.0.1 -c "max_connections=$5" \
-    -c "hba_file=$2/hba" -c ssl=on -c "ssl_cert_file=$2/cert" -c "ssl_key_file=$2/key"
+    -c "hba_file=$2/hba" -c "fsync=$6" -c ssl=on -c "ssl_cert_file=$2/cert" -c "ssl_key_file=$2/key"
   while [ -z "$ending" ] && [ -e away ]; do sleep 0.02; done
 done"#;
 
@@ -144,8 +144,7 @@ impl Cluster {
         let _ = kill(Pid::from_raw(pid.expect("the server runs")), how);
     }
 
-    /// Has the server start again, and waits until it answers: after a crash it first syncs every file it has, which
-    /// takes its time on a busy disk.
+    /// Has the server start again, and waits until it answers.
     pub async fn come_back(&self) {
         let _ = fs::remove_file(self.folder.join("away"));
         wait_at_most(PATIENCE * 5, "PostgreSQL answers again", async || {
@@ -159,7 +158,7 @@ impl Cluster {
 
     fn of_this_process() -> &'static Self {
         static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-        CLUSTER.get_or_init(Self::start)
+        CLUSTER.get_or_init(|| Self::start_with("on"))
     }
 
     fn url(&self, database: &str) -> String {
@@ -167,13 +166,18 @@ impl Cluster {
         format!("postgres://{ROLE}:{PASSWORD_IN_URL}@127.0.0.1:{port}/{database}?sslmode=require")
     }
 
-    /// Makes one; it lives as long as this, or the tests.
+    /// Makes one; it lives as long as this, or the tests. Nothing is forced to the disk: the server may crash, the
+    /// machine does not, and a start after a crash would sync every file there is.
     pub fn start() -> Self {
+        Self::start_with("off")
+    }
+
+    fn start_with(fsync: &str) -> Self {
         // Removed by the guard, not by `TempDir`: statics are never dropped.
         let folder = TempDir::with_prefix("windsock-pg-").expect("a temporary folder can be made");
         let folder = folder.keep();
         let port = free_port();
-        let guard = Self::run(&folder, port);
+        let guard = Self::run(&folder, (port, fsync));
         let cluster = Self {
             port,
             folder,
@@ -184,7 +188,7 @@ impl Cluster {
     }
 
     /// Makes and runs the cluster, all of it under the guard: also one killed half made leaves nothing behind.
-    fn run(folder: &Path, port: u16) -> Child {
+    fn run(folder: &Path, (port, fsync): (u16, &str)) -> Child {
         let owner = Owner::choose();
         owner.take(folder);
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
@@ -204,7 +208,12 @@ impl Cluster {
                 programs.parent().expect("a program lies in a folder"),
                 folder,
             ])
-            .args([port.to_string(), ROLE.into(), MAX_CONNECTIONS.to_string()])
+            .args([
+                port.to_string(),
+                ROLE.into(),
+                MAX_CONNECTIONS.to_string(),
+                fsync.into(),
+            ])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
