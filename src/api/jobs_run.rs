@@ -407,8 +407,10 @@ impl Drop for CancelOnDrop {
 }
 
 /// Runs `job` and waits for its end.
-async fn wait(caller: &Caller, job: NewJob, state: &State) -> Result<Finished, Error> {
+async fn wait(caller: &Caller, mut job: NewJob, state: &State) -> Result<Finished, Error> {
     let id = job.id;
+    // A job that waits for another lends it its worker, and is known for it by this.
+    job.parent = job.parent.or(caller.job);
     let ended = state.queue.wait(id);
     let mut guard = CancelOnDrop {
         queue: state.queue.clone(),

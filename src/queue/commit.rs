@@ -121,7 +121,7 @@ pub(super) fn run(
         | Op::Held(_)
         | Op::Bound { .. }
         | Op::Upkeep { .. } => 1,
-        Op::Claim(_) => 2,
+        Op::Claim(_) | Op::ClaimBelow(_) => 2,
     });
     match scope.transact(&mut conn, &batch) {
         Ok(dones) => answer(batch, dones),
@@ -214,7 +214,7 @@ impl Scope<'_> {
         }
         let mut dones = Vec::with_capacity(batch.len());
         for ((op, _), new_rows) in batch.iter().zip(new_rows) {
-            if matches!(op, Op::Claim(_)) {
+            if matches!(op, Op::Claim(_) | Op::ClaimBelow(_)) {
                 self.settle(conn, &mut lanes, &mut news)?;
             }
             dones.push(if others::is_fenced(conn, op, &mut news)? {
@@ -275,10 +275,15 @@ impl Scope<'_> {
                 news.queued.extend(rows);
                 Ok(Done::Pushed)
             }
-            Op::Claim(max) => {
+            Op::Claim(_) | Op::ClaimBelow(_) => {
                 let now = Timestamp::now();
                 let lease = now.plus(self.limits.job_lease);
-                let jobs = queue::claim(conn, worker, *max, now, lease)?;
+                let jobs = match op {
+                    Op::ClaimBelow(waiting) => {
+                        db::below::claim_below(conn, worker, waiting, 1, (now, lease))?
+                    }
+                    _ => queue::claim(conn, worker, op.rows(), now, lease)?,
+                };
                 if self.shared.events.receiver_count() > 0 {
                     news.running.extend(jobs.iter().cloned());
                 }

@@ -55,6 +55,8 @@ pub(super) enum Op {
     Push(Vec<NewJob>, Option<Stored>, Option<i64>),
     /// Takes up to so many that are due.
     Claim(usize),
+    /// Takes one that these running ones may be waiting for.
+    ClaimBelow(Vec<JobId>),
     /// Ends jobs this process holds.
     Finish(Vec<(Arc<Job>, Arc<Outcome>)>),
     /// Takes a flow on.
@@ -97,7 +99,11 @@ impl Op {
             Self::GiveBack(ids) => ids.len(),
             Self::Claim(max) => *max,
             Self::Held(batch) => batch.of.ids.as_ref().map_or(ROWS_PER_COMMIT, Vec::len),
-            Self::Log(..) | Self::Cancel { .. } | Self::Bound { .. } | Self::Upkeep { .. } => 1,
+            Self::ClaimBelow(_)
+            | Self::Log(..)
+            | Self::Cancel { .. }
+            | Self::Bound { .. }
+            | Self::Upkeep { .. } => 1,
         }
     }
 
@@ -106,6 +112,7 @@ impl Op {
         match self {
             Self::Push(..) | Self::Finish(_) | Self::Flow(_) | Self::Log(..) => true,
             Self::Claim(_)
+            | Self::ClaimBelow(_)
             | Self::GiveBack(_)
             | Self::Cancel { .. }
             | Self::Held(_)

@@ -8,6 +8,7 @@
 //! worker sees. What a user may count on: contract section 4.
 
 mod cancel;
+mod claim;
 mod commit;
 mod concurrency;
 mod doubt;
@@ -184,22 +185,6 @@ impl Queue {
         tokio::time::timeout(REQUEST_TIMEOUT, self.push(jobs))
             .await
             .map_err(|_| QueueError::TooSlow(REQUEST_TIMEOUT))?
-    }
-
-    /// Takes up to `max` jobs that are due; this process holds them until it finishes them or dies.
-    ///
-    /// # Errors
-    /// The database gave no answer, or windsock is stopping.
-    pub async fn claim(&self, max: usize) -> Result<Vec<Job>, QueueError> {
-        match self.submit(Op::Claim(max)).await? {
-            Done::Claimed(jobs) => Ok(jobs),
-            Done::Pushed
-            | Done::Fenced
-            | Done::Written
-            | Done::Stale
-            | Done::Canceled(_)
-            | Done::Moved(_) => Ok(Vec::new()),
-        }
     }
 
     /// Ends jobs this process holds; their results are committed when this returns. A job that was taken

@@ -15,7 +15,10 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::stop::{Stop, StopReason};
-use crate::{queue::Job, types::JobId};
+use crate::{
+    queue::{Job, MAX_DEPTH},
+    types::JobId,
+};
 
 /// How far ahead jobs are claimed: several commits' time, so that no worker waits for the database.
 const AHEAD: Duration = Duration::from_millis(50);
@@ -23,6 +26,11 @@ const AHEAD: Duration = Duration::from_millis(50);
 const MAX_AHEAD: usize = 1024;
 /// How long a claimed job may wait for a worker before it is given back for others to run.
 const HOLD: Duration = Duration::from_millis(500);
+
+/// Workers that stand in for those whose jobs wait for jobs: one for each that may wait for another.
+const SPARES: usize = MAX_DEPTH as usize;
+/// How long every worker has to be busy before it is asked whether they all wait for jobs.
+const BLOCKED: Duration = Duration::from_millis(250);
 
 /// A job that a worker is to run.
 #[derive(Clone)]
@@ -55,6 +63,8 @@ pub(crate) struct Board {
 }
 
 struct State {
+    /// How many of the workers are there all the time; the others are spares.
+    regular: usize,
     waiting: VecDeque<(Job, Instant)>,
     workers: Vec<Slot>,
     /// Who waits for a job; the one that worked last stands last and is asked first.
@@ -74,13 +84,15 @@ struct Slot {
 }
 
 impl Board {
-    /// For so many workers.
-    pub(crate) fn new(workers: usize) -> Self {
+    /// For so many workers, and spares.
+    pub(crate) fn new(regular: usize) -> Self {
+        let workers = regular + SPARES;
         Self {
             state: Mutex::new(State {
+                regular,
                 waiting: VecDeque::new(),
                 workers: (0..workers).map(|_| Slot::default()).collect(),
-                idle: Vec::with_capacity(workers),
+                idle: Vec::with_capacity(regular),
                 average: None,
                 closed: false,
             }),
@@ -90,9 +102,36 @@ impl Board {
         }
     }
 
-    /// How many workers it is for.
+    /// How many workers it is for, without spares.
     pub(crate) fn workers(&self) -> usize {
-        self.wake.len()
+        self.wake.len() - SPARES
+    }
+
+    /// The numbers of the spare workers.
+    pub(crate) fn spares(&self) -> std::ops::Range<usize> {
+        self.workers()..self.wake.len()
+    }
+
+    /// The jobs that run, if every worker there is has been busy for a while and nothing is claimed ahead: if all of
+    /// these wait for jobs, nothing goes on without a spare worker.
+    pub(crate) fn perhaps_blocked(&self, now: Instant) -> Vec<JobId> {
+        let state = self.state.lock();
+        let slots = state.workers.iter().enumerate();
+        let there = slots.filter(|(number, slot)| *number < state.regular || slot.is_busy());
+        let long = |(_, slot): (usize, &Slot)| {
+            let (assignment, since) = slot.running.as_ref()?;
+            let long = slot.assigned.is_none() && now.duration_since(*since) >= BLOCKED;
+            long.then_some(assignment.job.id)
+        };
+        if state.closed || !state.waiting.is_empty() {
+            return Vec::new();
+        }
+        there.map(long).collect::<Option<_>>().unwrap_or_default()
+    }
+
+    /// Gives a job to a spare worker, which is about to be started for it.
+    pub(crate) fn lend(&self, spare: usize, job: Job) {
+        self.state.lock().workers[spare].assigned = Some(assignment(job));
     }
 
     /// Jobs that run, and jobs that wait for a worker.
@@ -145,7 +184,11 @@ impl Board {
     pub(crate) fn next(&self, worker: usize, now: Instant) -> Next {
         let mut state = self.state.lock();
         let given = state.workers[worker].assigned.take();
-        let next = given.or_else(|| state.waiting.pop_front().map(|(job, _)| assignment(job)));
+        let is_spare = worker >= state.regular;
+        let next = match given {
+            None if !is_spare => state.waiting.pop_front().map(|(job, _)| assignment(job)),
+            given => given,
+        };
         if let Some(assignment) = next {
             state.workers[worker].running = Some((assignment.clone(), now));
             if state.wanted() > 0 {
@@ -153,7 +196,7 @@ impl Board {
             }
             return Next::Run(assignment);
         }
-        if state.closed {
+        if state.closed || is_spare {
             return Next::End;
         }
         if !state.idle.contains(&worker) {
@@ -295,7 +338,7 @@ impl State {
             return 0;
         };
         let each = AHEAD.as_nanos() / average.as_nanos().max(1);
-        let all = each.saturating_mul(self.workers.len() as u128);
+        let all = each.saturating_mul(self.regular as u128);
         usize::try_from(all).unwrap_or(MAX_AHEAD).min(MAX_AHEAD)
     }
 
@@ -322,13 +365,15 @@ impl State {
     }
 
     fn is_quiet(&self) -> bool {
-        self.workers
-            .iter()
-            .all(|slot| slot.running.is_none() && slot.assigned.is_none())
+        !self.workers.iter().any(Slot::is_busy)
     }
 }
 
 impl Slot {
+    fn is_busy(&self) -> bool {
+        self.running.is_some() || self.assigned.is_some()
+    }
+
     fn holds(&self) -> Vec<Assignment> {
         let running = self.running.as_ref().map(|(assignment, _)| assignment);
         self.assigned.iter().chain(running).cloned().collect()

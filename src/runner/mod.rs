@@ -33,6 +33,7 @@ mod process;
 mod remote;
 mod script;
 mod source;
+mod spare;
 mod stop;
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ mod warm;
 mod worker;
 
 use std::{
+    collections::HashMap,
     path::{Path, PathBuf},
     rc::Rc,
     sync::Arc,
@@ -206,6 +208,8 @@ pub struct Runner {
     ends: Option<mpsc::Receiver<End>>,
     parked: Option<Parked>,
     workers: Vec<(Addr<Worker>, Arbiter)>,
+    /// Those that stand in for others, by their numbers.
+    spares: HashMap<usize, (Addr<Worker>, Arbiter)>,
     tasks: Vec<JoinHandle<()>>,
     replaced: u64,
 }
@@ -250,6 +254,7 @@ impl Runner {
             ends: Some(ends),
             parked: Some(parked),
             workers: Vec::with_capacity(settings.workers),
+            spares: HashMap::new(),
             tasks: Vec::new(),
             replaced: 0,
         }
@@ -269,6 +274,7 @@ impl Runner {
         if self.shared.board.is_closed() {
             return;
         }
+        self.watch_spares();
         for number in 0..self.workers.len() {
             if self.workers[number].0.connected() {
                 continue;
@@ -276,16 +282,21 @@ impl Runner {
             log::error!(worker:% = number; "a worker was lost and is replaced");
             self.replaced += 1;
             if let Some(job) = self.shared.board.lost(number, Instant::now()) {
-                let message = "the worker was lost while it ran this job: please report it";
-                let outcome = Outcome::failed("InternalError", message, Timestamp::now());
-                let finish = self.finish.clone();
-                actix_rt::spawn(async move { finish.send(job, outcome).await });
+                fail_lost(&self.finish, job);
             }
             let fresh = self.start_worker(number);
             let (_, old) = std::mem::replace(&mut self.workers[number], fresh);
             old.stop();
         }
     }
+}
+
+/// Ends a job whose worker is gone.
+fn fail_lost(finish: &FinishSender, job: Arc<Job>) {
+    let message = "the worker was lost while it ran this job: please report it";
+    let outcome = Outcome::failed("InternalError", message, Timestamp::now());
+    let finish = finish.clone();
+    actix_rt::spawn(async move { finish.send(job, outcome).await });
 }
 
 impl Actor for Runner {
@@ -306,7 +317,7 @@ impl Actor for Runner {
             .map(|number| self.start_worker(number))
             .collect();
         self.tasks = vec![
-            actix_rt::spawn(claim_jobs(Arc::clone(&self.shared))),
+            actix_rt::spawn(claim_jobs(Arc::clone(&self.shared), ctx.address())),
             actix_rt::spawn(pass_cancellations(
                 Arc::clone(&self.shared),
                 self.finish.clone(),
@@ -338,7 +349,8 @@ impl Handler<Stop> for Runner {
             for task in runner.tasks.drain(..) {
                 task.abort();
             }
-            for (_, arbiter) in runner.workers.drain(..) {
+            let spares = runner.spares.drain().map(|(_, spare)| spare);
+            for (_, arbiter) in spares.chain(runner.workers.drain(..)) {
                 arbiter.stop();
             }
             ctx.stop();
@@ -361,9 +373,10 @@ impl Handler<Observe> for Runner {
 }
 
 /// Claims jobs whenever workers are free or the look-ahead runs low.
-async fn claim_jobs(shared: Arc<Shared>) {
+async fn claim_jobs(shared: Arc<Shared>, runner: Addr<Runner>) {
     let ready = shared.source.ready();
     let mut warned = false;
+    let mut looked = Instant::now();
     while !shared.board.is_closed() {
         give_back(&shared, shared.board.stale(Instant::now())).await;
         let wanted = shared.board.wanted();
@@ -383,6 +396,10 @@ async fn claim_jobs(shared: Arc<Shared>) {
                     tokio::time::sleep(POLL).await;
                 }
             }
+        }
+        if wanted == 0 && looked.elapsed() >= POLL {
+            looked = Instant::now();
+            spare::unblock(&shared, &runner).await;
         }
         // When the queue had less than was asked for, only new jobs are a reason to ask again.
         if more && shared.board.wanted() > 0 {

@@ -34,6 +34,8 @@ pub type Identify = Arc<dyn Fn(&Job) -> JobIdentity + Send + Sync>;
 pub(crate) trait JobSource: Send + Sync + 'static {
     /// See [`Queue::claim`].
     fn claim(&self, max: usize) -> BoxFuture<'static, Result<Vec<Job>, QueueError>>;
+    /// See [`Queue::claim_below`].
+    fn claim_below(&self, waiting: Vec<JobId>) -> BoxFuture<'static, Result<Vec<Job>, QueueError>>;
     /// See [`Queue::finish`].
     fn finish(&self, done: Vec<(Job, Outcome)>) -> BoxFuture<'static, Result<(), QueueError>>;
     /// See [`Queue::give_back`].
@@ -90,6 +92,11 @@ impl JobSource for Live {
     fn claim(&self, max: usize) -> BoxFuture<'static, Result<Vec<Job>, QueueError>> {
         let queue = self.queue.clone();
         Box::pin(async move { queue.claim(max).await })
+    }
+
+    fn claim_below(&self, waiting: Vec<JobId>) -> BoxFuture<'static, Result<Vec<Job>, QueueError>> {
+        let queue = self.queue.clone();
+        Box::pin(async move { queue.claim_below(waiting).await })
     }
 
     fn finish(&self, done: Vec<(Job, Outcome)>) -> BoxFuture<'static, Result<(), QueueError>> {

@@ -304,6 +304,10 @@ impl JobSource for FakeSource {
         Box::pin(std::future::ready(Ok(jobs)))
     }
 
+    fn claim_below(&self, _: Vec<JobId>) -> BoxFuture<'static, Result<Vec<Job>, QueueError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
     fn finish(&self, done: Vec<(Job, Outcome)>) -> BoxFuture<'static, Result<(), QueueError>> {
         let ends = done.into_iter().map(|(job, outcome)| (job.id, outcome));
         self.state.lock().finished.extend(ends);

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{create, echo, error, result, start, step};
-use crate::harness::{Database, Settings, TestApp, wait_for};
+use crate::harness::{Database, Settings, TestApp, on_both_databases, wait_for};
 
 #[actix_web::test]
 async fn flows_and_scripts_call_each_other() {
@@ -93,5 +93,50 @@ async fn flows_that_wait_hold_no_worker() {
     }
     for (n, id) in jobs {
         assert_eq!(app.wait_for_job(&id).await["result"], (n + 1) * 2);
+    }
+}
+
+on_both_databases!(needs: [], tests: [jobs_that_wait_for_jobs_lend_them_their_worker]);
+
+/// Waits in one request for a script, then for a flow.
+const ASKS: &str = r#"
+import json, os, urllib.request
+
+def wait(what, args):
+    url = f"{os.environ['BASE_INTERNAL_URL']}/api/w/main/jobs/run_wait_result/{what}"
+    headers = {"Authorization": "Bearer " + os.environ["WM_TOKEN"], "Content-Type": "application/json"}
+    return json.load(urllib.request.urlopen(urllib.request.Request(url, json.dumps(args).encode(), headers)))
+
+def main():
+    return wait("p/f/flows/down", {"n": 2}) + wait("f/f/flows/between", {"n": 4})
+"#;
+
+/// With one worker, which is held by who waits: what is waited for runs nevertheless, down to the last.
+async fn jobs_that_wait_for_jobs_lend_them_their_worker(database: Database) {
+    let settings = Settings::new().env("NUM_WORKERS", "1");
+    let app = TestApp::start_with(database, settings).await;
+    let countdown = "import * as wmill from 'windmill-client'\n\
+        export const main = async (n: number) => n && 1 + await wmill.runScript('f/flows/down', null, {n: n - 1})";
+    app.create_script("f/flows/down", "nativets", countdown)
+        .await;
+    // Also a flow, and requests that wait instead of asking again and again.
+    create(
+        &app,
+        "f/flows/between",
+        json!({"modules": [step("a", "export const main = (n) => n * 2", &[("n", "flow_input.n")])]}),
+    )
+    .await;
+    app.create_script("f/flows/asks", "python3", ASKS).await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push((
+            app.run_script("f/flows/down", &json!({"n": 4})).await,
+            json!(4),
+        ));
+        ids.push((app.run_script("f/flows/asks", &json!({})).await, json!(10)));
+    }
+    for (id, expected) in ids {
+        let job = app.wait_for_job(&id).await;
+        assert_eq!(job["result"], expected, "{job}");
     }
 }

@@ -1,0 +1,59 @@
+//! Rows of `queue` that running jobs may be waiting for: what they started, and what that started.
+//! Written by the queue's ledger alone.
+
+use diesel::{dsl::sql, prelude::*, sql_types::Bool};
+
+use super::{
+    Conn, DbError,
+    queue::{QueueRow, RUNNING},
+    schema::queue,
+};
+use crate::types::{JobId, Timestamp};
+
+/// Most jobs that are looked at for one that those that wait could be waiting for.
+const MOST_BELOW: usize = 1_000;
+
+/// Gives `worker` up to `max` due jobs that belong to the `waiting` ones, were started by them or by what they started;
+/// none as long as one of these has started nothing that has not ended: it does not wait.
+pub(crate) fn claim_below(
+    conn: &mut Conn,
+    worker: &str,
+    waiting: &[JobId],
+    max: usize,
+    (now, lease_until): (Timestamp, Timestamp),
+) -> Result<Vec<QueueRow>, DbError> {
+    let mut found = waiting.to_vec();
+    let mut seen = 0;
+    while seen < found.len() && found.len() <= MOST_BELOW {
+        let below: Vec<(Option<JobId>, JobId)> = queue::table
+            .filter(queue::parent_job.eq_any(found[seen..].to_vec()))
+            .select((queue::parent_job, queue::id))
+            .limit(i64::try_from(MOST_BELOW).unwrap_or(i64::MAX))
+            .load(conn)?;
+        let waits = |job: &JobId| below.iter().any(|(parent, _)| parent.as_ref() == Some(job));
+        if seen == 0 && !waiting.iter().all(waits) {
+            return Ok(Vec::new());
+        }
+        seen = found.len();
+        found.extend(below.into_iter().map(|(_, id)| id));
+    }
+    let due = queue::table
+        .filter(queue::id.eq_any(found.split_off(waiting.len())))
+        .filter(sql::<Bool>("state = 0"))
+        .filter(queue::scheduled_at.le(now))
+        .order((queue::priority.desc(), queue::scheduled_at, queue::id))
+        .select(queue::id)
+        .limit(i64::try_from(max).unwrap_or(i64::MAX))
+        .load::<JobId>(conn)?;
+    let claimed = diesel::update(queue::table)
+        .filter(queue::id.eq_any(due))
+        // Another process may have been faster.
+        .filter(sql::<Bool>("state = 0"))
+        .set((
+            queue::state.eq(RUNNING),
+            queue::worker.eq(worker),
+            queue::started_at.eq(now),
+            queue::lease_until.eq(lease_until),
+        ));
+    Ok(claimed.returning(queue::all_columns).get_results(conn)?)
+}
