@@ -59,8 +59,8 @@ export async function render(root, params) {
   });
   const actions = saved ? [button({ text: 'Versions', iconName: 'clock', onclick: showVersions }), linkButton({ text: 'View runs', href: `/runs?runnable=${encodeURIComponent(saved.path)}`, iconName: 'runs' }), linkButton({ text: 'New trigger', href: `/triggers/new?flow=${encodeURIComponent(saved.path)}`, iconName: 'triggers' })] : [];
   fill(root, pageHead({ title: saved ? saved.path : 'New flow', crumbs: CRUMBS, actions }),
-    h('div', { class: 'script-grid' }, h('div', { class: 'stack' }, element, capture), h('div', { class: 'stack side-stack' },
-      h('section', { class: 'card', 'aria-label': 'Graph' }, h('div', { class: 'card-head' }, h('h2', {}, 'Graph')), graph), test.element, saved && usedBy({ path: saved.path, isFlow: true, signal }))));
+    h('div', { class: 'script-grid' }, element, h('div', { class: 'stack side-stack' },
+      h('section', { class: 'card', 'aria-label': 'Graph' }, h('div', { class: 'card-head' }, h('h2', {}, 'Graph')), graph), test.element, saved && usedBy({ path: saved.path, isFlow: true, signal })), capture));
   draw(good);
 
   /** What stands in the editor as `{value, schema}`; throws what is wrong with it. */

@@ -119,6 +119,6 @@ export async function render(root, { signal, loaded }) {
   live.on('resync', load, signal);
   const timer = setInterval(sampleQueue, QUEUE_EVERY_MS);
   signal.addEventListener('abort', () => clearInterval(timer), { once: true });
-  await Promise.all([load(), loadPast(), sampleQueue(), failures.load({ success: false, canceled: false })]);
+  await Promise.all([load(), loadPast(), sampleQueue(), failures.load({ success: false, canceled: false, has_null_parent: true })]);
   loaded();
 }

@@ -3,7 +3,7 @@ import * as api from '../api.js';
 import * as router from '../router.js';
 import { button, copyButton, emptyState, errorState, fill, h, linkButton, pageHead, setText, skeleton } from '../parts/dom.js';
 import { confirm, openDialog } from '../parts/dialog.js';
-import { fact, isDone, isFlowJob, jobBadge, jobName, logView, resultView, showOnce, startsLater, timingBar, watchJob } from '../parts/job.js';
+import { canRunAgain, fact, isDone, isFlowJob, jobBadge, jobName, logView, resultView, runAgain, showOnce, startsLater, timingBar, watchJob } from '../parts/job.js';
 import { flowGraph } from '../parts/flow-graph.js';
 import { jsonView } from '../parts/json-tree.js';
 import { schemaForm } from '../parts/schema-form.js';
@@ -25,7 +25,7 @@ export async function render(root, params) {
   const result = h('div', {});
   const logs = logView({ name: `run-${id}` });
   const cancel = button({ text: 'Cancel run', iconName: 'stop', hidden: true, onclick: cancelRun });
-  const again = button({ text: 'Run again', iconName: 'refresh', kind: 'primary', hidden: true, onclick: () => start(job.args ?? {}) });
+  const again = button({ text: 'Run again', iconName: 'refresh', kind: 'primary', hidden: true, onclick: () => start() });
   const other = button({ text: 'Run with other arguments', iconName: 'edit', hidden: true, onclick: runOther });
   const card = (title, name, ...content) => h('section', { class: `card ${name}`, 'aria-label': title }, h('div', { class: 'card-head' }, h('h2', {}, title)), content);
   const flow = h('div', {});
@@ -55,7 +55,7 @@ export async function render(root, params) {
     showFlow();
     showOnce(result, `${job.type} ${Boolean(job.started_at)} ${startsLater(job)}`, () => resultView(job));
     cancel.hidden = isDone(job);
-    again.hidden = other.hidden = !job.script_path;
+    again.hidden = other.hidden = !canRunAgain(job);
     if (isDone(job)) logs.done();
     if (isDone(job) && job.received_at && !job.replied_at && !looked) {
       looked = true;
@@ -91,7 +91,7 @@ export async function render(root, params) {
   async function start(values) {
     again.disabled = true;
     try {
-      const next = await api.jobs.run(job.script_path, isFlowJob(job), values);
+      const next = await runAgain(job, values);
       toast('Started');
       await router.go(`/runs/${next}`);
     } catch (error) {
@@ -102,10 +102,10 @@ export async function render(root, params) {
   }
 
   async function runOther() {
-    const found = await (isFlowJob(job) ? api.flows : api.scripts).get(job.script_path, signal).catch(() => null); // then the arguments are edited as JSON
+    const found = job.script_path ? await (isFlowJob(job) ? api.flows : api.scripts).get(job.script_path, signal).catch(() => null) : null; // then the arguments are edited as JSON
     const form = schemaForm({ schema: found?.schema ?? null, value: job.args ?? {} });
     const values = await openDialog({
-      title: `Run ${job.script_path}`, wide: true, body: form.element,
+      title: `Run ${jobName(job)}`, wide: true, body: form.element,
       actions: (close) => [button({ text: 'Back', onclick: () => close() }), button({ text: 'Run', iconName: 'play', kind: 'primary', onclick: () => !form.problem() && close(form.value) })],
     });
     if (values) await start(values);

@@ -17,12 +17,15 @@ const OUTCOMES = {
 /** Spans of time, in minutes. */
 const SPANS = { '': ['Any time'], 5: ['Last 5 minutes'], 60: ['Last hour'], 1440: ['Last 24 hours'], 10080: ['Last 7 days'], own: ['Between…'] };
 const TYPING_MS = 300;
-const FIELDS = ['trigger', 'runnable', 'text', 'outcome', 'time', 'from', 'to'];
+/** Steps of flows are runs too; they are many, and belong to the run of their flow. */
+const LEVELS = { '': ['Without steps of flows', { has_null_parent: true }], steps: ['With steps of flows', {}] };
+const FIELDS = ['trigger', 'runnable', 'text', 'outcome', 'level', 'time', 'from', 'to'];
 
 export async function render(root, { query, signal, loaded }) {
   const view = Object.fromEntries(FIELDS.map((name) => [name, query.get(name) ?? '']));
   if (!(view.outcome in OUTCOMES)) view.outcome = '';
   if (!(view.time in SPANS)) view.time = '';
+  if (!(view.level in LEVELS)) view.level = '';
   const suggest = (id) => h('datalist', { id });
   const triggerList = suggest('known-triggers');
   const runnableList = suggest('known-runnables');
@@ -34,6 +37,7 @@ export async function render(root, { query, signal, loaded }) {
     runnable: word('runnable', 'Runnable', 'Runnable path', 'known-runnables'),
     text: word('text', 'Text in the arguments', 'Text in the arguments'),
     outcome: select('outcome', 'Outcome', OUTCOMES),
+    level: select('level', 'Steps', LEVELS),
     time: select('time', 'Time', SPANS),
     from: edge('from', 'From'),
     to: edge('to', 'To'),
@@ -49,7 +53,7 @@ export async function render(root, { query, signal, loaded }) {
   });
   const field = (name, iconName) => h('div', { class: 'with-icon grow' }, icon(iconName), controls[name]);
   fill(root, pageHead({ title: 'Runs', lead: 'Each run is one job of a script or a flow, newest first.' }),
-    h('div', { class: 'toolbar runs-toolbar', role: 'search' }, field('trigger', 'triggers'), field('runnable', 'scripts'), field('text', 'search'), controls.outcome, controls.time, edges, triggerList, runnableList),
+    h('div', { class: 'toolbar runs-toolbar', role: 'search' }, field('trigger', 'triggers'), field('runnable', 'scripts'), field('text', 'search'), controls.outcome, controls.level, controls.time, edges, triggerList, runnableList),
     table.element);
 
   /** The edges of the chosen time; those of a span move with the clock. */
@@ -59,7 +63,7 @@ export async function render(root, { query, signal, loaded }) {
     return view.time ? { created_after: new Date(Date.now() - view.time * 60_000).toISOString() } : {};
   }
   function load() {
-    return table.load({ trigger_path: view.trigger, script_path_exact: view.runnable, args_text: view.text, ...OUTCOMES[view.outcome][1], ...times() });
+    return table.load({ trigger_path: view.trigger, script_path_exact: view.runnable, args_text: view.text, ...OUTCOMES[view.outcome][1], ...LEVELS[view.level][1], ...times() });
   }
   function clear() {
     for (const control of Object.values(controls)) control.value = '';

@@ -123,7 +123,7 @@ export async function render(root, params) {
     linkButton({ text: 'View runs', href: `/runs?runnable=${encodeURIComponent(saved.path)}`, iconName: 'runs' }),
     linkButton({ text: 'New trigger', href: `/triggers/new?script=${encodeURIComponent(saved.path)}`, iconName: 'triggers' }),
   ] : [];
-  fill(root, pageHead({ title: saved ? saved.path : 'New script', crumbs: CRUMBS, actions }), h('div', { class: 'script-grid' }, h('div', { class: 'stack' }, form, capture), h('div', { class: 'stack side-stack' }, test.element, saved && usedBy({ path: saved.path, isFlow: false, signal }))));
+  fill(root, pageHead({ title: saved ? saved.path : 'New script', crumbs: CRUMBS, actions }), h('div', { class: 'script-grid' }, form, h('div', { class: 'stack side-stack' }, test.element, saved && usedBy({ path: saved.path, isFlow: false, signal })), capture));
   root.firstElementChild.parentElement.addEventListener('keydown', onShortcut, { signal });
 
   function onShortcut(event) {

@@ -9,6 +9,11 @@ import { serverSettingsCard } from '../parts/server-settings.js';
 import { badge } from '../parts/status.js';
 import { tokensCard } from '../parts/tokens.js';
 
+const wide = (element) => {
+  element.classList.add('wide');
+  return element;
+};
+
 export async function render(root, { signal, loaded }) {
   const me = h('div', {}, skeleton(1, 'low'));
   const card = (title, ...content) => h('section', { class: 'card', 'aria-label': title }, h('div', { class: 'card-head' }, h('h2', {}, title)), content);
@@ -22,7 +27,7 @@ export async function render(root, { signal, loaded }) {
       h('a', { href: '/metrics', target: '_blank', rel: 'noopener' }, 'Prometheus metrics'), ' · ', h('a', { href: '/api/health/status', target: '_blank', rel: 'noopener' }, 'Health')))));
   try {
     const user = await api.whoami(signal);
-    fill(me, h('dl', { class: 'facts' }, fact('User', user.username), fact('E-mail', user.email), fact('Workspace', api.currentWorkspace()),
+    fill(me, h('dl', { class: 'facts' }, fact('User', user.username), wide(fact('E-mail', user.email)), fact('Workspace', api.currentWorkspace()),
       fact('Rights', user.is_super_admin ? badge('super admin') : user.is_admin ? badge('admin') : badge('user'))),
     (user.folders ?? []).length > 0 && h('p', { class: 'muted' }, `Folders: ${user.folders.join(', ')}`));
     loaded();

@@ -17,6 +17,7 @@ const TOO_BIG = 'WINDMILL_TOO_BIG';
 const NOT_COPIED = [
   'path', 'script_path', 'is_flow', 'workspace_id', 'mode', 'enabled', 'edited_at', 'edited_by', 'email', 'permissioned_as', 'error', 'server_id', 'last_server_ping', 'extra_perms', 'labels', 'summary', 'description',
 ];
+const NONE = 'Nothing is captured yet. Messages show here as they come; the newest 100 are kept.';
 const STATIC_URL = /^(wss?:\/\/\S+|.*(\{\{|\$var:).*|\$(script|flow):.+)$/;
 
 /** The connection of a saved trigger as a capture's settings. */
@@ -55,7 +56,7 @@ export function captureCard({ path, problem = () => '', isFlow, preprocessor, on
   const state = h('span', { role: 'status', class: 'test-answer' });
   const list = messageList({
     signal, actions, filters: () => settings.filters ?? [], logic: () => settings.filter_logic ?? 'and',
-    none: 'Nothing is captured yet. Messages show here as they come, also those of other people who capture for this path.',
+    none: 'Nothing new.',
   });
   const form = h('div', { class: 'stack-small' }, choice.element, source, known, h('div', { class: 'cluster' }, start, end, state));
 
@@ -148,7 +149,8 @@ export function captureCard({ path, problem = () => '', isFlow, preprocessor, on
       list.push(messageOf(one));
       newest = one.id;
     }
-    setText(count, captures.length === 0 ? '' : `${captures.length === 100 ? 'the newest 100 are' : captures.length === 1 ? 'one is' : `${captures.length} are`} kept`);
+    list.element.hidden = newest === 0;
+    setText(count, captures.length === 0 ? NONE : captures.length === 100 ? 'The newest 100 messages are kept.' : captures.length === 1 ? 'One message is kept.' : `${captures.length} messages are kept.`);
   }
 
   function messageOf(capture) {
@@ -198,7 +200,8 @@ export function captureCard({ path, problem = () => '', isFlow, preprocessor, on
     }
   }
 
-  const count = h('p', { class: 'muted' });
+  const count = h('p', { class: 'muted' }, NONE);
+  list.element.hidden = true;
   signal.addEventListener('abort', () => clearTimeout(timer), { once: true });
   form.addEventListener('input', (event) => {
     const owner = event.target.closest('[data-field].invalid');

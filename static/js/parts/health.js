@@ -24,7 +24,7 @@ export function healthCard({ signal }) {
         fact('Database', yes(health.database_healthy, health.database_healthy ? 'answers' : 'does not answer')),
         health.queue_healthy !== undefined && fact('Job queue', yes(health.queue_healthy, health.queue_healthy ? 'commits' : 'cannot commit')),
         fact('Version', health.version ?? '–'),
-        listeners.map(([state, count]) => fact(state, full(count), 'triggers this server listens for'))));
+        listeners.map(([state, count]) => fact(`${state[0].toUpperCase()}${state.slice(1)}`, full(count), 'triggers of this server in this state'))));
     } catch (error) {
       delete body.dataset.shown;
       if (!signal.aborted) fill(body, h('p', { class: 'field-error' }, icon('alert'), ' ', error.message));

@@ -17,6 +17,21 @@ export const isDone = (job) => job.type === 'CompletedJob';
 /** Whether a job ran a saved flow. */
 export const isFlowJob = (job) => ['flow', 'unassigned_flow'].includes(job.job_kind);
 
+/** Whether a job can be started anew as it was: steps inside a flow cannot. */
+export function canRunAgain(job) {
+  if (job.job_kind === 'preview') return Boolean(job.raw_code);
+  if (job.job_kind === 'flowpreview') return Boolean(job.raw_flow);
+  return ['script', 'flow', 'singlestepflow', 'unassigned_script', 'unassigned_flow', 'unassigned_singlestepflow'].includes(job.job_kind) && Boolean(job.script_path);
+}
+
+/** Starts a job anew, with its own arguments or others: a test run with the text it had. Answers the new id. */
+export function runAgain(job, args = job.args ?? {}) {
+  const path = job.script_path || undefined;
+  if (job.job_kind === 'preview') return api.jobs.preview({ content: job.raw_code, language: job.language, path, args });
+  if (job.job_kind === 'flowpreview') return api.jobs.previewFlow({ value: job.raw_flow, path, args });
+  return api.jobs.run(path, isFlowJob(job), args);
+}
+
 /** Whether a job waits for its time: a retry after a failed attempt, or a run that was asked for later. */
 export const startsLater = (job) => !isDone(job) && !job.running && Date.parse(job.scheduled_for ?? '') > Date.now();
 

@@ -3,7 +3,7 @@ import * as api from '../api.js';
 import * as live from '../live.js';
 import { bulkBar } from './bulk.js';
 import { button, errorState, fill, h, icon, skeleton } from './dom.js';
-import { isFlowJob, jobBadge, jobName, jobState } from './job.js';
+import { canRunAgain, jobBadge, jobName, jobState, runAgain } from './job.js';
 import { duration, exact, full, moment } from './time.js';
 import { toast, toastError } from './toast.js';
 
@@ -50,12 +50,16 @@ export function runTable({ signal, perPage = 50, older = true, selectable = fals
 
   /** Starts each of the chosen runs anew with its arguments. */
   async function againAll(ids) {
+    let started = 0;
     try {
       await bulk.each(ids, async (id) => {
         const job = await api.jobs.get(id, signal);
-        if (job.script_path) await api.jobs.run(job.script_path, isFlowJob(job), job.args ?? {});
+        if (!canRunAgain(job)) return;
+        await runAgain(job);
+        started += 1;
       });
-      toast(`Started ${full(ids.length)} ${ids.length === 1 ? 'run' : 'runs'} again`);
+      const left = ids.length - started;
+      toast(`Started ${full(started)} ${started === 1 ? 'run' : 'runs'} again${left > 0 ? `; ${full(left)} cannot run alone, as steps of a flow` : ''}`);
       chosen.clear();
     } catch (error) {
       toastError(error);
@@ -67,7 +71,8 @@ export function runTable({ signal, perPage = 50, older = true, selectable = fals
   async function cancelAll(ids) {
     try {
       const ended = await api.jobs.cancelMany(ids);
-      toast(`Cancelled ${full(Array.isArray(ended) ? ended.length : ids.length)} of ${full(ids.length)}; the others had ended`);
+      const count = Array.isArray(ended) ? ended.length : ids.length;
+      toast(`Cancelled ${full(count)} of ${full(ids.length)}${count < ids.length ? '; the others had ended' : ''}`);
       chosen.clear();
     } catch (error) {
       toastError(error);

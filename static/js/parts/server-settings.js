@@ -1,12 +1,17 @@
 // How the server was started: what its flags say, to be read. Only admins see it.
 import * as api from '../api.js';
 import { errorState, fill, h, skeleton } from './dom.js';
-import { duration, full } from './time.js';
+import { full } from './time.js';
+
+const SPANS = [['day', 86_400], ['hour', 3600], ['minute', 60], ['second', 1]];
 
 /** A setting's value in words. */
 function words({ value, unit, none }) {
   if (value === null || value === undefined || (value === 0 && none)) return none ?? 'not set';
-  if (unit === 'seconds') return value % 86_400 === 0 ? `${full(value / 86_400)} ${value === 86_400 ? 'day' : 'days'}` : duration(value * 1000);
+  if (unit === 'seconds') {
+    const [name, size] = SPANS.find(([, seconds]) => value % seconds === 0);
+    return `${full(value / size)} ${name}${value === size ? '' : 's'}`;
+  }
   return typeof value === 'number' ? `${full(value)}${unit ? ` ${unit}` : ''}` : String(value);
 }
 

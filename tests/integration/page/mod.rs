@@ -5,6 +5,7 @@ mod accessible;
 mod capture;
 mod connection;
 mod editor;
+mod numbers;
 mod overview;
 mod runs;
 mod scripts;

@@ -143,3 +143,60 @@ async fn a_run_shows_the_way_from_the_message_to_the_reply() {
     browser.close().await;
     app.stop().await;
 }
+
+#[actix::test]
+async fn runs_are_found_by_trigger_runnable_and_time_and_cancelled_together() {
+    if !ready(module_path!(), &[Need::Browser, Need::Peer]) {
+        return;
+    }
+    let mut peer = Peer::start().await;
+    let mut app = TestApp::start(Database::sqlite()).await;
+    app.create_script("u/admin/quick", "bash", "echo quick")
+        .await;
+    app.create_script("u/admin/slow", "bash", "exec sleep 3600")
+        .await;
+    app.create_trigger("f/a/one", "u/admin/quick", &peer.url("/"), json!({}))
+        .await;
+    let connection = peer.accept().await;
+    peer.send(&connection, &["hello"]).await;
+    let id = app.run_script("u/admin/quick", &json!({})).await;
+    app.wait_for_job(&id).await;
+    let mut slow = Vec::new();
+    for _ in 0..3 {
+        slow.push(app.run_script("u/admin/slow", &json!({})).await);
+    }
+    let browser = open(&app, "/runs").await;
+    becomes(&browser, "all runs are listed", SHOWN, json!(5)).await;
+    browser.fill("Trigger", "f/a/one").await;
+    becomes(&browser, "the trigger's run is found", SHOWN, json!(1)).await;
+    browser.open(&format!("{}/runs", app.url())).await;
+    browser.fill("Runnable", "u/admin/quick").await;
+    becomes(&browser, "the script's runs are found", SHOWN, json!(2)).await;
+
+    browser.choose("Time", "Between…").await;
+    let edge = "const field = document.querySelector(`input[aria-label=\"${arguments[0]}\"]`); field.value = arguments[1]; \
+        field.dispatchEvent(new Event('input', {bubbles: true}))";
+    let set = async |label: &str, moment: &str| {
+        browser.run(edge, vec![json!(label), json!(moment)]).await;
+    };
+    set("To", "2020-01-01T00:00:00").await;
+    browser.see("No run fits").await;
+    set("To", "2099-01-01T00:00:00").await;
+    set("From", "2020-01-01T00:00:00").await;
+    becomes(&browser, "they lie between", SHOWN, json!(2)).await;
+
+    browser
+        .open(&format!("{}/runs?runnable=u/admin/slow", app.url()))
+        .await;
+    becomes(&browser, "the slow runs are found", SHOWN, json!(3)).await;
+    browser.tick("Select all shown runs").await;
+    browser.click("Cancel").await;
+    browser.see("Cancelled 3 of 3").await;
+    for id in &slow {
+        assert_eq!(app.wait_for_job(id).await["canceled"], true);
+    }
+    browser.choose("Outcome", "Cancelled").await;
+    becomes(&browser, "they are shown as cancelled", SHOWN, json!(3)).await;
+    browser.close().await;
+    app.stop().await;
+}
