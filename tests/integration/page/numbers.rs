@@ -1,0 +1,125 @@
+//! What the page costs: bytes of the first load, time to the first view, how a fast tail keeps it busy. Bytes are always
+//! asserted; times are printed, and asserted only where the longer suites were asked for: machines that run tests are noisy.
+
+use std::{io::Write, time::Duration};
+
+use serde_json::json;
+
+use super::{becomes, open};
+use crate::harness::{Browser, Database, Need, Peer, TestApp, all, ready, wait_for};
+
+/// All that is fetched for the first view, as it travels, in bytes.
+const FIRST_LOAD_MAX: f64 = 200_000.0;
+/// From the address to the largest part of the first view, in milliseconds.
+const FIRST_VIEW_MAX: f64 = 300.0;
+/// The longest time that the page may be deaf while messages pour in, in milliseconds.
+const LONG_TASK_MAX: f64 = 100.0;
+/// A tenth of a second's messages of a fast feed.
+const BATCH: usize = 100;
+
+/// Bytes of everything but answers of the API, and when the largest part of the view was painted.
+const FIRST_VIEW: &str = "\
+const all = performance.getEntriesByType('resource').concat(performance.getEntriesByType('navigation')); \
+const bytes = all.filter(one => !one.name.includes('/api/')).reduce((sum, one) => sum + one.transferSize, 0); \
+let painted = null; \
+const seen = new PerformanceObserver(() => {}); seen.observe({ type: 'largest-contentful-paint', buffered: true }); \
+for (const one of seen.takeRecords()) painted = one.startTime; \
+return [bytes, painted ?? performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null]";
+
+/// Prints a number past libtest's capture, so that every run leaves it in its log.
+fn say(text: &str) {
+    // An unwritable stderr loses nothing but the number.
+    let _ = writeln!(std::io::stderr(), "measured: {text}");
+}
+
+#[actix::test]
+async fn the_first_load_is_small_and_quick() {
+    if !ready(module_path!(), &[Need::Browser]) {
+        return;
+    }
+    let settings = crate::harness::Settings::new().without_env("SUPERADMIN_SECRET");
+    let mut app = TestApp::start_with(Database::sqlite(), settings).await;
+    // A machine that is busy for a moment says nothing about the page: the best of several counts.
+    let tries = if all() { 5 } else { 1 };
+    let mut best = f64::MAX;
+    for _ in 0..tries {
+        let (bytes, painted) = first_view(&app).await;
+        say(&format!(
+            "first load {bytes} bytes, first view {painted:.0} ms"
+        ));
+        assert!((1000.0..FIRST_LOAD_MAX).contains(&bytes), "{bytes} bytes");
+        best = best.min(painted);
+    }
+    if all() {
+        assert!(best < FIRST_VIEW_MAX, "{best} ms");
+    }
+    app.stop().await;
+}
+
+/// Bytes and milliseconds of the overview in a fresh profile, where a login link goes straight to.
+async fn first_view(app: &TestApp) -> (f64, f64) {
+    let browser = Browser::start().await;
+    let link = app.login_link().await;
+    browser.open(&link).await;
+    let whole = "return [Boolean(document.querySelector('main h1')), document.querySelectorAll('main [aria-busy=true]').length]";
+    becomes(&browser, "the view is whole", whole, json!([true, 0])).await;
+    let painted = async || {
+        let seen = browser.run(FIRST_VIEW, vec![]).await;
+        match (seen[0].as_f64(), seen[1].as_f64()) {
+            (Some(bytes), Some(painted)) => Ok((bytes, painted)),
+            _ => Err(seen.to_string()),
+        }
+    };
+    let measured = wait_for("the first view is painted", painted).await;
+    browser.close().await;
+    measured
+}
+
+#[actix::test]
+async fn a_fast_tail_does_not_freeze_the_page() {
+    if !ready(module_path!(), &[Need::Browser, Need::Peer]) {
+        return;
+    }
+    let mut peer = Peer::start().await;
+    let mut app = TestApp::start(Database::sqlite()).await;
+    app.create_script("f/a/script", "bash", "exit 0").await;
+    // No message becomes a job: what is measured is the page.
+    let more = json!({"filters": [{"key": "e", "value": "never"}]});
+    app.create_trigger("f/a/one", "f/a/script", &peer.url("/"), more)
+        .await;
+    let connection = peer.accept().await;
+    let browser = open(&app, "/triggers/view/f/a/one").await;
+    browser.see("Listening").await;
+    let watch = "window.longTasks = []; new PerformanceObserver(list => { \
+        for (const one of list.getEntries()) window.longTasks.push(one.duration); }).observe({ type: 'longtask' })";
+    browser.run(watch, vec![]).await;
+    let batches = if all() { 100 } else { 15 };
+    for batch in 0..batches {
+        let texts: Vec<String> = (0..BATCH)
+            .map(|n| {
+                json!({"e": "trade", "n": batch * BATCH + n, "price": "27134.52", "side": "buy"})
+                    .to_string()
+            })
+            .collect();
+        peer.send(&connection, &texts).await;
+        actix::clock::sleep(Duration::from_millis(100)).await;
+    }
+    let shown = "return document.querySelectorAll('.tail-row').length > 0";
+    becomes(&browser, "the tail shows messages", shown, json!(true)).await;
+    browser.see("not shown").await;
+    // It still does what it is told.
+    browser.click("Pause").await;
+    browser.see("Resume").await;
+    let tasks = browser.run("return window.longTasks", vec![]).await;
+    let tasks: Vec<f64> = serde_json::from_value(tasks).expect("they are durations");
+    let longest = tasks.iter().copied().fold(0.0, f64::max);
+    say(&format!(
+        "tail at 1,000 messages/s: {} long tasks, the longest {longest:.0} ms",
+        tasks.len()
+    ));
+    if all() {
+        assert!(longest < LONG_TASK_MAX, "{tasks:?}");
+    }
+    browser.close().await;
+    app.stop().await;
+}
