@@ -176,6 +176,7 @@ const orEmpty = (promise) => orElse([], promise);
 
 export const auth = {
   login: (token) => request('POST', '/api/auth/session', { body: { token } }),
+  loginWithPassword: (email, password) => request('POST', '/api/auth/login', { body: { email, password } }),
   logout: () => request('POST', '/api/auth/logout'),
 };
 
@@ -265,6 +266,30 @@ export const tokens = {
   list: (signal) => request('GET', '/api/users/tokens/list', { signal }),
   create: (body) => request('POST', '/api/users/tokens/create', { body }),
   remove: (prefix) => request('DELETE', `/api/users/tokens/delete/${encodeURIComponent(prefix)}`),
+};
+
+/** People: members of the workspace, and for super admins the accounts of the server. */
+export const people = {
+  members: (signal) => get('users/list', { signal }),
+  add: (body) => post('workspaces/add_user', body),
+  update: (name, body) => post(`users/update/${encodePath(name)}`, body),
+  remove: (name) => remove(`users/delete/${encodePath(name)}`),
+  accounts: (signal) => request('GET', '/api/users/list_as_super_admin', { query: { per_page: PAGE_ROWS }, signal }),
+  exists: (email) => request('GET', `/api/users/exists/${encodePath(email)}`),
+  createAccount: (body) => request('POST', '/api/users/create', { body }),
+  updateAccount: (email, body) => request('POST', `/api/users/update/${encodePath(email)}`, { body }),
+  removeAccount: (email) => request('DELETE', `/api/users/delete/${encodePath(email)}`),
+  setPassword: (password) => request('POST', '/api/users/setpassword', { body: { password } }),
+  setPasswordOf: (email, password) => request('POST', `/api/users/set_password_of/${encodePath(email)}`, { body: { password } }),
+};
+
+export const groups = {
+  list: (signal) => get('groups/list', { query: { per_page: PAGE_ROWS }, signal }),
+  create: (body) => post('groups/create', body),
+  update: (name, body) => post(`groups/update/${encodePath(name)}`, body),
+  remove: (name) => remove(`groups/delete/${encodePath(name)}`),
+  addUser: (name, username) => post(`groups/adduser/${encodePath(name)}`, { username }),
+  removeUser: (name, username) => post(`groups/removeuser/${encodePath(name)}`, { username }),
 };
 
 export const alerts = {

@@ -21,6 +21,7 @@ const ROUTES = [
   [/^\/variables$/, 'variables'],
   [/^\/resources$/, 'resources'],
   [/^\/settings$/, 'settings'],
+  [/^\/settings\/people$/, 'people'],
 ];
 
 let root;

@@ -1,6 +1,7 @@
 // Settings page: who one is, how the page looks, tokens, the linked Windmill, how the server is and was started, and where its documentation is.
 import * as api from '../api.js';
-import { errorState, fill, h, pageHead, skeleton } from '../parts/dom.js';
+import { askPassword } from '../parts/accounts.js';
+import { button, errorState, fill, h, linkButton, pageHead, skeleton } from '../parts/dom.js';
 import { groupField, radioGroup } from '../parts/field.js';
 import { healthCard } from '../parts/health.js';
 import { fact } from '../parts/job.js';
@@ -29,6 +30,7 @@ export async function render(root, { signal, loaded }) {
     const user = await api.whoami(signal);
     fill(me, h('dl', { class: 'facts' }, fact('User', user.username), wide(fact('E-mail', user.email)), fact('Workspace', api.currentWorkspace()),
       fact('Rights', user.is_super_admin ? badge('super admin') : user.is_admin ? badge('admin') : badge('user'))),
+    h('div', { class: 'cluster' }, button({ text: 'Set your password', iconName: 'key', kind: 'small', onclick: () => askPassword() }), (user.is_admin || user.is_super_admin) && linkButton({ text: 'Users & groups', href: '/settings/people', iconName: 'user', kind: 'small' })),
     (user.folders ?? []).length > 0 && h('p', { class: 'muted' }, `Folders: ${user.folders.join(', ')}`));
     loaded();
   } catch (error) {

@@ -38,6 +38,8 @@ export async function runnableList(root, { query, signal, loaded }, kind) {
     table.setAttribute('aria-rowcount', String(shown.length + 1));
     if (shown.length === 0) fill(none, all.length > 0 ? emptyState({ iconName: 'search', title: `No ${kind.one} fits`, text: 'Try fewer or other words.' })
       : emptyState({ iconName: kind.many, title: `No ${kind.one} yet`, text: kind.what, actions: [linkButton({ text: `New ${kind.one}`, href: `/${kind.many}/new`, iconName: 'plus', kind: 'primary' })] }));
+    // a column that says nothing leaves its room to the others
+    table.classList.toggle('without-column', !shown.some((one) => kind.columnOf(one)));
     rows.setItems(shown);
   }
 

@@ -53,6 +53,15 @@ pub struct Browser {
 impl Browser {
     /// A fresh profile and a window of a laptop's size.
     pub async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// A fresh profile and the screen of a phone: windows of a desktop cannot be so narrow.
+    pub async fn phone() -> Self {
+        Self::start_with(Some((390, 844))).await
+    }
+
+    async fn start_with(screen: Option<(u32, u32)>) -> Self {
         let folder = TempDir::with_prefix("windsock-browser-").expect("a folder can be made");
         let folder = folder.keep(); // removed by the guard, after Chromium has let go of it
         let port = free_port();
@@ -65,7 +74,7 @@ impl Browser {
             .spawn()
             .expect("chromedriver can be started");
         let mut builder = ClientBuilder::new(HttpConnector::new());
-        builder.capabilities(capabilities(&folder));
+        builder.capabilities(capabilities(&folder, screen));
         let url = format!("http://127.0.0.1:{port}");
         let client = wait_for("chromedriver gives a session", async || {
             builder.connect(&url).await.map_err(|e| e.to_string())
@@ -163,6 +172,12 @@ impl Browser {
     pub async fn fill_focused(&self, text: &str) {
         self.run("document.activeElement.select()", vec![]).await;
         self.press(text).await;
+    }
+
+    /// Makes the window so large.
+    pub async fn resize(&self, width: u32, height: u32) {
+        let resized = self.client.set_window_size(width, height).await;
+        resized.expect("the window can be resized");
     }
 
     /// Goes back as the button of the browser does.
@@ -283,9 +298,9 @@ pub fn chromium() -> Option<PathBuf> {
     in_path("chromium").or_else(|| in_path("google-chrome"))
 }
 
-fn capabilities(folder: &Path) -> serde_json::Map<String, Value> {
+fn capabilities(folder: &Path, screen: Option<(u32, u32)>) -> serde_json::Map<String, Value> {
     let profile = format!("--user-data-dir={}", folder.join("profile").display());
-    let options = json!({
+    let mut options = json!({
         "binary": chromium(),
         "args": [
             "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -294,6 +309,10 @@ fn capabilities(folder: &Path) -> serde_json::Map<String, Value> {
         ],
     });
     // The certificate of a test's server is signed by nobody the browser knows.
+    if let Some((width, height)) = screen {
+        options["mobileEmulation"] =
+            json!({"deviceMetrics": {"width": width, "height": height, "pixelRatio": 1}});
+    }
     let wanted = json!({ "browserName": "chrome", "acceptInsecureCerts": true, "goog:chromeOptions": options });
     wanted.as_object().cloned().unwrap_or_default()
 }

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::open;
-use crate::harness::{Browser, Database, Need, TestApp, ready, wait_for};
+use super::{enter, open};
+use crate::harness::{Browser, Database, Need, TestApp, all, ready, wait_for};
 
 const NOWHERE: &str = "ws://127.0.0.1:9/";
 
@@ -51,7 +51,10 @@ async fn with_something_of_everything() -> (TestApp, Vec<String>) {
         &format!("/runs/{run}"),
         "/variables",
         "/resources",
+        "/flows/new",
         "/settings",
+        "/settings/people",
+        "/login",
         "/nowhere",
     ];
     (app, views.map(str::to_owned).to_vec())
@@ -92,4 +95,57 @@ async fn no_view_keeps_anybody_out() {
     assert!(found.is_empty(), "{}", found.join("\n"));
     browser.close().await;
     app.stop().await;
+}
+
+/// What is wider than the window, but for what scrolls inside itself.
+const TOO_WIDE: &str = "\
+const width = document.documentElement.clientWidth; \
+const scrolls = '.json-tree, .code-scroll, .flow-graph, .diff, pre, .side nav'; \
+const wide = [...document.querySelectorAll('body *')].filter(one => one.checkVisibility() && !one.closest(scrolls) \
+  && !one.closest('.visually-hidden') && one.getBoundingClientRect().right > width + 1); \
+return document.documentElement.scrollWidth > width ? [`the page: ${document.documentElement.scrollWidth}`, ...wide.map(one => one.outerHTML.slice(0, 120))] : []";
+
+#[actix::test]
+async fn no_view_is_wider_than_its_window() {
+    if !ready(module_path!(), &[Need::Browser]) {
+        return;
+    }
+    let (mut app, views) = with_something_of_everything().await;
+    let mut found = Vec::new();
+    for width in [390, 768, 1440] {
+        let browser = if width < 500 {
+            Browser::phone().await
+        } else {
+            Browser::start().await
+        };
+        let browser = enter(browser, app.url(), "/triggers").await;
+        if width >= 500 {
+            browser.resize(width, 900).await;
+        }
+        for view in &views {
+            browser.open(&format!("{}{view}", app.url())).await;
+            settled(&browser).await;
+            let wide = browser.run(TOO_WIDE, vec![]).await;
+            let wide = wide.as_array().cloned().unwrap_or_default();
+            found.extend(wide.iter().map(|one| format!("{view} at {width}: {one}")));
+            if all() {
+                keep_pictures(&browser, view, width).await;
+            }
+        }
+        browser.close().await;
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    app.stop().await;
+}
+
+/// For people to look at, in both themes.
+async fn keep_pictures(browser: &Browser, view: &str, width: u32) {
+    for theme in ["light", "dark"] {
+        let set = "window.windsockTheme.set(arguments[0])";
+        browser.run(set, vec![json!(theme)]).await;
+        let name = view.trim_matches('/').replace('/', "-");
+        browser
+            .screenshot(&format!("view-{name}-{width}-{theme}"))
+            .await;
+    }
 }

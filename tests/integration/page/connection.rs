@@ -63,7 +63,8 @@ async fn an_ended_login_leads_back_to_where_one_was() {
     browser.see("Log in to windsock").await;
     browser.fill("Token", "not the token").await;
     browser.click("Log in").await;
-    let refused = "return document.getElementById('token-error').textContent !== ''";
+    let refused =
+        "return document.querySelector('[data-field=token] .field-error').textContent !== ''";
     becomes(&browser, "a wrong token is refused", refused, json!(true)).await;
     browser.fill("Token", TOKEN).await;
     browser.click("Log in").await;

@@ -7,6 +7,7 @@ mod connection;
 mod editor;
 mod numbers;
 mod overview;
+mod people;
 mod runs;
 mod scripts;
 mod settings;
@@ -122,7 +123,11 @@ async fn open(app: &TestApp, path: &str) -> Browser {
 
 /// As [`open`], by another way to the server than the test's own.
 async fn open_at(server: &str, path: &str) -> Browser {
-    let browser = Browser::start().await;
+    enter(Browser::start().await, server, path).await
+}
+
+/// Logs in with the token of tests.
+async fn enter(browser: Browser, server: &str, path: &str) -> Browser {
     let next: String = url_encoded(path);
     browser.open(&format!("{server}/login?next={next}")).await;
     browser.fill("Token", TOKEN).await;
