@@ -57,6 +57,8 @@ pub struct Caller {
     pub token_prefix: String,
     /// The groups the user was put into in the workspace, besides `all` (an admin needs none).
     pub groups: Vec<String>,
+    /// What the request came from: `ui`, `cli`, `api` or `worker`.
+    pub source: &'static str,
     /// The token is bound to a workspace or to a job: good for nothing that reaches further.
     pub bound: bool,
 }

@@ -23,7 +23,7 @@ const LOGIN_LINK: Duration = Duration::from_secs(15 * 60);
 pub(crate) const SESSION: Duration = Duration::from_secs(7 * 24 * 3600);
 /// `last_used_at` is written at most this often: a busy client must not cost a write a request.
 /// Characters of a token that are kept in the clear, to tell tokens apart; 60 of 256 bits.
-const PREFIX: usize = 10;
+pub(crate) const PREFIX: usize = 10;
 /// A new token: its text, once, and its row without owner.
 fn mint(kind: &str, lifetime: Option<Duration>) -> (String, TokenRow) {
     let text = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use super::{
     State,
     answer::{Created, Json, Text},
+    audit,
     error::Error,
     extract::{At, Body, Page, Query},
 };
@@ -130,6 +131,12 @@ fn keep_one(conn: &mut Conn, email: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// The names of the fields that were given.
+pub(super) fn named_fields(fields: &[(&str, bool)]) -> Vec<String> {
+    let given = fields.iter().filter(|(_, given)| *given);
+    given.map(|(name, _)| (*name).to_owned()).collect()
+}
+
 /// Adds a person to the server.
 pub(crate) async fn create(
     caller: Caller,
@@ -161,7 +168,8 @@ pub(crate) async fn create(
                 disabled: false,
                 created_at: Timestamp::now(),
             };
-            Ok(account::insert(conn, &row)?)
+            account::insert(conn, &row)?;
+            audit::note(conn, &caller, "users.create", &row.email)
         })
         .await?;
     Ok(Created(created))
@@ -197,14 +205,14 @@ async fn set_password(
     state: &State,
 ) -> Result<Text, Error> {
     let kept = hashed(password, state).await?;
-    let session = caller.token_hash.clone();
+    let caller = caller.clone();
     state
         .transaction(move |conn| {
             let mut row = account::by_email(conn, &email)?.ok_or_else(|| not_found(&email))?;
             row.password_hash = Some(kept);
             account::update(conn, &row)?;
-            token::delete_sessions(conn, &email, &session)?;
-            Ok(())
+            token::delete_sessions(conn, &email, &caller.token_hash)?;
+            audit::note(conn, &caller, "users.setpassword", &email)
         })
         .await?;
     Ok(Text("password updated".to_owned()))
@@ -221,6 +229,11 @@ pub(crate) async fn update(
     let edit = body.0;
     let email = at.path.to_lowercase();
     let renamed = edit.name.is_some();
+    let changed = named_fields(&[
+        ("is_super_admin", edit.is_super_admin.is_some()),
+        ("disabled", edit.disabled.is_some()),
+        ("name", renamed),
+    ]);
     let name = named(edit.name)?;
     let updated = format!("email {email} updated");
     state
@@ -235,7 +248,8 @@ pub(crate) async fn update(
             if !row.super_admin || row.disabled {
                 keep_one(conn, &email)?;
             }
-            Ok(account::update(conn, &row)?)
+            account::update(conn, &row)?;
+            audit::note_changes(conn, &caller, ("users.update", &email), Some(changed))
         })
         .await?;
     Ok(Text(updated))
@@ -253,7 +267,8 @@ pub(crate) async fn delete(caller: Caller, at: At, state: web::Data<State>) -> R
                 return Err(not_found(&email));
             }
             keep_one(conn, &email)?;
-            Ok(account::delete(conn, &email)?)
+            account::delete(conn, &email)?;
+            audit::note(conn, &caller, "users.delete", &email)
         })
         .await?;
     Ok(Text(deleted))

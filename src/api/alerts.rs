@@ -7,6 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     State,
     answer::{Json, Text},
+    audit,
     error::Error,
     extract::{At, Body, Query},
 };
@@ -129,7 +130,8 @@ pub(crate) async fn acknowledge(
             if !alert::exists(conn, workspace.as_deref(), id)? {
                 return Err(Error::NotFound(format!("there is no alert {id}")));
             }
-            Ok(alert::acknowledge(conn, workspace.as_deref(), Some(id))?)
+            alert::acknowledge(conn, workspace.as_deref(), Some(id))?;
+            audit::note(conn, &caller, "alerts.acknowledge", &id.to_string())
         })
         .await?;
     Ok(Text(format!("alert {id} acknowledged")))
@@ -143,7 +145,10 @@ pub(crate) async fn acknowledge_all(
 ) -> Result<Text, Error> {
     let workspace = scope(&caller, &at)?;
     let count = state
-        .transaction(move |conn| Ok(alert::acknowledge(conn, workspace.as_deref(), None)?))
+        .transaction(move |conn| {
+            audit::note(conn, &caller, "alerts.acknowledge", "all")?;
+            Ok(alert::acknowledge(conn, workspace.as_deref(), None)?)
+        })
         .await?;
     Ok(Text(format!("{count} alerts acknowledged")))
 }
@@ -158,7 +163,15 @@ pub(crate) async fn mute(
     let workspace = scope(&caller, &at)?;
     let muted = body.0.mute_critical_alerts.unwrap_or(true);
     state
-        .transaction(move |conn| Ok(alert::mute(conn, workspace.as_deref(), muted)?))
+        .transaction(move |conn| {
+            audit::note(
+                conn,
+                &caller,
+                "alerts.mute",
+                if muted { "on" } else { "off" },
+            )?;
+            Ok(alert::mute(conn, workspace.as_deref(), muted)?)
+        })
         .await?;
     let what = if muted { "muted" } else { "raised again" };
     Ok(Text(format!("critical alerts are {what}")))

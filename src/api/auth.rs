@@ -162,6 +162,7 @@ pub(crate) async fn identify<B: MessageBody + 'static>(
             .cookie(COOKIE)
             .map(|cookie| cookie.value().to_owned())
     };
+    let source = super::audit::source(req.request(), bearer.is_some());
     let Some(token) = bearer.or_else(cookie) else {
         return Err(Error::from(Denied::NotLoggedIn).into());
     };
@@ -176,6 +177,11 @@ pub(crate) async fn identify<B: MessageBody + 'static>(
         .await?;
     let caller = Caller {
         domain: asked.domain.clone(),
+        source: if caller.job.is_some() {
+            "worker"
+        } else {
+            source
+        },
         ..caller
     };
     asked.check(&caller, safe)?;

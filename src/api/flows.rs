@@ -8,6 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     State,
     answer::{Created, Json, Text},
+    audit,
     error::Error,
     extract::{At, Body, Page, Query},
     raw,
@@ -213,6 +214,7 @@ fn save(
     row.created_by.clone_from(&caller.username);
     let workspace = row.workspace_id.clone();
     let newest = flow::newest(conn, &workspace, &row.path)?;
+    let old_path = old.is_some();
     let stays = old.as_deref() == Some(row.path.as_str());
     if newest.as_ref().is_some_and(|newest| !newest.archived) && !stays {
         return Err(Error::Conflict(format!(
@@ -231,6 +233,12 @@ fn save(
         row.created_at = Timestamp(newest.created_at.0 + 1);
     }
     flow::insert(conn, &row)?;
+    let operation = if old_path {
+        "flows.update"
+    } else {
+        "flows.create"
+    };
+    audit::note(conn, caller, operation, &row.path)?;
     Ok(row.path)
 }
 
@@ -354,7 +362,13 @@ pub(crate) async fn archive(
         .transaction(move |conn| {
             by_path(conn, &caller, &at)?;
             caller.may_write(&at.path, "{}")?;
-            Ok(flow::archive(conn, &at.workspace, &at.path, archived)?)
+            flow::archive(conn, &at.workspace, &at.path, archived)?;
+            let operation = if archived {
+                "flows.archive"
+            } else {
+                "flows.unarchive"
+            };
+            audit::note(conn, &caller, operation, &at.path)
         })
         .await?;
     let what = if archived { "archived" } else { "unarchived" };
@@ -368,7 +382,10 @@ pub(crate) async fn delete(caller: Caller, at: At, state: web::Data<State>) -> R
     state
         .transaction(move |conn| {
             caller.may_write(&at.path, "{}")?;
-            Ok(flow::delete(conn, &at.workspace, &at.path)?)
+            if flow::delete(conn, &at.workspace, &at.path)? > 0 {
+                audit::note(conn, &caller, "flows.delete", &at.path)?;
+            }
+            Ok(())
         })
         .await?;
     Ok(Text(format!("flow {path} deleted")))

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use super::{
     State,
     answer::{Json, Text},
+    audit,
     error::Error,
     extract::{At, Body, Page, Query},
     raw,
@@ -158,11 +159,12 @@ pub(crate) async fn create(
                 owners: serde_json::Value::from(vec![me]).to_string(),
                 extra_perms: "{}".to_owned(),
                 summary: None,
-                created_by: caller.username,
+                created_by: caller.username.clone(),
                 edited_at: Timestamp::now(),
             };
             edit.apply(&mut row);
-            Ok(folder::insert(conn, &row)?)
+            folder::insert(conn, &row)?;
+            audit::note(conn, &caller, "folders.create", &row.name)
         })
         .await?;
     Ok(Text(created))
@@ -190,7 +192,8 @@ pub(crate) async fn update(
                 return Err(Denied::Forbidden(text).into());
             }
             body.0.apply(&mut row);
-            Ok(folder::update(conn, &row)?)
+            folder::update(conn, &row)?;
+            audit::note(conn, &caller, "folders.update", &row.name)
         })
         .await?;
     Ok(Text(updated))

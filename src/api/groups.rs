@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::{
     State,
     answer::{Json, Text},
+    audit,
     error::Error,
     extract::{At, Body, Page, Query},
 };
@@ -137,7 +138,8 @@ pub(crate) async fn create(
                 summary,
                 created_at: Timestamp::now(),
             };
-            Ok(group::insert(conn, &row)?)
+            group::insert(conn, &row)?;
+            audit::note(conn, &caller, "groups.create", &row.name)
         })
         .await?;
     Ok(Text(created))
@@ -157,7 +159,8 @@ pub(crate) async fn update(
     state
         .transaction(move |conn| {
             let described = group::describe(conn, (&at.workspace, &at.path), &summary)?;
-            described.then_some(()).ok_or_else(|| not_found(&at.path))
+            described.then_some(()).ok_or_else(|| not_found(&at.path))?;
+            audit::note(conn, &caller, "groups.update", &at.path)
         })
         .await?;
     Ok(Text(updated))
@@ -171,7 +174,8 @@ pub(crate) async fn delete(caller: Caller, at: At, state: web::Data<State>) -> R
     state
         .transaction(move |conn| {
             let gone = group::delete(conn, &at.workspace, &at.path)?;
-            gone.then_some(()).ok_or_else(|| not_found(&at.path))
+            gone.then_some(()).ok_or_else(|| not_found(&at.path))?;
+            audit::note(conn, &caller, "groups.delete", &at.path)
         })
         .await?;
     Ok(Text(deleted))
@@ -197,7 +201,9 @@ pub(crate) async fn add_user(
                 let text = format!("user '{name}' does not exist");
                 return Err(Error::field("username", text));
             }
-            Ok(group::add_member(conn, (&at.workspace, &at.path), &name)?)
+            group::add_member(conn, (&at.workspace, &at.path), &name)?;
+            let resource = format!("{} {name}", at.path);
+            audit::note(conn, &caller, "groups.adduser", &resource)
         })
         .await?;
     Ok(Text(added))
@@ -219,11 +225,9 @@ pub(crate) async fn remove_user(
             if !group::exists(conn, &at.workspace, &at.path)? {
                 return Err(not_found(&at.path));
             }
-            Ok(group::remove_member(
-                conn,
-                (&at.workspace, &at.path),
-                &name,
-            )?)
+            group::remove_member(conn, (&at.workspace, &at.path), &name)?;
+            let resource = format!("{} {name}", at.path);
+            audit::note(conn, &caller, "groups.removeuser", &resource)
         })
         .await?;
     Ok(Text(removed))

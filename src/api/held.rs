@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use super::{
     State,
     answer::Json,
+    audit,
     error::Error,
     extract::{At, Body},
 };
@@ -38,10 +39,11 @@ pub(crate) async fn resume(
     state: web::Data<State>,
 ) -> Result<Json<String>, Error> {
     let held = held(&at, which.0)?;
-    let release = release(caller, &at, &state).await?;
+    let release = release(caller.clone(), &at, &state).await?;
     let is_there = release.is_some();
     let count = state.queue.release(held, release).await?;
     known(is_there, count, &at)?;
+    audit::note_done(&state, caller, "websocket_triggers.resume_jobs", at.path).await;
     Ok(Json(format!("Reassigned {count} jobs")))
 }
 
@@ -54,9 +56,10 @@ pub(crate) async fn discard(
 ) -> Result<Json<String>, Error> {
     let held = held(&at, which.0)?;
     let by = caller.username.clone();
-    let is_there = release(caller, &at, &state).await?.is_some();
+    let is_there = release(caller.clone(), &at, &state).await?.is_some();
     let count = state.queue.discard(held, &by).await?;
     known(is_there, count, &at)?;
+    audit::note_done(&state, caller, "websocket_triggers.discard_jobs", at.path).await;
     Ok(Json(match count {
         0 => "No jobs to cancel".to_owned(),
         count => format!("Canceled {count} jobs"),
@@ -88,6 +91,9 @@ async fn release(caller: Caller, at: &At, state: &State) -> Result<Option<Releas
     let row = state
         .run(move |conn| {
             let Some(row) = trigger::by_path(conn, &at.workspace, &at.path)? else {
+                if !caller.may_read(&at.path, "{}") {
+                    return Err(not_found(&at));
+                }
                 caller.may_write(&at.path, "{}")?;
                 return Ok(None);
             };

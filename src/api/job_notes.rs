@@ -11,7 +11,7 @@ use super::{
     answer::{Json, Raw, Text},
     error::Error,
     extract::{Body, JobAt, KeyAt},
-    jobs_read::visible,
+    jobs_read::{may_touch, visible},
 };
 use crate::{
     access::Caller,
@@ -75,7 +75,6 @@ pub(crate) async fn set_user_state(
     body: Body<Value>,
     state: web::Data<State>,
 ) -> Result<Text, Error> {
-    caller.may_change()?;
     let name = state_of(&at.key)?;
     let value = body.0.to_string();
     if value.len() > MAX_VALUE_BYTES {
@@ -89,7 +88,7 @@ pub(crate) async fn set_user_state(
     }
     state
         .transaction(move |conn| {
-            visible(conn, &caller, &at.job)?;
+            may_touch(&caller, &visible(conn, &caller, &at.job)?)?;
             put(conn, &at.job, &name, &value)
         })
         .await?;
@@ -118,14 +117,13 @@ pub(crate) async fn set_progress(
     body: Body<Progress>,
     state: web::Data<State>,
 ) -> Result<Text, Error> {
-    caller.may_change()?;
     let percent = body.0.percent;
     if !(0..=100).contains(&percent) {
         return Err(Error::field("percent", "must be 0 to 100"));
     }
     state
         .transaction(move |conn| {
-            visible(conn, &caller, &at)?;
+            may_touch(&caller, &visible(conn, &caller, &at)?)?;
             put(conn, &at, PROGRESS, &percent.to_string())
         })
         .await?;

@@ -12,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     State,
     answer::{Json, Raw, Text},
+    audit,
     error::Error,
     extract::{At, Body, JobAt, Query},
     job_notes::PROGRESS,
@@ -502,10 +503,11 @@ pub(crate) async fn cancel(
 ) -> Result<Text, Error> {
     let (id, workspace) = (at.id, at.workspace.clone());
     let by = caller.username.clone();
+    let who = caller.clone();
     state
         .run(move |conn| {
             let job = visible(conn, &caller, &at)?;
-            may_cancel(&caller, &job)
+            may_touch(&caller, &job)
         })
         .await?;
     match state
@@ -513,25 +515,30 @@ pub(crate) async fn cancel(
         .cancel(&workspace, id, &by, why.0.reason)
         .await?
     {
-        Canceled::BeforeItRan | Canceled::WhileRunning => Ok(Text(id.to_string())),
+        Canceled::BeforeItRan | Canceled::WhileRunning => {
+            audit::note_done(&state, who, "jobs.cancel", id.to_string()).await;
+            Ok(Text(id.to_string()))
+        }
         Canceled::TooLate => Err(Error::BadRequest(format!("id: job {id} has ended already"))),
         Canceled::NotFound => Err(not_found(id)),
     }
 }
 
-fn may_cancel(caller: &Caller, job: &AnyJob) -> Result<(), Error> {
-    let (path, created_by) = match job {
-        AnyJob::Queued(row) => (&row.runnable_path, &row.created_by),
-        AnyJob::Completed(row) => (&row.runnable_path, &row.created_by),
+/// Whether the caller may end a job or write what it says of itself: an own one, or one of a runnable that one may
+/// change. Who only sees a job leaves it alone.
+pub(super) fn may_touch(caller: &Caller, job: &AnyJob) -> Result<(), Error> {
+    let (path, created_by, run_as) = match job {
+        AnyJob::Queued(row) => (&row.runnable_path, &row.created_by, &row.permissioned_as),
+        AnyJob::Completed(row) => (&row.runnable_path, &row.created_by, &row.permissioned_as),
     };
     let may_write = path
         .as_deref()
         .is_some_and(|path| caller.may_write(path, "{}").is_ok());
-    let own = *created_by == caller.username || caller.is_admin || may_write;
-    if own && !caller.read_only {
+    let own = *created_by == caller.username || *run_as == caller.run_as();
+    if (own || caller.is_admin || may_write) && !caller.read_only {
         return Ok(());
     }
-    Err(Denied::Forbidden("you may not cancel this job".to_owned()).into())
+    Err(Denied::Forbidden("you may not change this job".to_owned()).into())
 }
 
 /// Cancels several jobs; the answer lists those that were canceled.
@@ -555,6 +562,7 @@ pub(crate) async fn cancel_selection(
         wanted.push(id);
     }
     let (by, workspace) = (caller.username.clone(), at.workspace.clone());
+    let who = caller.clone();
     let allowed = state
         .run(move |conn| {
             let mut jobs = job_list::by_ids(conn, &wanted, false)?;
@@ -562,7 +570,7 @@ pub(crate) async fn cancel_selection(
                 AnyJob::Queued(row) => {
                     row.workspace_id == at.workspace
                         && may_see(&caller, job)
-                        && may_cancel(&caller, job).is_ok()
+                        && may_touch(&caller, job).is_ok()
                 }
                 AnyJob::Completed(_) => false,
             });
@@ -576,6 +584,10 @@ pub(crate) async fn cancel_selection(
             Canceled::BeforeItRan | Canceled::WhileRunning => canceled.push(row.id.to_string()),
             Canceled::TooLate | Canceled::NotFound => {}
         }
+    }
+    if !canceled.is_empty() {
+        let resource = format!("{} jobs", canceled.len());
+        audit::note_done(&state, who, "jobs.cancel", resource).await;
     }
     Ok(Json(canceled))
 }

@@ -6,8 +6,9 @@ use utoipa::ToSchema;
 
 use super::{
     State,
-    accounts::{address, keep_an_admin, name_of},
+    accounts::{address, keep_an_admin, name_of, named_fields},
     answer::{Created, Json, Text},
+    audit,
     error::Error,
     extract::{At, Body},
     users::{Member, member},
@@ -85,7 +86,8 @@ pub(crate) async fn add(
                 disabled: false,
                 created_at: Timestamp::now(),
             };
-            Ok(user::insert(conn, &row)?)
+            user::insert(conn, &row)?;
+            audit::note(conn, &caller, "users.add", &row.username)
         })
         .await?;
     Ok(Created(added))
@@ -101,6 +103,11 @@ pub(crate) async fn update(
     caller.must_be_admin()?;
     let edit = body.0;
     let updated = format!("user {} updated", at.path);
+    let changed = named_fields(&[
+        ("is_admin", edit.is_admin.is_some()),
+        ("operator", edit.operator.is_some()),
+        ("disabled", edit.disabled.is_some()),
+    ]);
     state
         .transaction(move |conn| {
             account::alone(conn)?;
@@ -110,7 +117,8 @@ pub(crate) async fn update(
             row.operator = edit.operator.unwrap_or(row.operator);
             row.disabled = edit.disabled.unwrap_or(row.disabled);
             user::update(conn, &row)?;
-            keep_an_admin(conn, &at.workspace)
+            keep_an_admin(conn, &at.workspace)?;
+            audit::note_changes(conn, &caller, ("users.update", &at.path), Some(changed))
         })
         .await?;
     Ok(Text(updated))
@@ -126,7 +134,8 @@ pub(crate) async fn delete(caller: Caller, at: At, state: web::Data<State>) -> R
             if !user::delete(conn, &at.workspace, &at.path)? {
                 return Err(not_found(&at.path));
             }
-            keep_an_admin(conn, &at.workspace)
+            keep_an_admin(conn, &at.workspace)?;
+            audit::note(conn, &caller, "users.remove", &at.path)
         })
         .await?;
     Ok(Text(deleted))

@@ -8,6 +8,7 @@ mod accounts;
 mod alerts;
 mod answer;
 mod archive;
+mod audit;
 mod auth;
 mod capture;
 mod client_address;
@@ -322,6 +323,9 @@ fn table() -> Vec<Group> {
             Delete "/delete/{path}" members::delete, "Takes a user out of the workspace";
             Get "/username_to_email/{path}" users::username_to_email, "The address of a user";
         },
+        group! { "/audit", "audit log"; Get "/list" audit::list, "Who changed what, on the whole server"; },
+        group! { "/w/{workspace}/audit", "audit log"; Get "/list" audit::list, "Who changed what"; },
+        group! { "/w/{workspace}/triggers_history", "audit log"; Get "/list" audit::of_triggers, "What was done to triggers"; },
         group! { "/w/{workspace}/scripts", "scripts";
             Post "/create" scripts::create, "Saves a script or a new version";
             Post "/check" convert::check_script, "Reads a script without saving it";

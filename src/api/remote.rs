@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use super::{
     State,
     answer::{Json, Text},
+    audit,
     error::Error,
     extract::{At, Body},
 };
@@ -135,10 +136,11 @@ pub(crate) async fn set(
                 base_url,
                 workspace: new.workspace,
                 token_variable: path,
-                edited_by: caller.username,
+                edited_by: caller.username.clone(),
                 edited_at: Timestamp::now(),
             };
-            Ok(remote::put(conn, &row)?)
+            remote::put(conn, &row)?;
+            audit::note(conn, &caller, "workspaces.edit_remote", &row.base_url)
         })
         .await?;
     Ok(Text(text))
@@ -148,9 +150,11 @@ pub(crate) async fn set(
 pub(crate) async fn unset(caller: Caller, at: At, state: web::Data<State>) -> Result<Text, Error> {
     caller.must_be_admin()?;
     state
-        .transaction(move |conn| match remote::delete(conn, &at.workspace)? {
-            true => Ok(()),
-            false => Err(none(&at.workspace)),
+        .transaction(move |conn| {
+            if !remote::delete(conn, &at.workspace)? {
+                return Err(none(&at.workspace));
+            }
+            audit::note(conn, &caller, "workspaces.remove_remote", "")
         })
         .await?;
     Ok(Text("jobs run here".to_owned()))

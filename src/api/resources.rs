@@ -8,7 +8,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     State,
+    accounts::named_fields,
     answer::{Created, Json, Raw, Text},
+    audit,
     error::Error,
     extract::{At, Body, Page, Query},
     raw,
@@ -161,15 +163,16 @@ pub(crate) async fn create(
                 extra_perms: there
                     .as_ref()
                     .map_or_else(|| "{}".to_owned(), |row| row.extra_perms.clone()),
-                edited_by: caller.username,
+                edited_by: caller.username.clone(),
                 edited_at: Timestamp::now(),
             };
             if there.is_some() {
                 resource::update(conn, &path, &row)?;
+                audit::note(conn, &caller, "resources.update", &path)
             } else {
                 resource::insert(conn, &row)?;
+                audit::note(conn, &caller, "resources.create", &path)
             }
-            Ok(())
         })
         .await?;
     Ok(Created(format!("resource {path} created")))
@@ -183,6 +186,12 @@ pub(crate) async fn update(
     state: web::Data<State>,
 ) -> Result<Text, Error> {
     let (path, edit) = (at.path.clone(), body.0);
+    let changed = named_fields(&[
+        ("path", edit.path.is_some()),
+        ("value", edit.value.is_some()),
+        ("resource_type", edit.resource_type.is_some()),
+        ("description", edit.description.is_some()),
+    ]);
     if let Some(name) = &edit.resource_type {
         check_type(name)?;
     }
@@ -204,7 +213,8 @@ pub(crate) async fn update(
             row.description = edit.description.unwrap_or(row.description);
             row.edited_by.clone_from(&caller.username);
             row.edited_at = Timestamp::now();
-            Ok(resource::update(conn, &at.path, &row)?)
+            resource::update(conn, &at.path, &row)?;
+            audit::note_changes(conn, &caller, ("resources.update", &at.path), Some(changed))
         })
         .await?;
     Ok(Text(format!("resource {path} updated")))
@@ -235,7 +245,8 @@ pub(crate) async fn delete(caller: Caller, at: At, state: web::Data<State>) -> R
         .transaction(move |conn| {
             let row = readable(conn, &caller, &at)?;
             caller.may_write(&row.path, &row.extra_perms)?;
-            Ok(resource::delete(conn, &at.workspace, &at.path)?)
+            resource::delete(conn, &at.workspace, &at.path)?;
+            audit::note(conn, &caller, "resources.delete", &at.path)
         })
         .await?;
     Ok(Text(format!("resource {path} deleted")))

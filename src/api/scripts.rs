@@ -8,6 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     State,
     answer::{Created, Json, Text},
+    audit,
     error::Error,
     extract::{At, Body, Page, Query},
     ports::Installed,
@@ -416,7 +417,8 @@ fn save(
         }
         (Parent::Hash(hash), Some(head)) if head.hash == hash => row.parent_hash = Some(hash),
         (Parent::Hash(hash), head) => {
-            let old = script::by_hash(conn, &workspace, hash)?.filter(|old| !old.deleted);
+            let old = script::by_hash(conn, &workspace, hash)?;
+            let old = old.filter(|old| !old.deleted && caller.may_read(&old.path, "{}"));
             let old = old.ok_or_else(|| {
                 Error::field(
                     "parent_hash",
@@ -446,6 +448,7 @@ fn save(
         row.created_at = Timestamp(head.created_at.0 + 1);
     }
     script::insert(conn, &row)?;
+    audit::note(conn, caller, "scripts.create", &row.path)?;
     Ok(row.hash)
 }
 
@@ -678,7 +681,8 @@ pub(crate) async fn archive_path(
         .transaction(move |conn| {
             by_path(conn, &caller, &at)?;
             caller.may_write(&at.path, "{}")?;
-            Ok(script::archive_path(conn, &at.workspace, &at.path)?)
+            script::archive_path(conn, &at.workspace, &at.path)?;
+            audit::note(conn, &caller, "scripts.archive", &at.path)
         })
         .await?;
     Ok(Text(format!("script {path} archived")))
@@ -695,6 +699,7 @@ pub(crate) async fn archive_hash(
             let row = by_hash(conn, &caller, &at)?;
             caller.may_write(&row.path, "{}")?;
             script::archive_hash(conn, &at.workspace, row.hash)?;
+            audit::note(conn, &caller, "scripts.archive", &row.path)?;
             by_hash(conn, &caller, &at)
         })
         .await?;
@@ -709,12 +714,14 @@ pub(crate) async fn delete_path(
 ) -> Result<Json<String>, Error> {
     caller.must_be_admin()?;
     let path = at.path.clone();
-    let gone = state
-        .run(move |conn| Ok(script::delete_path(conn, &at.workspace, &at.path)?))
+    state
+        .transaction(move |conn| {
+            if script::delete_path(conn, &at.workspace, &at.path)? == 0 {
+                return Err(not_found(&at.path));
+            }
+            audit::note(conn, &caller, "scripts.delete", &at.path)
+        })
         .await?;
-    if gone == 0 {
-        return Err(not_found(&path));
-    }
     Ok(Json(path))
 }
 
@@ -729,6 +736,7 @@ pub(crate) async fn delete_hash(
         .transaction(move |conn| {
             let row = by_hash(conn, &caller, &at)?;
             script::delete_hash(conn, &at.workspace, row.hash)?;
+            audit::note(conn, &caller, "scripts.delete", &row.path)?;
             by_hash(conn, &caller, &at)
         })
         .await?;

@@ -9,13 +9,14 @@ use utoipa::ToSchema;
 use super::{
     State,
     answer::{Entered, LoggedIn},
+    audit,
     auth::{COOKIE, no_cookie, session_cookie},
     client_address::client_address,
     error::Error,
     extract::Body,
 };
 use crate::{
-    access::{self, Denied},
+    access::{self, Caller, Denied},
     db::account,
 };
 
@@ -53,13 +54,22 @@ pub(crate) async fn login(
     let right = state.passwords.matches(password, kept).await?;
     let account = account.filter(|row| right && !row.disabled);
     let account = account.ok_or(Denied::BadLogin)?;
+    let source = audit::source(&req, false);
     let session = state
         .transaction(move |conn| {
             // Whoever was removed or got another password meanwhile does not get in with the old one.
             let now = account::by_email(conn, &account.email)?;
             let now = now.filter(|now| !now.disabled && now.password_hash == account.password_hash);
             let now = now.ok_or(Denied::BadLogin)?;
-            Ok(access::new_session_of(conn, &now)?)
+            let session = access::new_session_of(conn, &now)?;
+            let who = Caller {
+                username: now.username,
+                email: now.email.clone(),
+                source,
+                ..Caller::default()
+            };
+            audit::note(conn, &who, "users.login", &now.email)?;
+            Ok(session)
         })
         .await?;
     state.attempts.succeeded(address);

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use super::{
     State,
     answer::{Json, Text},
+    audit,
     error::Error,
     extract::{At, Body},
     folders,
@@ -47,6 +48,16 @@ fn kind_of(req: &HttpRequest) -> Result<Kind, Error> {
             return Err(Error::field("kind", text));
         }
     })
+}
+
+/// What sharing is in the audit log: an edit of the thing.
+fn operation(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Trigger => "websocket_triggers.share",
+        Kind::Variable => "variables.share",
+        Kind::Resource => "resources.share",
+        Kind::Folder => "folders.share",
+    }
 }
 
 fn not_found(path: &str) -> Error {
@@ -106,12 +117,9 @@ async fn change(
             must_own(&caller, kind, &at.path)?;
             edit(conn, &mut perms)?;
             let json = Value::from(perms).to_string();
-            Ok(sharing::set_perms(
-                conn,
-                kind,
-                (&at.workspace, &at.path),
-                &json,
-            )?)
+            sharing::set_perms(conn, kind, (&at.workspace, &at.path), &json)?;
+            let changes = Some(vec!["extra_perms".to_owned()]);
+            audit::note_changes(conn, &caller, (operation(kind), &at.path), changes)
         })
         .await
 }

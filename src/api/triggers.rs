@@ -3,6 +3,8 @@
 //! What a trigger does stands in [`TriggerSpec`]; here are the fields around it: path, mode, run-as, labels.
 //! After every change the registry is told, so that the listener follows at once.
 
+use std::collections::BTreeSet;
+
 use actix_web::web;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -13,7 +15,9 @@ use utoipa::{
 
 use super::{
     State,
+    accounts::named_fields,
     answer::{Created, Json, Text},
+    audit,
     elsewhere::{Seen, seen_one},
     error::Error,
     extract::{At, Body},
@@ -293,10 +297,10 @@ pub(crate) async fn create(
             row.mode = around.mode.unwrap_or(Mode::Enabled).as_str().to_owned();
             row.permissioned_as = around.run_as(conn, &caller, None)?;
             row.labels = Value::from(around.labels.unwrap_or_default()).to_string();
-            let by = format!("by {}", caller.username);
-            row.edited_by = caller.username;
+            row.edited_by.clone_from(&caller.username);
             trigger::insert(conn, &row)?;
-            note(conn, &row, "created", &by)
+            audit::note(conn, &caller, "websocket_triggers.create", &row.path)?;
+            note(conn, &row, "created", &format!("by {}", caller.username))
         })
         .await?;
     state.trigger_changed(&workspace, "created", &created).await;
@@ -358,6 +362,7 @@ pub(crate) async fn update(
         .transaction(move |conn| {
             let mut row = readable(conn, &caller, &at)?;
             caller.may_write(&row.path, &row.extra_perms)?;
+            let before = row.clone();
             if around.edited_at.is_some_and(|seen| seen != row.edited_at) {
                 let text = "the trigger was edited meanwhile; load it again";
                 return Err(Error::Conflict(format!("edited_at: {text}")));
@@ -380,8 +385,7 @@ pub(crate) async fn update(
             if let Some(labels) = around.labels {
                 row.labels = Value::from(labels).to_string();
             }
-            let by = format!("by {}", caller.username);
-            row.edited_by = caller.username;
+            row.edited_by.clone_from(&caller.username);
             row.edited_at = Timestamp::now();
             row.version += 1;
             row.error = None;
@@ -389,7 +393,14 @@ pub(crate) async fn update(
                 (row.server_id, row.last_server_ping) = (None, None);
             }
             trigger::update(conn, &at.path, &row)?;
-            note(conn, &row, "edited", &by)?;
+            let operation = ("websocket_triggers.update", at.path.as_str());
+            audit::note_changes(
+                conn,
+                &caller,
+                operation,
+                Some(changed_fields(&before, &row)),
+            )?;
+            note(conn, &row, "edited", &format!("by {}", caller.username))?;
             Ok(moved)
         })
         .await?;
@@ -405,6 +416,25 @@ pub(crate) async fn update(
         state.trigger_changed(&workspace, "updated", &path).await;
     }
     Ok(Text(format!("Trigger '{path}' updated")))
+}
+
+/// The names of the fields in which two states of a trigger differ.
+fn changed_fields(before: &TriggerRow, after: &TriggerRow) -> Vec<String> {
+    let (old, new) = (before.settings(), after.settings());
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let settings = names
+        .into_iter()
+        .filter(|name| old.get(*name) != new.get(*name));
+    let others = [
+        ("path", before.path != after.path),
+        ("mode", before.mode != after.mode),
+        (
+            "permissioned_as",
+            before.permissioned_as != after.permissioned_as,
+        ),
+        ("labels", before.labels != after.labels),
+    ];
+    settings.cloned().chain(named_fields(&others)).collect()
 }
 
 /// Whether the condition of the trigger's retries can be read.
@@ -449,7 +479,8 @@ pub(crate) async fn delete(caller: Caller, at: At, state: web::Data<State>) -> R
         .transaction(move |conn| {
             let row = readable(conn, &caller, &at)?;
             caller.may_write(&row.path, &row.extra_perms)?;
-            Ok(trigger::delete(conn, &at.workspace, &at.path)?)
+            trigger::delete(conn, &at.workspace, &at.path)?;
+            audit::note(conn, &caller, "websocket_triggers.delete", &at.path)
         })
         .await?;
     state.trigger_changed(&workspace, "deleted", &path).await;
@@ -502,12 +533,14 @@ async fn switch(caller: Caller, at: At, mode: Mode, state: &State) -> Result<Tex
                 "mode",
                 &format!("{mode} by {}", caller.username),
             )?;
-            Ok(trigger::set_mode(
-                conn,
-                (&at.workspace, &at.path),
-                mode,
-                None,
-            )?)
+            let operation = match mode {
+                Mode::Enabled => "websocket_triggers.enable",
+                Mode::Disabled => "websocket_triggers.disable",
+                Mode::Suspended => "websocket_triggers.suspend",
+            };
+            audit::note(conn, &caller, operation, &at.path)?;
+            let place = (at.workspace.as_str(), at.path.as_str());
+            Ok(trigger::set_mode(conn, place, mode, None)?)
         })
         .await?;
     state.trigger_changed(&workspace, "updated", &path).await;

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use super::{
     State,
     answer::{Created, Json, Text},
+    audit,
     error::Error,
     extract::{At, Body, Page, Query},
 };
@@ -258,7 +259,12 @@ pub(crate) async fn create_token(
 ) -> Result<Created, Error> {
     let wanted = body.0.validate(&caller)?;
     let text = state
-        .run(move |conn| Ok(access::new_token(conn, &caller, wanted)?))
+        .transaction(move |conn| {
+            let text = access::new_token(conn, &caller, wanted)?;
+            let prefix: String = text.chars().take(access::PREFIX).collect();
+            audit::note(conn, &caller, "users.token.create", &prefix)?;
+            Ok(text)
+        })
         .await?;
     Ok(Created(text))
 }
@@ -300,7 +306,13 @@ pub(crate) async fn delete_token(
     caller.must_be_whole()?;
     let prefix = at.path.clone();
     let gone = state
-        .run(move |conn| Ok(token::delete_by_prefix(conn, &caller.email, &prefix)?))
+        .transaction(move |conn| {
+            let gone = token::delete_by_prefix(conn, &caller.email, &prefix)?;
+            if gone > 0 {
+                audit::note(conn, &caller, "users.token.delete", &prefix)?;
+            }
+            Ok(gone)
+        })
         .await?;
     if gone == 0 {
         return Err(Error::NotFound(format!(

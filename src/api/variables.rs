@@ -7,7 +7,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     State,
+    accounts::named_fields,
     answer::{Created, Json, Text},
+    audit,
     error::Error,
     extract::{At, Body, Page, Query},
     raw,
@@ -156,10 +158,11 @@ pub(crate) async fn create(
                 is_secret: new.is_secret,
                 description: new.description,
                 extra_perms: "{}".to_owned(),
-                edited_by: caller.username,
+                edited_by: caller.username.clone(),
                 edited_at: Timestamp::now(),
             };
-            Ok(variable::insert(conn, &row)?)
+            variable::insert(conn, &row)?;
+            audit::note(conn, &caller, "variables.create", &row.path)
         })
         .await?;
     Ok(Created(format!("variable {path} created")))
@@ -174,6 +177,12 @@ pub(crate) async fn update(
     state: web::Data<State>,
 ) -> Result<Text, Error> {
     let (path, edit) = (at.path.clone(), body.0);
+    let changed = named_fields(&[
+        ("path", edit.path.is_some()),
+        ("value", edit.value.is_some()),
+        ("is_secret", edit.is_secret.is_some()),
+        ("description", edit.description.is_some()),
+    ]);
     state
         .transaction(move |conn| {
             let mut row = readable(conn, &caller, &at)?;
@@ -196,7 +205,8 @@ pub(crate) async fn update(
             row.description = edit.description.unwrap_or(row.description);
             row.edited_by.clone_from(&caller.username);
             row.edited_at = Timestamp::now();
-            Ok(variable::update(conn, &at.path, &row)?)
+            variable::update(conn, &at.path, &row)?;
+            audit::note_changes(conn, &caller, ("variables.update", &at.path), Some(changed))
         })
         .await?;
     Ok(Text(format!("variable {path} updated")))
@@ -209,7 +219,8 @@ pub(crate) async fn delete(caller: Caller, at: At, state: web::Data<State>) -> R
         .transaction(move |conn| {
             let row = readable(conn, &caller, &at)?;
             caller.may_write(&row.path, &row.extra_perms)?;
-            Ok(variable::delete(conn, &at.workspace, &at.path)?)
+            variable::delete(conn, &at.workspace, &at.path)?;
+            audit::note(conn, &caller, "variables.delete", &at.path)
         })
         .await?;
     Ok(Text(format!("variable {path} deleted")))

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use super::{
     State,
     answer::{Created, Json},
+    audit,
     error::Error,
     extract::Body,
 };
@@ -143,7 +144,7 @@ pub(crate) async fn create(
     let username = new
         .username
         .filter(|name| !name.is_empty())
-        .unwrap_or(caller.username);
+        .unwrap_or_else(|| caller.username.clone());
     for (field, text) in [("id", &new.id), ("username", &username)] {
         if !is_name(text) {
             let text = format!("must be letters, digits, _ and -, at most {NAME_BYTES} bytes");
@@ -154,21 +155,16 @@ pub(crate) async fn create(
         return Err(Error::field("name", "must be 1 to 255 bytes"));
     }
     let id = new.id.clone();
-    let made = state
-        .run(move |conn| {
-            let made = crate::db::transaction(conn, |conn| {
-                access::new_workspace(conn, (&new.id, &new.name), (&username, &caller.email))
-            });
-            match made {
-                Err(error) if error.is_duplicate() => Ok(false),
-                other => Ok(other.map(|()| true)?),
-            }
-        })
-        .await?;
-    if !made {
-        return Err(Error::Conflict(format!(
-            "id: workspace '{id}' exists already"
-        )));
+    let made = state.transaction(move |conn| {
+        access::new_workspace(conn, (&new.id, &new.name), (&username, &caller.email))?;
+        audit::note(conn, &caller, "workspaces.create", &new.id)
+    });
+    match made.await {
+        Err(Error::Conflict(_)) => {
+            let text = format!("id: workspace '{id}' exists already");
+            return Err(Error::Conflict(text));
+        }
+        other => other?,
     }
     Ok(Created(format!("Created workspace {id}")))
 }

@@ -8,6 +8,7 @@ pub(crate) mod account;
 pub(crate) mod again;
 pub(crate) mod alert;
 pub(crate) mod alone;
+pub(crate) mod audit;
 pub(crate) mod below;
 pub mod capture;
 mod columns;

@@ -26,6 +26,21 @@ diesel::table! {
 }
 
 diesel::table! {
+    audit (id) {
+        id -> Int8,
+        workspace_id -> Text,
+        at -> Int8,
+        username -> Text,
+        email -> Text,
+        operation -> Text,
+        resource -> Text,
+        token_prefix -> Text,
+        source -> Text,
+        changes -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
     capture_configs (workspace_id, path, is_flow) {
         workspace_id -> Text,
         path -> Text,

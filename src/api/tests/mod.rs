@@ -1,5 +1,6 @@
 //! The API's main rules, asked through the router against a SQLite file of its own.
 
+mod audit;
 mod people;
 mod served;
 
