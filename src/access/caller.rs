@@ -201,6 +201,13 @@ impl Caller {
         }
     }
 
+    /// Whether the runnable at `path` may be read, whatever the token is for: what a trigger starts is told by its own
+    /// rights.
+    #[must_use]
+    pub fn sees_runnable(&self, path: &str) -> bool {
+        self.reaches(path, "{}", false)
+    }
+
     /// Whether what lies at `path`, or the folder `f/<name>` itself, is the caller's own.
     #[must_use]
     pub fn owns(&self, path: &str) -> bool {

@@ -12,6 +12,7 @@ use super::{
     answer::{Json, Text},
     error::Error,
     extract::{At, Body, CaptureAt, KindAt, Page, Query},
+    triggers::may_start,
 };
 use crate::{
     access::Caller,
@@ -128,6 +129,7 @@ pub(crate) async fn set_config(
     let settings = capture_settings(&config, (path.as_str(), is_flow));
     let settings = settings.map_err(|error| Error::field("trigger_config", error))?;
     let spec = TriggerSpec::from_json(&settings)?;
+    may_start(&caller, &spec, |_| true)?;
     let checked = state.listening.check(spec).await;
     checked.map_err(|error| Error::field("trigger_config", error))?;
     let row = CaptureConfig {

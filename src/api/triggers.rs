@@ -23,7 +23,7 @@ use super::{
     extract::{At, Body},
 };
 use crate::{
-    access::{Caller, prepare_to_save},
+    access::{Caller, Denied, prepare_to_save},
     db::{
         Conn, connection_log, connection_log::LogEntry, group, trigger, trigger::TriggerRow, user,
     },
@@ -280,6 +280,7 @@ pub(crate) async fn create(
         return Err(Error::field("path", "missing field"));
     };
     let spec = TriggerSpec::from_json(&body.0.0)?;
+    may_start(&caller, &spec, |_| true)?;
     check_condition(&spec, &state).await?;
     state.listening.check(spec.clone()).await?;
     let (workspace, created) = (at.workspace.clone(), path.to_string());
@@ -354,6 +355,7 @@ pub(crate) async fn update(
         .run(move |conn| readable(conn, &found.0, &found.1))
         .await?;
     let spec = TriggerSpec::from_json(&body.0.0)?;
+    may_start(&caller, &spec, |_| true)?;
     check_condition(&spec, &state).await?;
     state.listening.check(spec.clone()).await?;
     let lane = spec.lane();
@@ -393,14 +395,7 @@ pub(crate) async fn update(
                 (row.server_id, row.last_server_ping) = (None, None);
             }
             trigger::update(conn, &at.path, &row)?;
-            let operation = ("websocket_triggers.update", at.path.as_str());
-            audit::note_changes(
-                conn,
-                &caller,
-                operation,
-                Some(changed_fields(&before, &row)),
-            )?;
-            note(conn, &row, "edited", &format!("by {}", caller.username))?;
+            note_edit(conn, &caller, (&before, &row))?;
             Ok(moved)
         })
         .await?;
@@ -416,6 +411,25 @@ pub(crate) async fn update(
         state.trigger_changed(&workspace, "updated", &path).await;
     }
     Ok(Text(format!("Trigger '{path}' updated")))
+}
+
+/// Checks that the caller may run everything that these fields name: nobody has others' hidden code run. Whether it exists
+/// does not matter, and is not told.
+pub(super) fn may_start(
+    caller: &Caller,
+    spec: &TriggerSpec,
+    which: impl Fn(&str) -> bool,
+) -> Result<(), Error> {
+    let runnables = spec.runnables();
+    let mut named = runnables.iter().filter(|(field, _)| which(field));
+    let hidden = named.find(|(_, path)| !caller.sees_runnable(path));
+    match hidden {
+        Some((field, path)) => {
+            let text = format!("{field}: you may not run '{path}'");
+            Err(Denied::Forbidden(text).into())
+        }
+        None => Ok(()),
+    }
 }
 
 /// The names of the fields in which two states of a trigger differ.
@@ -435,6 +449,18 @@ fn changed_fields(before: &TriggerRow, after: &TriggerRow) -> Vec<String> {
         ("labels", before.labels != after.labels),
     ];
     settings.cloned().chain(named_fields(&others)).collect()
+}
+
+/// Writes an edit into the audit log and the trigger's own.
+fn note_edit(
+    conn: &mut Conn,
+    caller: &Caller,
+    (before, after): (&TriggerRow, &TriggerRow),
+) -> Result<(), Error> {
+    let operation = ("websocket_triggers.update", before.path.as_str());
+    let changes = Some(changed_fields(before, after));
+    audit::note_changes(conn, caller, operation, changes)?;
+    note(conn, after, "edited", &format!("by {}", caller.username))
 }
 
 /// Whether the condition of the trigger's retries can be read.

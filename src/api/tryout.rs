@@ -15,7 +15,7 @@ use super::{
     error::Error,
     extract::{At, Body, Query},
     ports::ConnectionTest,
-    triggers::{TriggerBody, readable},
+    triggers::{TriggerBody, may_start, readable},
 };
 use crate::{
     access::Caller,
@@ -23,6 +23,7 @@ use crate::{
     trigger::{
         TrialEvent,
         filter::{CompiledFilter, Explanation},
+        spec::TriggerSpec,
     },
     types::{FilterLogic, ObjectPath},
 };
@@ -102,6 +103,16 @@ fn completed(mut settings: Map<String, Value>) -> Map<String, Value> {
     settings
 }
 
+/// Checks that the caller may run what a trial runs: what gives the URL, messages and answers. Settings that cannot be
+/// read are told of by the trial.
+fn may_connect(caller: &Caller, settings: &Map<String, Value>) -> Result<(), Error> {
+    let Ok(spec) = TriggerSpec::from_json(settings) else {
+        return Ok(());
+    };
+    let of_trial = |field: &str| !matches!(field, "script_path" | "error_handler_path");
+    may_start(caller, &spec, of_trial)
+}
+
 /// A draft to try out; it may use the stored values of the trigger it is a draft of.
 async fn of_draft(
     caller: Caller,
@@ -111,6 +122,8 @@ async fn of_draft(
 ) -> Result<ConnectionTest, Error> {
     caller.may_change()?;
     let permissioned_as = caller.run_as();
+    let settings = completed(settings);
+    may_connect(&caller, &settings)?;
     let path = settings.get("path").and_then(Value::as_str);
     let path: Option<ObjectPath> = path.and_then(|path| path.parse().ok());
     let workspace = at.workspace.clone();
@@ -130,7 +143,7 @@ async fn of_draft(
         workspace,
         path: known.unwrap_or_else(|| "test".to_owned()),
         permissioned_as,
-        settings: completed(settings),
+        settings,
     })
 }
 
@@ -188,9 +201,12 @@ pub(crate) async fn saved(
     let bounds = how_far.0.checked()?;
     caller.may_change()?;
     let permissioned_as = caller.run_as();
-    let row = state.run(move |conn| readable(conn, &caller, &at)).await?;
+    let asked = caller.clone();
+    let row = state.run(move |conn| readable(conn, &asked, &at)).await?;
+    let settings = row.settings();
+    may_connect(&caller, &settings)?;
     let test = ConnectionTest {
-        settings: row.settings(),
+        settings,
         workspace: row.workspace_id,
         path: row.path,
         permissioned_as,

@@ -365,9 +365,14 @@ async fn groups_share_folders_and_things_and_jobs_run_as_them() {
 
     // Jobs of a trigger that runs as the group have the group's rights and no other.
     let mut body = trigger("f/shared/t");
+    let create = "w/main/websocket_triggers/create";
+    assert_eq!(
+        bench.by(&ann, Verb::POST, create, body.clone()).await,
+        (403, "script_path: you may not run 'u/admin/s'".to_owned())
+    );
+    body["script_path"] = json!("f/shared/s");
     body["permissioned_as"] = json!("g/team");
     body["preserve_permissioned_as"] = json!(true);
-    let create = "w/main/websocket_triggers/create";
     assert_eq!(
         bench.by(&ann, Verb::POST, create, body.clone()).await.0,
         201

@@ -10,6 +10,7 @@ mod plan;
 mod read;
 mod retry;
 mod rules;
+mod runnables;
 
 #[cfg(test)]
 mod tests;
