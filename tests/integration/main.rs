@@ -36,6 +36,7 @@ mod protocol;
 mod proxy;
 mod recipes;
 mod replies;
+mod rights;
 mod secrets;
 mod servers;
 mod starting;
