@@ -17,6 +17,8 @@ const TOO_BIG = 'WINDMILL_TOO_BIG';
 const NOT_COPIED = [
   'path', 'script_path', 'is_flow', 'workspace_id', 'mode', 'enabled', 'edited_at', 'edited_by', 'email', 'permissioned_as', 'error', 'server_id', 'last_server_ping', 'extra_perms', 'labels', 'summary', 'description',
 ];
+/** The server keeps so many of a runnable. */
+const KEPT = 100;
 const NONE = 'Nothing is captured yet. Messages show here as they come; the newest 100 are kept.';
 const STATIC_URL = /^(wss?:\/\/\S+|.*(\{\{|\$var:).*|\$(script|flow):.+)$/;
 
@@ -55,7 +57,7 @@ export function captureCard({ path, problem = () => '', isFlow, preprocessor, on
   const end = button({ text: 'Stop capturing', iconName: 'stop', hidden: true, onclick: () => stop('Stopped. The connection is closed within 10 seconds.') });
   const state = h('span', { role: 'status', class: 'test-answer' });
   const list = messageList({
-    signal, actions, filters: () => settings.filters ?? [], logic: () => settings.filter_logic ?? 'and',
+    signal, actions, filters: () => settings.filters ?? [], logic: () => settings.filter_logic ?? 'and', rowsPerStep: KEPT,
     none: 'Nothing new.',
   });
   const form = h('div', { class: 'stack-small' }, choice.element, source, known, h('div', { class: 'cluster' }, start, end, state));
@@ -150,7 +152,7 @@ export function captureCard({ path, problem = () => '', isFlow, preprocessor, on
       newest = one.id;
     }
     list.element.hidden = newest === 0;
-    setText(count, captures.length === 0 ? NONE : captures.length === 100 ? 'The newest 100 messages are kept.' : captures.length === 1 ? 'One message is kept.' : `${captures.length} messages are kept.`);
+    setText(count, captures.length === 0 ? NONE : captures.length === KEPT ? 'The newest 100 messages are kept.' : captures.length === 1 ? 'One message is kept.' : `${captures.length} messages are kept.`);
   }
 
   function messageOf(capture) {

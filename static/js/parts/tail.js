@@ -28,9 +28,9 @@ export function tailView({ trigger, signal, onpick, actions }) {
 
 /**
  * `{element, push(message), rate(perSecond)}`: messages that come one by one, from wherever. `actions(message, remove)` gives
- * the buttons of an opened one; a message with `load()` gets the rest of what it holds when it is opened.
+ * the buttons of an opened one, `rowsPerStep` is how many are put in at once; a message with `load()` gets the rest of what it holds when it is opened.
  */
-export function messageList({ signal, onpick, actions, filters, logic, none: noneText }) {
+export function messageList({ signal, onpick, actions, filters, logic, none: noneText, rowsPerStep = ROWS_PER_STEP }) {
   const list = h('div', { class: 'tail-list', tabindex: '-1' });
   const note = h('span', { class: 'muted' });
   const pause = button({ text: 'Pause', iconName: 'pause', kind: 'small', onclick: () => setPaused(!paused) });
@@ -67,8 +67,8 @@ export function messageList({ signal, onpick, actions, filters, logic, none: non
   function step() {
     const reading = list.querySelector('details[open]') !== null;
     if (waiting.length === 0 || paused || reading || document.hidden) return describe(reading);
-    if (waiting.length > ROWS_PER_STEP) left += waiting.length - ROWS_PER_STEP;
-    const fresh = waiting.slice(-ROWS_PER_STEP).reverse();
+    if (waiting.length > rowsPerStep) left += waiting.length - rowsPerStep;
+    const fresh = waiting.slice(-rowsPerStep).reverse();
     waiting = [];
     list.prepend(...fresh.map((message) => row(message, around)));
     while (list.childElementCount > ROWS_MAX) list.lastElementChild.remove();

@@ -78,5 +78,14 @@ async fn she_logs_in(app: &TestApp) {
     browser.fill("Password", "long enough").await;
     browser.click("Log in").await;
     browser.see("Only admins manage users").await;
+    browser.open(&format!("{}/settings", app.url())).await;
+    let hidden = "return ['Linked Windmill', 'Server'].map(name => document.querySelector(`section[aria-label='${name}']`)?.hidden ?? null)";
+    super::becomes(
+        &browser,
+        "what admins see is hidden",
+        hidden,
+        json!([true, true]),
+    )
+    .await;
     browser.close().await;
 }
