@@ -292,6 +292,12 @@ export const groups = {
   removeUser: (name, username) => post(`groups/removeuser/${encodePath(name)}`, { username }),
 };
 
+/** Who changed what, newest first; only admins see all of it. */
+export const audit = {
+  list: (query, wholeServer, signal) => (wholeServer ? request('GET', '/api/audit/list', { query, signal }) : get('audit/list', { query, signal })),
+  ofTrigger: (path, count, signal) => get('triggers_history/list', { query: { path, per_page: count }, signal }),
+};
+
 export const alerts = {
   /** Alerts nobody has acknowledged, newest first: `{alerts, total_rows}`; only admins see them. */
   open: (signal) => get('workspaces/critical_alerts', { query: { acknowledged: false, page_size: 20 }, signal }),

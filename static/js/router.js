@@ -22,6 +22,7 @@ const ROUTES = [
   [/^\/resources$/, 'resources'],
   [/^\/settings$/, 'settings'],
   [/^\/settings\/people$/, 'people'],
+  [/^\/settings\/audit$/, 'audit'],
 ];
 
 let root;

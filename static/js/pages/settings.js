@@ -30,7 +30,7 @@ export async function render(root, { signal, loaded }) {
     const user = await api.whoami(signal);
     fill(me, h('dl', { class: 'facts' }, fact('User', user.username), wide(fact('E-mail', user.email)), fact('Workspace', api.currentWorkspace()),
       fact('Rights', user.is_super_admin ? badge('super admin') : user.is_admin ? badge('admin') : badge('user'))),
-    h('div', { class: 'cluster' }, button({ text: 'Set your password', iconName: 'key', kind: 'small', onclick: () => askPassword() }), (user.is_admin || user.is_super_admin) && linkButton({ text: 'Users & groups', href: '/settings/people', iconName: 'user', kind: 'small' })),
+    h('div', { class: 'cluster' }, button({ text: 'Set your password', iconName: 'key', kind: 'small', onclick: () => askPassword() }), (user.is_admin || user.is_super_admin) && [linkButton({ text: 'Users & groups', href: '/settings/people', iconName: 'user', kind: 'small' }), linkButton({ text: 'Audit log', href: '/settings/audit', iconName: 'clock', kind: 'small' })]),
     (user.folders ?? []).length > 0 && h('p', { class: 'muted' }, `Folders: ${user.folders.join(', ')}`));
     loaded();
   } catch (error) {

@@ -4,6 +4,7 @@ import * as live from '../live.js';
 import * as router from '../router.js';
 import { button, emptyState, errorState, fill, h, icon, linkButton, pageHead, setText, skeleton } from '../parts/dom.js';
 import { connectionLog } from '../parts/connection-log.js';
+import { triggerHistory } from '../parts/trigger-history.js';
 import { filterSummary } from '../parts/filters.js';
 import { fact } from '../parts/job.js';
 import { jsonView } from '../parts/json-tree.js';
@@ -78,7 +79,7 @@ export async function render(root, params) {
         onpick: (place, value) => router.go(`/triggers/edit/${api.encodePath(path)}?filter=${encodeURIComponent(JSON.stringify(place.includes('.') ? { path: place, value } : { key: place, value }))}`),
       })),
       runsCard,
-      connectionLog({ path, signal }),
+      connectionLog({ path, signal }), triggerHistory({ path, signal }),
       h('section', { class: 'card settings', 'aria-label': 'Settings' }, h('details', { class: 'fold' }, h('summary', {}, icon('chevron'), h('span', { class: 'fold-title' }, 'Settings as JSON')), settings))));
 
   /** Jobs a suspended trigger holds, and what to do with them; asked again when the trigger or its jobs change. */

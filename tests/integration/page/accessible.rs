@@ -54,6 +54,7 @@ async fn with_something_of_everything() -> (TestApp, Vec<String>) {
         "/flows/new",
         "/settings",
         "/settings/people",
+        "/settings/audit",
         "/login",
         "/nowhere",
     ];

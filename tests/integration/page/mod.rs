@@ -2,6 +2,7 @@
 //! the trigger turn green and a message's result appear, all without reloading.
 
 mod accessible;
+mod audit;
 mod capture;
 mod connection;
 mod editor;
