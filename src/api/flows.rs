@@ -11,7 +11,7 @@ use super::{
     audit,
     error::Error,
     extract::{At, Body, Page, Query},
-    raw,
+    flow_steps, raw,
 };
 use crate::{
     access::{Caller, prepare_to_save},
@@ -250,6 +250,7 @@ pub(crate) async fn create(
     state: web::Data<State>,
 ) -> Result<Created, Error> {
     caller.may_change()?;
+    flow_steps::may_start(&caller, &body.0.value, &state).await?;
     let row = body.0.check(&at.workspace, None, &state).await?;
     let path = state
         .transaction(move |conn| save(conn, &caller, row, None))
@@ -267,6 +268,7 @@ pub(crate) async fn update(
     caller.may_change()?;
     let (who, place) = (caller.clone(), at.clone());
     state.run(move |conn| by_path(conn, &who, &place)).await?;
+    flow_steps::may_start(&caller, &body.0.value, &state).await?;
     let row = body.0.check(&at.workspace, Some(&at.path), &state).await?;
     let path = state
         .transaction(move |conn| {

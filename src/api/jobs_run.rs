@@ -20,6 +20,7 @@ use super::{
     answer::Created,
     error::Error,
     extract::{At, Body, Query, RawBody},
+    flow_steps,
     scripts::unhex,
 };
 use crate::{
@@ -343,6 +344,7 @@ async fn flow_preview(
     if !caller.scoped("run", Some("")) {
         return Err(Denied::Forbidden("this token runs saved flows only".to_owned()).into());
     }
+    flow_steps::may_start(caller, &body.value, state).await?;
     let raw = serde_json::json!({"value": &body.value}).to_string();
     let preprocessor = state.script_check.check_flow(body.value).await?;
     let args = body

@@ -19,6 +19,7 @@ mod describe;
 mod elsewhere;
 mod error;
 mod extract;
+mod flow_steps;
 mod flow_versions;
 mod flows;
 mod folders;

@@ -455,3 +455,47 @@ async fn groups_share_folders_and_things_and_jobs_run_as_them() {
         json!(["all", "wm_deployers"])
     );
 }
+
+#[actix_rt::test]
+async fn a_flow_runs_only_what_its_author_may_read() {
+    let bench = Bench::new().await;
+    let ann = bench.user("ann", NewToken::default()).await;
+    let (status, _, hidden) = bench.post("scripts/create", script("u/admin/s")).await;
+    assert_eq!(status, 201, "{hidden}");
+    let own = script("u/ann/s");
+    let made = bench
+        .by(&ann, Verb::POST, "w/main/scripts/create", own)
+        .await;
+    assert_eq!(made.0, 201, "{}", made.1);
+    let step = |step: Value| {
+        json!({"modules": [{"id": "loop", "value": {
+            "type": "forloopflow", "iterator": {"type": "static", "value": [1]}, "skip_failures": false,
+            "modules": [{"id": "a", "value": step}],
+        }}]})
+    };
+    let of = |path: &str| json!({"type": "script", "path": path, "input_transforms": {}});
+    let mut version = of("u/ann/s");
+    version["hash"] = json!(hidden);
+    let refused = |path: &str| (403, format!("module 'a': you may not run '{path}'"));
+    for (value, answer) in [
+        (of("u/admin/s"), Some(refused("u/admin/s"))),
+        (of("u/admin/none"), Some(refused("u/admin/none"))),
+        (version, Some(refused("u/ann/s"))),
+        (
+            json!({"type": "flow", "path": "f/x/y", "input_transforms": {}}),
+            Some(refused("f/x/y")),
+        ),
+        (of("u/ann/s"), None),
+    ] {
+        let body = json!({"path": "u/ann/f", "summary": "", "value": step(value)});
+        for path in ["w/main/flows/create", "w/main/jobs/run/preview_flow"] {
+            let got = bench.by(&ann, Verb::POST, path, body.clone()).await;
+            match &answer {
+                Some(answer) => assert_eq!(got, *answer, "{path}"),
+                None => assert_eq!(got.0, 201, "{path}: {}", got.1),
+            }
+        }
+    }
+    let by_admin = json!({"path": "u/admin/f", "summary": "", "value": step(of("u/admin/none"))});
+    assert_eq!(bench.post("flows/create", by_admin).await.0, 201);
+}
