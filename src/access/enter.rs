@@ -32,41 +32,83 @@ pub(crate) fn authenticate(
     (secret, text): (Option<&str>, &str),
     workspace: Option<&str>,
 ) -> Result<Result<Caller, Denied>, DbError> {
-    let mut caller = if is_secret(secret, text) {
-        Caller {
+    if is_secret(secret, text) {
+        let caller = Caller {
             username: ADMIN.to_owned(),
             email: ADMIN_EMAIL.to_owned(),
             super_admin: true,
             token_prefix: "SUPERADMIN_SECRET".to_owned(),
             ..Caller::default()
-        }
-    } else {
-        if let Some(job) = job_tokens(conn)?.verify(text, Timestamp::now()) {
-            return enter_as_job(conn, &job, workspace);
-        }
-        let Some(row) = valid(conn, text)?.filter(|row| row.kind != "login_link") else {
-            return Ok(Err(Denied::NotLoggedIn));
         };
-        let now = Timestamp::now();
-        if row.last_used_at < now.minus(TOUCH) {
-            token::touch(conn, &row.hash, now)?;
-        }
-        if let (Some(bound), Some(asked)) = (&row.workspace_id, workspace)
-            && bound != asked
-        {
-            return Ok(Err(not_a_member(asked)));
-        }
-        let Some(account) = account_of(conn, &row)? else {
-            return Ok(Err(Denied::NotLoggedIn));
-        };
-        // A token of one workspace does not reach what lies outside of them.
-        let reaches = row.workspace_id.is_none() || workspace.is_some();
-        Caller {
-            username: account.username,
-            super_admin: account.super_admin && reaches,
-            ..from_row(row)
-        }
+        return reach(conn, caller, workspace);
+    }
+    if let Some(job) = job_tokens(conn)?.verify(text, Timestamp::now()) {
+        return enter_as_job(conn, &job, workspace);
+    }
+    let Some(row) = valid(conn, text)?.filter(|row| row.kind != "login_link") else {
+        return Ok(Err(Denied::NotLoggedIn));
     };
+    let now = Timestamp::now();
+    if row.last_used_at < now.minus(TOUCH) {
+        token::touch(conn, &row.hash, now)?;
+    }
+    by_token(conn, row, workspace)
+}
+
+/// What a caller of some time ago may do now; none once the token, the person or the job is gone, or shut out. For
+/// connections that stay open.
+pub(crate) fn renewed(conn: &mut Conn, caller: &Caller) -> Result<Option<Caller>, DbError> {
+    if let Some(job) = caller.job
+        && !queue::is_there(conn, job)?
+    {
+        return Ok(None);
+    }
+    if caller.token_hash.is_empty() {
+        return Ok(Some(caller.clone()));
+    }
+    let now = Timestamp::now();
+    let row = token::by_hash(conn, &caller.token_hash)?;
+    let Some(row) = row.filter(|row| row.expires_at.is_none_or(|end| end > now)) else {
+        return Ok(None);
+    };
+    let renewed = by_token(conn, row, caller.workspace.as_deref())?;
+    Ok(renewed.ok().map(|renewed| Caller {
+        domain: caller.domain.clone(),
+        source: caller.source,
+        ..renewed
+    }))
+}
+
+/// The person a token belongs to, in a workspace or in none.
+fn by_token(
+    conn: &mut Conn,
+    row: TokenRow,
+    workspace: Option<&str>,
+) -> Result<Result<Caller, Denied>, DbError> {
+    if let (Some(bound), Some(asked)) = (&row.workspace_id, workspace)
+        && bound != asked
+    {
+        return Ok(Err(not_a_member(asked)));
+    }
+    let Some(account) = account_of(conn, &row)? else {
+        return Ok(Err(Denied::NotLoggedIn));
+    };
+    // A token of one workspace does not reach what lies outside of them.
+    let reaches = row.workspace_id.is_none() || workspace.is_some();
+    let caller = Caller {
+        username: account.username,
+        super_admin: account.super_admin && reaches,
+        ..from_row(row)
+    };
+    reach(conn, caller, workspace)
+}
+
+/// Where the caller asks: in a workspace or in none.
+fn reach(
+    conn: &mut Conn,
+    mut caller: Caller,
+    workspace: Option<&str>,
+) -> Result<Result<Caller, Denied>, DbError> {
     caller.workspace = workspace.map(str::to_owned);
     match workspace {
         Some(workspace) => enter(conn, caller, workspace),

@@ -16,7 +16,7 @@ pub use self::{
     token::{end_token, new_login_link, new_setup_token},
 };
 pub(crate) use self::{
-    enter::authenticate,
+    enter::{authenticate, renewed},
     members::{new_workspace, prepare_to_save, read_variables},
     password::{NotHashed, Passwords, unfit},
     token::{NewToken, PREFIX, SESSION, new_session, new_session_of, new_token},

@@ -26,8 +26,8 @@ use super::{
     triggers::status_of,
 };
 use crate::{
-    access::Caller,
-    db::{token, trigger, trigger::TriggerFilter},
+    access::{self, Caller},
+    db::{trigger, trigger::TriggerFilter},
     queue::{JobEvent, JobState},
     trigger::status::{Sample, Tail},
     types::{Mode, Timestamp},
@@ -43,8 +43,8 @@ const ROWS: Duration = Duration::from_secs(1);
 const PING: Duration = Duration::from_secs(20);
 /// And given up when it said nothing for so long.
 const DEAD: Duration = Duration::from_secs(60);
-/// Whether the session still stands is looked up this often.
-const SESSION_CHECK: Duration = Duration::from_secs(10);
+/// Whether the session still stands, and what it may see, is looked up this often.
+const SESSION_CHECK: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
 /// Triggers one browser follows at once.
 const TAILS: usize = 50;
 
@@ -307,20 +307,24 @@ impl Live {
         }
     }
 
+    /// Rights that were taken away since end here, too: what may not be seen any more is not shown any more.
     fn check_session(&mut self, ctx: &mut WebsocketContext<Self>) {
-        if self.caller.token_hash.is_empty() {
-            return;
-        }
-        let (state, hash) = (self.state.clone(), self.caller.token_hash.clone());
-        let stands = async move {
+        let (state, caller) = (self.state.clone(), self.caller.clone());
+        let renewed = async move {
             state
-                .run(move |conn| Ok(token::by_hash(conn, &hash)?.is_some()))
+                .run(move |conn| Ok(access::renewed(conn, &caller)?))
                 .await
         };
-        ctx.spawn(stands.into_actor(self).map(|stands, _, ctx| {
-            // A database that is away ends nobody's session.
-            if matches!(stands, Ok(false)) {
-                close(ctx, CloseCode::Policy, "the session has ended");
+        ctx.spawn(renewed.into_actor(self).map(|renewed, live, ctx| {
+            match renewed {
+                Ok(Some(caller)) => {
+                    live.caller = caller;
+                    let caller = &live.caller;
+                    live.tails.retain(|path, _| caller.may_read(path, "{}"));
+                }
+                Ok(None) => close(ctx, CloseCode::Policy, "the session has ended"),
+                // A database that is away ends nobody's session.
+                Err(_) => {}
             }
         }));
     }

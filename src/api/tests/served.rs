@@ -10,10 +10,15 @@ use tokio_tungstenite::{
     tungstenite::{Error as WsError, Message, client::IntoClientRequest as _},
 };
 
-use super::{Board, NewJob, ROOT, Runnable, State, parts, script, server, trigger};
+use super::{Board, NewJob, ROOT, Runnable, State, parts, person, script, server, trigger};
 use crate::api::Listeners;
 use crate::{
-    db::job_list::{self, AnyJob, JobFilter, Window},
+    access::{self, Caller, NewToken},
+    db::{
+        account,
+        job_list::{self, AnyJob, JobFilter, Window},
+        user::{self, UserRow},
+    },
     queue::{Args, Queue},
     trigger::status::Verdict,
     types::Timestamp,
@@ -223,6 +228,53 @@ async fn the_live_socket_is_for_the_own_page_and_known_people() {
         };
         assert_eq!(refused, status, "{} {origin:?}", header.0);
     }
+    served.handle.stop(false).await;
+}
+
+#[actix_rt::test]
+async fn who_is_shut_out_sees_no_more_on_an_open_socket() {
+    let served = Served::start().await;
+    let token = served.pool.run(|conn| {
+        account::insert(conn, &person("ann", "ann@example.com"))?;
+        let caller = Caller {
+            email: "ann@example.com".to_owned(),
+            ..Caller::default()
+        };
+        user::insert(
+            conn,
+            &UserRow {
+                workspace_id: "main".to_owned(),
+                username: "ann".to_owned(),
+                email: caller.email.clone(),
+                is_admin: false,
+                operator: false,
+                disabled: false,
+                created_at: Timestamp::now(),
+            },
+        )?;
+        access::new_token(conn, &caller, NewToken::default())
+    });
+    let bearer = format!("Bearer {}", token.await.unwrap());
+    let mut socket = served.live(("authorization", &bearer), None).await.unwrap();
+    let shut_out = awc::Client::default()
+        .post(format!(
+            "http://{}/api/w/main/users/update/ann",
+            served.address
+        ))
+        .bearer_auth(ROOT)
+        .send_json(&json!({"disabled": true}));
+    assert_eq!(shut_out.await.unwrap().status().as_u16(), 200);
+    let closed = async {
+        loop {
+            match socket.next().await {
+                Some(Ok(Message::Close(frame))) => return frame.unwrap().reason.to_string(),
+                Some(Ok(_)) => {}
+                other => panic!("no close: {other:?}"),
+            }
+        }
+    };
+    let why = tokio::time::timeout(DEADLINE, closed).await;
+    assert_eq!(why.unwrap(), "the session has ended");
     served.handle.stop(false).await;
 }
 
