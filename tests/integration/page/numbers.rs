@@ -26,6 +26,11 @@ const seen = new PerformanceObserver(() => {}); seen.observe({ type: 'largest-co
 for (const one of seen.takeRecords()) painted = one.startTime; \
 return [bytes, painted ?? performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null]";
 
+/// Modules of the first view that the page finds only in other modules, each a way to the server later.
+const NOT_PRELOADED: &str = "\
+const known = [...document.querySelectorAll('link[rel=modulepreload], script[src]')].map(one => one.href || one.src); \
+return performance.getEntriesByType('resource').map(one => one.name).filter(one => one.endsWith('.js') && !known.includes(one))";
+
 /// Prints a number past libtest's capture, so that every run leaves it in its log.
 fn say(text: &str) {
     // An unwritable stderr loses nothing but the number.
@@ -71,6 +76,8 @@ async fn first_view(app: &TestApp) -> (f64, f64) {
         }
     };
     let measured = wait_for("the first view is painted", painted).await;
+    let late = browser.run(NOT_PRELOADED, vec![]).await;
+    assert_eq!(late, json!([]), "index.html does not name them beforehand");
     browser.close().await;
     measured
 }
