@@ -3,6 +3,11 @@
 //! Owned by the connection's `Framed`. Holds what the rules of RFC 6455 §5.4 need to know of the
 //! frames before, and nothing of what was delivered.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use actix_codec::{Decoder, Encoder};
 use bytes::{Buf, BytesMut};
 
@@ -40,6 +45,25 @@ pub struct Seen {
     pub bytes: u64,
 }
 
+/// How large a message of a connection may be (`max_message_bytes`); a clone changes it for the next frame.
+#[derive(Debug, Clone)]
+pub struct MessageLimit(Arc<AtomicUsize>);
+
+impl MessageLimit {
+    fn new(bytes: usize) -> Self {
+        Self(Arc::new(AtomicUsize::new(bytes)))
+    }
+
+    /// Allows so many bytes from now on.
+    pub fn set(&self, bytes: usize) {
+        self.0.store(bytes, Ordering::Relaxed);
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// The frame layer of one connection to a server.
 ///
 /// Yields whole messages; control frames between fragments are yielded at once. After the first
@@ -47,8 +71,7 @@ pub struct Seen {
 /// (with [`WireError::close_reason`], or the peer's reason) and stops.
 #[derive(Debug)]
 pub struct Codec {
-    /// `max_message_bytes`.
-    limit: usize,
+    limit: MessageLimit,
     deflate: Option<Box<Deflate>>,
     message: Option<Assembly>,
     /// A close or an error was yielded.
@@ -65,7 +88,7 @@ impl Codec {
     #[must_use]
     pub fn client(max_message_bytes: usize, deflate: Option<Deflate>) -> Self {
         Self {
-            limit: max_message_bytes,
+            limit: MessageLimit::new(max_message_bytes),
             deflate: deflate.map(Box::new),
             message: None,
             ended: false,
@@ -73,6 +96,12 @@ impl Codec {
             seen: Seen::default(),
             settled_bytes: 0,
         }
+    }
+
+    /// What bounds its messages.
+    #[must_use]
+    pub fn limit(&self) -> MessageLimit {
+        self.limit.clone()
     }
 
     /// What has been received so far; a frame whose payload is on its way counts.
@@ -143,9 +172,8 @@ impl Codec {
 
     /// Checks a header against the frames before it and the limit; answers the payload's length.
     fn admit(&self, header: &Header) -> Result<usize, WireError> {
-        let too_big = WireError::TooBig {
-            limit_bytes: self.limit,
-        };
+        let limit = self.limit.bytes();
+        let too_big = WireError::TooBig { limit_bytes: limit };
         let Ok(len) = usize::try_from(header.len) else {
             return Err(too_big);
         };
@@ -178,11 +206,7 @@ impl Codec {
             }
             (None, _) => (0, header.rsv1),
         };
-        let limit = if packed {
-            packed_limit(self.limit)
-        } else {
-            self.limit
-        };
+        let limit = if packed { packed_limit(limit) } else { limit };
         if len > limit.saturating_sub(so_far) {
             return Err(too_big);
         }
@@ -193,7 +217,8 @@ impl Codec {
     fn whole(&mut self, header: &Header, payload: BytesMut) -> Result<Message, WireError> {
         let kind = kind(header.opcode);
         if header.rsv1 {
-            return assemble::unpack(kind, &payload, self.deflate.as_deref_mut(), self.limit);
+            let limit = self.limit.bytes();
+            return assemble::unpack(kind, &payload, self.deflate.as_deref_mut(), limit);
         }
         assemble::whole(kind, payload.freeze())
     }
@@ -223,7 +248,7 @@ impl Codec {
         src.advance(taken);
         match self.message.take_if(|_| complete) {
             Some(message) => message
-                .finish(self.deflate.as_deref_mut(), self.limit)
+                .finish(self.deflate.as_deref_mut(), self.limit.bytes())
                 .map(Some),
             None => Ok(None),
         }

@@ -47,7 +47,7 @@ mod negotiate;
 mod tests;
 
 pub use self::{
-    codec::{Codec, IDLE_READ_BYTES, MAX_EMPTY_FRAGMENTS, Seen},
+    codec::{Codec, IDLE_READ_BYTES, MAX_EMPTY_FRAGMENTS, MessageLimit, Seen},
     deflate::Deflate,
     error::WireError,
     negotiate::{Agreed, Offer, Refused, negotiate},

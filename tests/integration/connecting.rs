@@ -194,3 +194,47 @@ async fn edits_during_attempts_leave_one_connection() {
     })
     .await;
 }
+
+/// Only what the connection is made from makes a new one; how large a message may be counts at once.
+#[actix::test]
+async fn edits_of_the_message_limit_keep_the_connection() {
+    if !ready("connecting::edits_of_the_message_limit", &[Need::Peer]) {
+        return;
+    }
+    let (app, mut peer) = (app(Database::sqlite()).await, Peer::start().await);
+    let mut more = quick();
+    more["max_message_bytes"] = 1_000.into();
+    more["filters"] = json!([{"key": "never", "value": true}]);
+    app.create_trigger(TRIGGER, SCRIPT, &peer.url("/"), more.clone())
+        .await;
+    let connection = peer.accept().await;
+    app.wait_until_listening(TRIGGER).await;
+    let update = format!("websocket_triggers/update/{TRIGGER}");
+    more["max_message_bytes"] = 5_000.into();
+    more["filters"] = json!([]);
+    app.post(&update, &trigger(TRIGGER, SCRIPT, &peer.url("/"), more))
+        .await
+        .expect(200);
+    // That the edit counts is seen by its filters.
+    wait_for("the edit counts", async || {
+        peer.send(&connection, &["small"]).await;
+        let status = app.status(TRIGGER).await;
+        let counts = status["enqueued"].as_u64() >= Some(1);
+        counts.then_some(()).ok_or(status.to_string())
+    })
+    .await;
+    let large = json!({"do": "send_big", "to": connection.number, "bytes": 4_000});
+    peer.command(large).await;
+    wait_for("the large one is enqueued", async || {
+        let jobs = app.jobs("include_args=true").await;
+        let large = |job: &serde_json::Value| {
+            job["args"]["msg"]
+                .as_str()
+                .is_some_and(|text| text.len() == 4_000)
+        };
+        let there = jobs.iter().any(large);
+        there.then_some(()).ok_or(format!("{} jobs", jobs.len()))
+    })
+    .await;
+    assert_eq!(peer.connections().len(), 1);
+}

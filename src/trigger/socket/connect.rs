@@ -28,7 +28,7 @@ use crate::{
         trial::{Reporter, ServerAnswer},
     },
     types::{ObjectPath, Timestamp},
-    wire::{self, Codec, Offer},
+    wire::{self, Codec, MessageLimit, Offer},
 };
 
 /// How long a runnable for a URL, a first message or an answer may take, waiting for a worker included
@@ -38,6 +38,8 @@ const RUNNABLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// A connection that stands.
 pub(super) struct Opened {
     pub(super) framed: Framed<Box<dyn Io>, Codec>,
+    /// What bounds its messages.
+    pub(super) limit: MessageLimit,
     /// What `$var:` references stand for on this connection.
     pub(super) variables: Variables,
     /// What conversation rules have stored.
@@ -155,6 +157,7 @@ pub(super) async fn open(
         .framed
         .into_map_io(|io| Box::new(io) as Box<dyn Io>);
     Ok(Opened {
+        limit: codec.limit(),
         framed: wire::attach(framed, codec),
         variables,
         vars,

@@ -49,7 +49,7 @@ use crate::{
     presence::Presence,
     queue::Queue,
     types::Timestamp,
-    wire::{CloseReason, Message as Incoming, Outgoing, WireError, close_code},
+    wire::{CloseReason, Message as Incoming, MessageLimit, Outgoing, WireError, close_code},
 };
 
 /// How long what was read may take to be committed when the socket is stopped.
@@ -161,6 +161,7 @@ struct Open {
     /// Makes earlier failures forgotten.
     healthy: Option<SpawnHandle>,
     opening: Opening,
+    limit: MessageLimit,
 }
 
 /// How a connection ended.
@@ -345,6 +346,9 @@ impl Handler<Configure> for Socket {
             self.close_line(Some(close_code::NORMAL), ctx);
             self.attempt_now(ctx);
         } else {
+            if let Phase::Open(open) = &self.phase {
+                open.limit.set(self.setup.plan.max_message_bytes);
+            }
             self.show_listening();
             self.arm_timers(ctx);
         }

@@ -80,6 +80,7 @@ impl Socket {
             flushing: false,
             healthy: None,
             opening: Opening::new(opened.variables),
+            limit: opened.limit,
         }));
         self.pause_when_full();
         self.arm_timers(ctx);
