@@ -107,13 +107,17 @@ impl Op {
         }
     }
 
-    /// Whether it must not get lost when the database is away; the others are asked for again.
+    /// Whether it must not get lost when the database is away; the others are asked for again. What is not given back
+    /// would stay with this process for ever: it renews the lease of all it holds.
     fn must_stay(&self) -> bool {
         match self {
-            Self::Push(..) | Self::Finish(_) | Self::Flow(_) | Self::Log(..) => true,
+            Self::Push(..)
+            | Self::Finish(_)
+            | Self::Flow(_)
+            | Self::Log(..)
+            | Self::GiveBack(_) => true,
             Self::Claim(_)
             | Self::ClaimBelow(_)
-            | Self::GiveBack(_)
             | Self::Cancel { .. }
             | Self::Held(_)
             | Self::Bound { .. }

@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use super::PATIENCE;
-use crate::harness::{Cluster, Need, Peer, TestApp, all, ready, wait_at_most, wait_for};
+use crate::harness::{Cluster, Need, Peer, Settings, TestApp, all, ready, wait_at_most, wait_for};
 
 const SCRIPT: &str = "u/admin/number";
 const TRIGGER: &str = "f/faults/away";
@@ -106,5 +106,45 @@ async fn goes_and_comes(how: Signal) {
         assert!(fresh, "two jobs for {message}");
     }
     assert_eq!(numbers, (0..=MESSAGES).collect());
+    app.stop().await;
+}
+
+/// Jobs that were claimed ahead and could not be given back while the database was away do not stay where they are.
+#[actix::test]
+async fn what_was_claimed_ahead_runs_when_the_database_is_back() {
+    let name = "faults::what_was_claimed_ahead_runs_when_the_database_is_back";
+    if !ready(name, NEEDS) {
+        return;
+    }
+    let cluster = Cluster::start();
+    let workers = |count: &str| Settings::new().env("NUM_WORKERS", count);
+    let mut app = TestApp::start_with(cluster.database(), workers("0")).await;
+    let script = "export async function main(n: number) { if (n === 30) await new Promise(r => setTimeout(r, 8000)); return n; }";
+    app.create_script(SCRIPT, "nativets", script).await;
+    // The quick ones make the worker look ahead; behind them one takes its time, and holds up what was claimed with it.
+    let mut ids = Vec::new();
+    for n in 0..60 {
+        ids.push(app.run_script(SCRIPT, &json!({"n": n})).await);
+    }
+    app.stop().await;
+    app.start_again_with(workers("1")).await;
+    wait_for("the long one runs", async || {
+        let job = app
+            .get(&format!("jobs_u/get/{}", ids[30]))
+            .await
+            .expect(200);
+        (job.json()["running"] == true)
+            .then_some(())
+            .ok_or(job.text)
+    })
+    .await;
+    cluster.go_away(Signal::SIGINT);
+    // Longer than a job may wait for the worker that has claimed it.
+    actix::clock::sleep(Duration::from_secs(3)).await;
+    cluster.come_back().await;
+    for (n, id) in ids.iter().enumerate() {
+        let job = app.wait_for_job(id).await;
+        assert_eq!(job["result"], n, "{job}");
+    }
     app.stop().await;
 }
