@@ -244,6 +244,8 @@ export const yaml = {
 
 export const folders = {
   list: (signal) => orEmpty(get('folders/list', { signal })),
+  create: (body) => post('folders/create', body),
+  update: (name, body) => post(`folders/update/${encodePath(name)}`, body),
 };
 
 export const variables = {
@@ -271,6 +273,7 @@ export const tokens = {
 /** People: members of the workspace, and for super admins the accounts of the server. */
 export const people = {
   members: (signal) => get('users/list', { signal }),
+  names: (signal) => get('users/list_usernames', { signal }),
   add: (body) => post('workspaces/add_user', body),
   update: (name, body) => post(`users/update/${encodePath(name)}`, body),
   remove: (name) => remove(`users/delete/${encodePath(name)}`),
@@ -285,11 +288,19 @@ export const people = {
 
 export const groups = {
   list: (signal) => get('groups/list', { query: { per_page: PAGE_ROWS }, signal }),
+  names: (signal) => get('groups/listnames', { signal }),
   create: (body) => post('groups/create', body),
   update: (name, body) => post(`groups/update/${encodePath(name)}`, body),
   remove: (name) => remove(`groups/delete/${encodePath(name)}`),
   addUser: (name, username) => post(`groups/adduser/${encodePath(name)}`, { username }),
   removeUser: (name, username) => post(`groups/removeuser/${encodePath(name)}`, { username }),
+};
+
+/** With whom a `websocket_trigger`, `variable`, `resource` or `folder` is shared: `{owner: may change}`. */
+export const sharing = {
+  of: (kind, path, signal) => get(`acls/get/${kind}/${encodePath(path)}`, { signal }),
+  add: (kind, path, owner, write) => post(`acls/add/${kind}/${encodePath(path)}`, { owner, write }),
+  remove: (kind, path, owner) => post(`acls/remove/${kind}/${encodePath(path)}`, { owner }),
 };
 
 /** Who changed what, newest first; only admins see all of it. */

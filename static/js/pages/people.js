@@ -1,7 +1,8 @@
-// Users & groups: who belongs to the workspace and as what, its groups, and for super admins the accounts of the server.
+// Users & groups: who belongs to the workspace and as what, its groups and folders, and for super admins the accounts of the server.
 import * as api from '../api.js';
 import { emptyState, errorState, fill, pageHead, skeleton, h } from '../parts/dom.js';
 import { accountsCard } from '../parts/accounts.js';
+import { foldersCard } from '../parts/folders.js';
 import { groupsCard } from '../parts/groups.js';
 import { membersCard } from '../parts/members.js';
 
@@ -21,10 +22,11 @@ export async function render(root, params) {
     return;
   }
   const groups = groupsCard({ signal });
+  const folders = foldersCard({ signal });
   const members = membersCard({ me, signal, onchange: groups.load });
   const accounts = me.is_super_admin ? accountsCard({ me, signal, onchange: members.load }) : null;
   members.also = accounts?.load;
-  fill(root, head(), h('div', { class: 'stack settings-page' }, members.element, groups.element, accounts?.element));
-  await Promise.all([members.load(), groups.load(), accounts?.load()]);
+  fill(root, head(), h('div', { class: 'stack settings-page' }, members.element, groups.element, folders.element, accounts?.element));
+  await Promise.all([members.load(), groups.load(), folders.load(), accounts?.load()]);
   loaded();
 }

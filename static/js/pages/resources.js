@@ -9,6 +9,7 @@ import { menuButton } from '../parts/menu.js';
 import { pathField } from '../parts/path-field.js';
 import { badge } from '../parts/status.js';
 import { full, moment } from '../parts/time.js';
+import { shareItem } from '../parts/share.js';
 import { toast, toastError } from '../parts/toast.js';
 
 export async function render(root, { signal, loaded }) {
@@ -43,7 +44,7 @@ export async function render(root, { signal, loaded }) {
       h('div', { role: 'cell', class: 'cell e-1' }, badge(resource.resource_type)),
       h('div', { role: 'cell', class: 'cell e-2 muted' }, moment(resource.edited_at), resource.created_by ? ` by ${resource.created_by}` : ''),
       h('div', { role: 'cell', class: 'cell c-menu' }, menuButton({ label: `Actions for ${resource.path}`, items: () => [
-        { text: 'Edit', iconName: 'edit', onselect: () => edit(resource) }, { text: 'Show as a tree', iconName: 'eye', onselect: () => show(resource) },
+        { text: 'Edit', iconName: 'edit', onselect: () => edit(resource) }, { text: 'Show as a tree', iconName: 'eye', onselect: () => show(resource) }, shareItem('resource', resource.path),
         null, { text: 'Delete', iconName: 'trash', danger: true, onselect: () => remove(resource) }] })));
   }
 

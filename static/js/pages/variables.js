@@ -7,6 +7,7 @@ import { menuButton } from '../parts/menu.js';
 import { pathField } from '../parts/path-field.js';
 import { badge } from '../parts/status.js';
 import { full } from '../parts/time.js';
+import { shareItem } from '../parts/share.js';
 import { toast, toastError } from '../parts/toast.js';
 
 export async function render(root, { signal, loaded }) {
@@ -36,7 +37,7 @@ export async function render(root, { signal, loaded }) {
     return h('div', { role: 'row', class: 'row' },
       h('div', { role: 'cell', class: 'cell v-0' }, h('button', { type: 'button', class: 'row-link mono', 'aria-label': `Edit ${variable.path}`, onclick: () => edit(variable) }, variable.path), h('span', { class: 'muted ellipsis' }, variable.description ?? '')),
       h('div', { role: 'cell', class: 'cell v-1' }, variable.is_secret ? badge('secret', 'warn') : h('span', { class: 'mono ellipsis' }, variable.value ?? '')),
-      h('div', { role: 'cell', class: 'cell c-menu' }, menuButton({ label: `Actions for ${variable.path}`, items: () => [{ text: 'Edit', iconName: 'edit', onselect: () => edit(variable) }, null, { text: 'Delete', iconName: 'trash', danger: true, onselect: () => remove(variable) }] })));
+      h('div', { role: 'cell', class: 'cell c-menu' }, menuButton({ label: `Actions for ${variable.path}`, items: () => [{ text: 'Edit', iconName: 'edit', onselect: () => edit(variable) }, shareItem('variable', variable.path), null, { text: 'Delete', iconName: 'trash', danger: true, onselect: () => remove(variable) }] })));
   }
 
   async function remove(variable) {

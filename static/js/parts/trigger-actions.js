@@ -7,6 +7,7 @@ import { confirm, openDialog } from './dialog.js';
 import { field } from './field.js';
 import { download } from './json-tree.js';
 import { full } from './time.js';
+import { shareItem } from './share.js';
 import { toast, toastError } from './toast.js';
 
 const path = (text) => api.encodePath(text);
@@ -147,6 +148,7 @@ export function triggerMenu(trigger, { onDeleted, onRestored, onMode, own = fals
     { text: 'View runs', iconName: 'runs', href: `/runs?trigger=${encodeURIComponent(trigger.path)}` },
     { text: 'View runnable', iconName: trigger.is_flow ? 'flows' : 'scripts', href: runnable },
     { text: 'Duplicate', iconName: 'copy', onselect: () => router.go(`/triggers/new?from=${encodeURIComponent(trigger.path)}`) },
+    shareItem('websocket_trigger', trigger.path),
     { text: 'Export as YAML', iconName: 'download', onselect: () => exportYaml(trigger) },
     null,
     !suspended && { text: 'Suspend: hold its jobs', iconName: 'pause', onselect: () => changeMode(trigger, 'suspended').then(onMode, () => {}) },

@@ -12,6 +12,7 @@ mod people;
 mod runs;
 mod scripts;
 mod settings;
+mod sharing;
 mod trial;
 mod triggers;
 
