@@ -57,6 +57,13 @@ pub(crate) struct EditFolder {
     summary: Option<String>,
 }
 
+/// Somebody who owns a folder.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct Owner {
+    /// `u/<user>` or `g/<group>`.
+    owner: String,
+}
+
 fn not_found(name: &str) -> Error {
     Error::NotFound(format!("folder not found at name: {name}"))
 }
@@ -86,14 +93,26 @@ fn readable(conn: &mut Conn, caller: &Caller, at: &At) -> Result<FolderRow, Erro
         .ok_or_else(|| not_found(&at.path))
 }
 
+/// The folder, if it is the caller's own.
+fn owned(conn: &mut Conn, caller: &Caller, at: &At) -> Result<FolderRow, Error> {
+    caller.may_change()?;
+    let row = readable(conn, caller, at)?;
+    if !caller.owns(&format!("f/{}", row.name)) {
+        let text = format!("you do not own folder '{}'", row.name);
+        return Err(Denied::Forbidden(text).into());
+    }
+    Ok(row)
+}
+
+fn is_owner(owner: &str) -> bool {
+    let name = owner
+        .strip_prefix("u/")
+        .or_else(|| owner.strip_prefix("g/"));
+    name.is_some_and(|name| !name.is_empty() && !name.contains('/'))
+}
+
 impl EditFolder {
     fn validate(&self) -> Result<(), Error> {
-        let is_owner = |owner: &String| {
-            let name = owner
-                .strip_prefix("u/")
-                .or_else(|| owner.strip_prefix("g/"));
-            name.is_some_and(|name| !name.is_empty() && !name.contains('/'))
-        };
         let owners = self.owners.iter().flatten();
         if let Some(bad) = owners.clone().find(|owner| !is_owner(owner)) {
             return Err(Error::field(
@@ -182,21 +201,108 @@ pub(crate) async fn update(
     let updated = format!("Updated folder {}", at.path);
     state
         .transaction(move |conn| {
-            let mut row = readable(conn, &caller, &at)?;
-            let owner = caller
-                .folders
-                .iter()
-                .any(|folder| folder.name == row.name && folder.owner);
-            if !caller.is_admin && !owner {
-                let text = format!("you do not own folder '{}'", row.name);
-                return Err(Denied::Forbidden(text).into());
-            }
+            let mut row = owned(conn, &caller, &at)?;
             body.0.apply(&mut row);
             folder::update(conn, &row)?;
             audit::note(conn, &caller, "folders.update", &row.name)
         })
         .await?;
     Ok(Text(updated))
+}
+
+/// Removes a folder one owns; what lies in it stays, and only admins reach it until there is a folder of that name again.
+pub(crate) async fn delete(caller: Caller, at: At, state: web::Data<State>) -> Result<Text, Error> {
+    let deleted = format!("Deleted folder {}", at.path);
+    state
+        .transaction(move |conn| {
+            let row = owned(conn, &caller, &at)?;
+            folder::delete(conn, &at.workspace, &row.name)?;
+            audit::note(conn, &caller, "folders.delete", &row.name)
+        })
+        .await?;
+    Ok(Text(deleted))
+}
+
+/// Makes somebody an owner of a folder one owns, too.
+pub(crate) async fn add_owner(
+    caller: Caller,
+    at: At,
+    body: Body<Owner>,
+    state: web::Data<State>,
+) -> Result<Text, Error> {
+    let owner = body.0.owner;
+    if !is_owner(&owner) {
+        let text = format!("'{owner}' is not u/<user> or g/<group>");
+        return Err(Error::field("owner", text));
+    }
+    let added = format!("Added {owner} to folder {}", at.path);
+    let edit = move |owners: &mut Vec<String>| {
+        if !owners.contains(&owner) {
+            owners.push(owner);
+        }
+    };
+    change_owners(caller, at, &state, edit).await?;
+    Ok(Text(added))
+}
+
+/// Takes the ownership of a folder one owns from somebody.
+pub(crate) async fn remove_owner(
+    caller: Caller,
+    at: At,
+    body: Body<Owner>,
+    state: web::Data<State>,
+) -> Result<Text, Error> {
+    let owner = body.0.owner;
+    let removed = format!("Removed {owner} from folder {}", at.path);
+    let edit = move |owners: &mut Vec<String>| owners.retain(|one| *one != owner);
+    change_owners(caller, at, &state, edit).await?;
+    Ok(Text(removed))
+}
+
+async fn change_owners(
+    caller: Caller,
+    at: At,
+    state: &State,
+    edit: impl FnOnce(&mut Vec<String>) + Send + 'static,
+) -> Result<(), Error> {
+    state
+        .transaction(move |conn| {
+            let mut row = owned(conn, &caller, &at)?;
+            let mut owners = serde_json::from_str(&row.owners).unwrap_or_default();
+            edit(&mut owners);
+            row.owners = serde_json::Value::from(owners).to_string();
+            row.edited_at = Timestamp::now();
+            folder::update(conn, &row)?;
+            let changes = Some(vec!["owners".to_owned()]);
+            audit::note_changes(conn, &caller, ("folders.update", &row.name), changes)
+        })
+        .await
+}
+
+/// Whether one owns the folder; false for one that is not there.
+pub(crate) async fn is_mine(
+    caller: Caller,
+    at: At,
+    state: web::Data<State>,
+) -> Result<Json<bool>, Error> {
+    let mine = caller.owns(&format!("f/{}", at.path));
+    let found = state
+        .run(move |conn| Ok(folder::by_name(conn, &at.workspace, &at.path)?))
+        .await?;
+    Ok(Json(mine && found.is_some()))
+}
+
+/// The names of the folders one may read.
+pub(crate) async fn list_names(
+    caller: Caller,
+    at: At,
+    state: web::Data<State>,
+) -> Result<Json<Vec<String>>, Error> {
+    let rows = state
+        .run(move |conn| Ok(folder::all(conn, &at.workspace)?))
+        .await?;
+    let names = rows.into_iter().map(|row| row.name);
+    Ok(Json(names.filter(|name| visible(&caller, name)).collect()))
 }
 
 /// One folder.

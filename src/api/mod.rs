@@ -466,6 +466,11 @@ fn table() -> Vec<Group> {
             Get "/exists/{path}" folders::exists, "Whether there is a folder of a name";
             Post "/create" folders::create, "Makes a folder";
             Post "/update/{path}" folders::update, "Changes a folder";
+            Delete "/delete/{path}" folders::delete, "Removes a folder, and leaves what lies in it";
+            Post "/addowner/{path}" folders::add_owner, "Makes somebody an owner";
+            Post "/removeowner/{path}" folders::remove_owner, "Takes somebody's ownership";
+            Get "/is_owner/{path}" folders::is_mine, "Whether one owns a folder";
+            Get "/listnames" folders::list_names, "Names of folders";
         },
         group! { "/w/{workspace}/groups", "groups";
             Get "/list" groups::list, "Groups";

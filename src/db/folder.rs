@@ -47,6 +47,11 @@ pub(crate) fn insert(conn: &mut Conn, row: &FolderRow) -> Result<(), DbError> {
     Ok(())
 }
 
+/// Removes a folder; what lies under it stays. Answers whether it was there.
+pub(crate) fn delete(conn: &mut Conn, workspace: &str, name: &str) -> Result<bool, DbError> {
+    Ok(diesel::delete(folders::table.find((workspace, name))).execute(conn)? > 0)
+}
+
 /// Replaces a folder's settings; answers whether it was there.
 pub(crate) fn update(conn: &mut Conn, row: &FolderRow) -> Result<bool, DbError> {
     let one = folders::table.find((&row.workspace_id, &row.name));

@@ -499,3 +499,77 @@ async fn a_flow_runs_only_what_its_author_may_read() {
     let by_admin = json!({"path": "u/admin/f", "summary": "", "value": step(of("u/admin/none"))});
     assert_eq!(bench.post("flows/create", by_admin).await.0, 201);
 }
+
+#[actix_rt::test]
+async fn owners_of_a_folder_say_who_else_is_one() {
+    let bench = Bench::new().await;
+    let ann = bench.user("ann", NewToken::default()).await;
+    let ben = bench.user("ben", NewToken::default()).await;
+    let ask = async |token: &str, verb: Verb, path: &str, body: Value| {
+        let path = format!("w/main/folders/{path}");
+        bench.by(token, verb, &path, body).await
+    };
+    let made = ask(&ann, Verb::POST, "create", json!({"name": "feeds"})).await;
+    assert_eq!(made.0, 200, "{}", made.1);
+    let owner = json!({"owner": "u/ben"});
+    let is_owner = async |token: &str| ask(token, Verb::GET, "is_owner/feeds", Value::Null).await.1;
+    assert_eq!(
+        (is_owner(&ann).await, is_owner(&ben).await),
+        ("true".into(), "false".into())
+    );
+    assert_eq!(
+        ask(&ben, Verb::POST, "addowner/feeds", owner.clone())
+            .await
+            .0,
+        404
+    );
+    let bad = ask(&ann, Verb::POST, "addowner/feeds", json!({"owner": "ben"})).await;
+    assert_eq!(
+        bad,
+        (400, "owner: 'ben' is not u/<user> or g/<group>".to_owned())
+    );
+    for _ in 0..2 {
+        assert_eq!(
+            ask(&ann, Verb::POST, "addowner/feeds", owner.clone())
+                .await
+                .0,
+            200
+        );
+    }
+    assert_eq!(
+        bench.json("folders/get/feeds").await["owners"],
+        json!(["u/ann", "u/ben"])
+    );
+    assert_eq!(
+        ask(&ben, Verb::GET, "listnames", Value::Null).await.1,
+        r#"["feeds"]"#
+    );
+    let out = json!({"owner": "u/ann"});
+    assert_eq!(ask(&ben, Verb::POST, "removeowner/feeds", out).await.0, 200);
+    assert_eq!(ask(&ann, Verb::GET, "get/feeds", Value::Null).await.0, 404);
+    let into = json!({"path": "f/feeds/v", "value": "1", "is_secret": false});
+    let saved = bench
+        .by(&ben, Verb::POST, "w/main/variables/create", into)
+        .await;
+    assert_eq!(saved.0, 201, "{}", saved.1);
+    assert_eq!(
+        ask(&ann, Verb::DELETE, "delete/feeds", Value::Null).await.0,
+        404
+    );
+    assert_eq!(
+        ask(&ben, Verb::DELETE, "delete/feeds", Value::Null).await.0,
+        200
+    );
+    assert_eq!(
+        bench.json("variables/get_value/f/feeds/v").await,
+        json!("1"),
+        "it stays"
+    );
+    let seen = bench.by(
+        &ben,
+        Verb::GET,
+        "w/main/variables/get_value/f/feeds/v",
+        Value::Null,
+    );
+    assert_eq!(seen.await.0, 404, "for admins");
+}

@@ -171,19 +171,11 @@ impl World {
 
     async fn things(&mut self) {
         for name in ["admin", "boss", "dev", "oper", "off", "other", "shared"] {
-            let (owners, below) = match name {
-                "shared" => (vec!["u/admin".to_owned()], "f/shared".to_owned()),
-                name => (vec![format!("u/{name}")], format!("u/{name}")),
+            self.folder(name).await;
+            let below = match name {
+                "shared" => "f/shared".to_owned(),
+                name => format!("u/{name}"),
             };
-            let perms = if name == "shared" {
-                json!({"g/all": false})
-            } else {
-                json!({})
-            };
-            let folder = json!({"name": name, "owners": owners, "extra_perms": perms});
-            self.root("/api/w/main/folders/create", folder)
-                .await
-                .expect(200);
             self.restore("main", &format!("{below}/thing")).await;
         }
         self.restore("elsewhere", "u/admin/thing").await;
@@ -205,6 +197,17 @@ impl World {
             self.app.wait_for_job(&id).await;
             self.jobs.insert(place.to_owned(), id);
         }
+    }
+
+    /// Makes a folder that is not there (any more).
+    async fn folder(&mut self, name: &str) {
+        let (owner, perms) = match name {
+            "shared" => ("u/admin".to_owned(), json!({"g/all": false})),
+            name => (format!("u/{name}"), json!({})),
+        };
+        let folder = json!({"name": name, "owners": [owner], "extra_perms": perms});
+        let answer = self.root("/api/w/main/folders/create", folder).await;
+        assert!(matches!(answer.status, 200 | 409), "{}", answer.text);
     }
 
     /// Makes what is not there (any more) at a path.
@@ -342,6 +345,7 @@ impl World {
         if answer.status < 300 && removes {
             match row.name.as_str() {
                 "user" | "email" | "group" => self.extras().await,
+                "folder" => self.folder(&name).await,
                 _ => self.restore("main", &place.path(role)).await,
             }
         }
