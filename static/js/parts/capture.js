@@ -9,7 +9,7 @@ import { messageList } from './tail.js';
 import { toastError } from './toast.js';
 
 /** A capture lives for 10 seconds after the last ping. */
-const PING_MS = 3000;
+const PING_MS = 2000;
 const LOOK_MS = 1000;
 /** What stands in the place of large arguments in a list. */
 const TOO_BIG = 'WINDMILL_TOO_BIG';
