@@ -60,6 +60,32 @@ impl<T: Serialize + 'static> Lines<T> {
     }
 }
 
+/// Answers whose statuses and types differ, each with what the document says of it.
+macro_rules! wrapped {
+    ($($(#[$doc:meta])* $name:ident;)+) => {$(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub(crate) struct $name(pub(crate) HttpResponse);
+
+        impl Responder for $name {
+            type Body = BoxBody;
+            fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+                self.0
+            }
+        }
+    )+};
+}
+wrapped! {
+    /// 200 or 503, and why.
+    Health;
+    /// 200 and server-sent events.
+    Events;
+    /// 101, and a WebSocket from then on.
+    Upgraded;
+    /// The result of a job that was waited for: 200, 422 when it failed, or what the result asks for.
+    Waited;
+}
+
 impl<T> Responder for Lines<T> {
     type Body = BoxBody;
     fn respond_to(self, _: &HttpRequest) -> HttpResponse {

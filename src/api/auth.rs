@@ -30,7 +30,7 @@ use crate::access::{self, Caller, Denied};
 /// Name of the cookie that carries a session (windmill-facts §1).
 pub(crate) const COOKIE: &str = "token";
 /// Routes that answer without a token.
-const OPEN: &[&str] = &[
+pub(super) const OPEN: &[&str] = &[
     "/api/version",
     "/api/health/status",
     "/api/openapi.json",

@@ -13,14 +13,18 @@ use utoipa::{
         path::{Operation, OperationBuilder, ParameterBuilder, ParameterIn},
         request_body::RequestBody,
         response::{Response, Responses},
-        schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type},
+        schema::{KnownFormat, Object, ObjectBuilder, SchemaFormat, Type},
         security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
 
 use super::{
     Group, Method, State,
-    answer::{Created, Entered, Json, LINES, Lines, LoggedIn, Raw, Text, Zip},
+    answer::{
+        Created, Entered, Events, Health, Json, LINES, Lines, LoggedIn, Raw, Text, Upgraded,
+        Waited, Zip,
+    },
+    auth::OPEN,
     extract::{At, Body, CaptureAt, JobAt, KeyAt, KindAt, Query, RawBody},
 };
 use crate::access::Caller;
@@ -31,6 +35,8 @@ pub(crate) struct Description {
     /// Schemas that are referred to by name.
     schemas: Vec<(String, RefOr<Schema>)>,
     parameters: Vec<utoipa::openapi::path::Parameter>,
+    /// What the `id` of the path is, where it is more than a text.
+    id: Option<Object>,
     body: Option<RequestBody>,
     answers: Vec<(u16, Response)>,
 }
@@ -59,12 +65,35 @@ takes_nothing!(
     HttpRequest,
     web::Data<State>,
     At,
-    CaptureAt,
-    JobAt,
-    KeyAt,
     KindAt,
     web::Payload
 );
+
+fn uuid(description: &mut Description) {
+    let format = SchemaFormat::KnownFormat(KnownFormat::Uuid);
+    let id = ObjectBuilder::new().schema_type(Type::String);
+    description.id = Some(id.format(Some(format)).build());
+}
+
+impl Takes for JobAt {
+    fn takes(description: &mut Description) {
+        uuid(description);
+    }
+}
+
+impl Takes for KeyAt {
+    fn takes(description: &mut Description) {
+        uuid(description);
+    }
+}
+
+impl Takes for CaptureAt {
+    fn takes(description: &mut Description) {
+        let format = SchemaFormat::KnownFormat(KnownFormat::Int64);
+        let id = ObjectBuilder::new().schema_type(Type::Integer);
+        description.id = Some(id.format(Some(format)).build());
+    }
+}
 
 macro_rules! takes_all {
     ($($name:ident)*) => {
@@ -132,25 +161,38 @@ impl Description {
         self.answer(status, what, Some(("text/plain", content)));
     }
 
-    fn operation(&mut self, group: &str, path: &str, summary: &str) -> Operation {
+    fn operation(&mut self, method: Method, group: &str, path: &str, summary: &str) -> Operation {
         let parameters = path
             .split('{')
             .skip(1)
             .filter_map(|rest| rest.split(['}', ':']).next());
-        let text = || ObjectBuilder::new().schema_type(Type::String).build();
+        let id = self.id.take();
+        let schema = |name: &str| match &id {
+            Some(id) if name == "id" => id.clone(),
+            _ => ObjectBuilder::new().schema_type(Type::String).build(),
+        };
         let in_path = parameters.map(|name| {
             ParameterBuilder::new()
                 .name(name)
                 .parameter_in(ParameterIn::Path)
                 .required(Required::True)
-                .schema(Some(RefOr::T(Schema::from(text()))))
+                .schema(Some(RefOr::T(Schema::from(schema(name)))))
                 .build()
         });
         let parameters: Vec<_> = in_path
             .chain(std::mem::take(&mut self.parameters))
             .collect();
         for (status, what) in ERRORS {
-            self.text(*status, what);
+            let possible = match status {
+                409 => method == Method::Post,
+                413 => self.body.is_some(),
+                429 => method == Method::Post && LIMITED.contains(&group),
+                _ => true,
+            };
+            let own = self.answers.iter().any(|(known, _)| known == status);
+            if possible && !own {
+                self.text(*status, what);
+            }
         }
         let mut responses = Responses::new();
         for (status, response) in std::mem::take(&mut self.answers) {
@@ -174,7 +216,9 @@ impl Description {
 /// Stands for "whatever the status" (`default` in the document).
 const ANY: u16 = 0;
 
-/// What any route may answer instead.
+/// Groups whose routes bound how often they are asked.
+const LIMITED: [&str; 2] = ["login", "websocket triggers"];
+/// What any route may answer instead; some only with a body or where something is written.
 const ERRORS: &[(u16, &str)] = &[
     (400, "malformed or invalid; the text names the field"),
     (401, "no valid token"),
@@ -182,6 +226,7 @@ const ERRORS: &[(u16, &str)] = &[
     (404, "not found"),
     (409, "exists already"),
     (413, "body too large"),
+    (429, "too many at once; try again later"),
     (503, "the database gives no answer"),
 ];
 
@@ -258,6 +303,48 @@ impl Gives for HttpResponse {
     }
 }
 
+impl Gives for Health {
+    fn gives(description: &mut Description) {
+        for (status, what) in [(200, "healthy"), (503, "not healthy")] {
+            let content = json::<Value>(description);
+            description.answer(status, what, Some(("application/json", content)));
+        }
+    }
+}
+
+impl Gives for Events {
+    fn gives(description: &mut Description) {
+        let text = ObjectBuilder::new().schema_type(Type::String).build();
+        let content = Content::new(Some(RefOr::T(Schema::from(text))));
+        description.answer(
+            200,
+            "events as they come",
+            Some(("text/event-stream", content)),
+        );
+    }
+}
+
+impl Gives for Upgraded {
+    fn gives(description: &mut Description) {
+        description.answer(101, "a WebSocket from here on", None);
+    }
+}
+
+impl Gives for Waited {
+    fn gives(description: &mut Description) {
+        let content = json::<Value>(description);
+        description.answer(200, "the result", Some(("application/json", content)));
+        let content = json::<Value>(description);
+        description.answer(
+            422,
+            "the job failed: its error",
+            Some(("application/json", content)),
+        );
+        description.text(504, "the job did not end in time, and goes on");
+        HttpResponse::gives(description);
+    }
+}
+
 /// The document of every route in `groups`.
 pub(crate) fn document(groups: Vec<Group>) -> OpenApi {
     let mut paths = Paths::new();
@@ -268,9 +355,13 @@ pub(crate) fn document(groups: Vec<Group>) -> OpenApi {
             components
                 .schemas
                 .extend(std::mem::take(&mut route.description.schemas));
-            let mut operation = route
-                .description
-                .operation(group.name, &path, route.summary);
+            let mut operation =
+                route
+                    .description
+                    .operation(route.method, group.name, &path, route.summary);
+            if OPEN.contains(&path.as_str()) {
+                operation.security = Some(vec![SecurityRequirement::default()]);
+            }
             let method = format!("{:?}", route.method).to_lowercase();
             let words = path
                 .trim_start_matches("/api")

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     State,
-    answer::{Json, Raw, Text},
+    answer::{Events, Json, Raw, Text},
     audit,
     error::Error,
     extract::{At, Body, JobAt, Query},
@@ -472,7 +472,7 @@ pub(crate) async fn get_update_sse(
     at: JobAt,
     how: Query<StreamHow>,
     state: web::Data<State>,
-) -> Result<HttpResponse, Error> {
+) -> Result<Events, Error> {
     let how = how.0;
     let stream = Stream {
         state,
@@ -489,9 +489,10 @@ pub(crate) async fn get_update_sse(
         looks: 0,
         over: false,
     };
-    Ok(HttpResponse::Ok()
+    let events = HttpResponse::Ok()
         .content_type("text/event-stream")
-        .streaming(stream::unfold(stream, Stream::next)))
+        .streaming(stream::unfold(stream, Stream::next));
+    Ok(Events(events))
 }
 
 /// Cancels a job: at once when it waits, through its worker when it runs.

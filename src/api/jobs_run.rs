@@ -17,7 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     State,
-    answer::Created,
+    answer::{Created, Waited},
     error::Error,
     extract::{At, Body, Query, RawBody},
     flow_steps,
@@ -383,9 +383,9 @@ pub(crate) async fn wait_preview_flow(
     how: Query<How>,
     body: Body<FlowPreview>,
     state: web::Data<State>,
-) -> Result<HttpResponse, Error> {
+) -> Result<Waited, Error> {
     let job = flow_preview((&caller, &req), how.0, body.0, &state).await?;
-    Ok(answer(&wait(&caller, job, &state).await?))
+    Ok(Waited(answer(&wait(&caller, job, &state).await?)))
 }
 
 /// Cancels a job nobody waits for any more: the client went away before the result came.
@@ -514,11 +514,11 @@ macro_rules! wait_route {
             how: Query<How>,
             body: RawBody,
             state: web::Data<State>,
-        ) -> Result<HttpResponse, Error> {
+        ) -> Result<Waited, Error> {
             let args = arguments(&body.0)?;
             let runnable = runnable(&caller, at, $what, &state).await?;
             let job = new_job((&caller, &req), runnable, args, how.0)?;
-            Ok(answer(&wait(&caller, job, &state).await?))
+            Ok(Waited(answer(&wait(&caller, job, &state).await?)))
         }
 
         $(#[$doc])*
@@ -527,11 +527,11 @@ macro_rules! wait_route {
             at: At,
             how: Query<How>,
             state: web::Data<State>,
-        ) -> Result<HttpResponse, Error> {
+        ) -> Result<Waited, Error> {
             let args = how.0.get_arguments()?;
             let runnable = runnable(&caller, at, $what, &state).await?;
             let job = new_job((&caller, &req), runnable, args, how.0)?;
-            Ok(answer(&wait(&caller, job, &state).await?))
+            Ok(Waited(answer(&wait(&caller, job, &state).await?)))
         }
     };
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, StreamHandler, WrapFuture};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, web};
 use actix_web_actors::ws::{self, CloseCode, CloseReason, ProtocolError, WebsocketContext};
 use futures_util::{Stream, stream};
 use serde::Deserialize;
@@ -20,6 +20,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::{
     State, TriggerChange,
+    answer::Upgraded,
     elsewhere::{Seen, seen},
     error::Error,
     extract::At,
@@ -355,7 +356,7 @@ pub(crate) async fn live(
     at: At,
     (req, payload): (HttpRequest, web::Payload),
     state: web::Data<State>,
-) -> Result<HttpResponse, Error> {
+) -> Result<Upgraded, Error> {
     let live = Live {
         state,
         caller,
@@ -367,7 +368,7 @@ pub(crate) async fn live(
         jobs_left: JOBS_PER_STEP,
         heard: Instant::now(),
     };
-    ws::start(live, &req, payload).map_err(|_| {
+    ws::start(live, &req, payload).map(Upgraded).map_err(|_| {
         Error::BadRequest("this route is a WebSocket; connect to it as one".to_owned())
     })
 }

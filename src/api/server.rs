@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     State,
-    answer::{Raw, Text},
+    answer::{Health, Raw, Text},
     error::Error,
 };
 
@@ -22,7 +22,7 @@ pub(crate) async fn version() -> Result<Text, Error> {
 }
 
 /// 200 when the database answers and jobs can be committed, else 503; the body says which.
-pub(crate) async fn health(state: web::Data<State>) -> Result<HttpResponse, Error> {
+pub(crate) async fn health(state: web::Data<State>) -> Result<Health, Error> {
     let database = state
         .pool
         .run(|conn| crate::db::workspace::exists(conn, ""));
@@ -47,7 +47,7 @@ pub(crate) async fn health(state: web::Data<State>) -> Result<HttpResponse, Erro
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    Ok(HttpResponse::build(status).json(body))
+    Ok(Health(HttpResponse::build(status).json(body)))
 }
 
 /// This document.

@@ -4,7 +4,10 @@ use actix_web::web;
 use serde::Deserialize;
 use utoipa::{
     IntoParams, PartialSchema, ToSchema,
-    openapi::{RefOr, Schema, schema::ArrayBuilder},
+    openapi::{
+        RefOr, Schema,
+        schema::{AnyOfBuilder, ArrayBuilder},
+    },
 };
 
 use super::{
@@ -18,6 +21,7 @@ use super::{
 use crate::{
     access::Caller,
     db::{trigger, trigger::TriggerFilter},
+    types::Mode,
 };
 
 /// What a row of a list needs; the rest of a trigger may be many times as long.
@@ -35,6 +39,23 @@ const BRIEF: [&str; 11] = [
     "error",
 ];
 
+/// A trigger in a list that was asked for in brief; left out is what the trigger does not have.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only describes what `BRIEF` leaves of a trigger")]
+struct Brief {
+    path: String,
+    url: String,
+    script_path: String,
+    is_flow: bool,
+    mode: Mode,
+    labels: Option<Vec<String>>,
+    edited_by: String,
+    edited_at: String,
+    server_id: Option<String>,
+    last_server_ping: Option<String>,
+    error: Option<String>,
+}
+
 /// Triggers as they are listed.
 #[derive(Debug, serde::Serialize)]
 #[serde(transparent)]
@@ -42,7 +63,10 @@ pub(crate) struct TriggerViews(Vec<TriggerView>);
 
 impl PartialSchema for TriggerViews {
     fn schema() -> RefOr<Schema> {
-        ArrayBuilder::new().items(Trigger::schema()).into()
+        let items = AnyOfBuilder::new()
+            .item(Trigger::schema())
+            .item(Brief::schema());
+        ArrayBuilder::new().items(items).into()
     }
 }
 

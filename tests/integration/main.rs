@@ -6,12 +6,14 @@
     reason = "a test fails by panicking"
 )]
 
+mod api_document;
 mod api_errors;
 mod back_pressure;
 mod bad_scripts;
 mod capture;
 mod chaos;
 mod cli;
+mod clients;
 mod conformance;
 mod connecting;
 mod connection_log;

@@ -44,6 +44,10 @@ pub enum Need {
     Node,
     /// axe-core, one of the packages of `tests/peers/package.json`.
     Axe,
+    /// A package of `tests/peers/requirements.txt`.
+    Python(&'static str),
+    /// A package of `tests/peers/package.json`.
+    NodePackage(&'static str),
     /// A program on `PATH`.
     Program(&'static str),
 }
@@ -56,6 +60,8 @@ impl Need {
             Need::Browser => browser::missing(),
             Need::Node => peer::node_missing(),
             Need::Axe => browser::axe_missing(),
+            Need::Python(package) => peer::python_missing(package),
+            Need::NodePackage(package) => peer::node_package_missing(package),
             Need::Program(name) => (!on_path(name)).then(|| format!("{name} is not on PATH")),
         }
     }

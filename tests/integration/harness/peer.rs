@@ -304,6 +304,22 @@ pub fn missing() -> Option<String> {
     missing.then(|| "no python3 with the package websockets found".into())
 }
 
+/// Why a package of `tests/peers/requirements.txt` cannot be used, if so.
+pub fn python_missing(package: &str) -> Option<String> {
+    let found = Command::new(python())
+        .args(["-c", &format!("import {package}")])
+        .output();
+    let there = found.is_ok_and(|output| output.status.success());
+    (!there).then(|| format!("no python3 with the package {package} found"))
+}
+
+/// Why a package of `tests/peers/package.json` cannot be used, if so.
+pub fn node_package_missing(package: &str) -> Option<String> {
+    let there =
+        source(NODE_MODULES).join(package).is_dir() && super::process::in_path("node").is_some();
+    (!there).then(|| format!("no node with the package {package} found"))
+}
+
 /// Why there can be no peer of `tests/peers/package.json`, if so.
 pub fn node_missing() -> Option<String> {
     let installed = source(NODE_MODULES).join("graphql-ws").is_dir();
@@ -314,13 +330,13 @@ pub fn node_missing() -> Option<String> {
 /// Where `tests/run` installs the packages of `tests/peers/package.json`.
 pub const NODE_MODULES: &str = "target/node/node_modules";
 
-/// A file of the repository.
+/// A file or folder of the repository.
 pub fn source(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
 /// The Python that `tests/run` has set up, else the one of the virtual environment beside the sources.
-fn python() -> PathBuf {
+pub fn python() -> PathBuf {
     let set_up = env::var_os("WINDSOCK_TEST_PYTHON").map(PathBuf::from);
     let usual = || source("target/venv/bin/python");
     set_up.unwrap_or_else(usual)
