@@ -50,6 +50,8 @@ mod demo;
 pub mod flow;
 pub mod identity;
 pub mod metrics;
+#[cfg(test)]
+mod mutate;
 pub mod presence;
 pub mod queue;
 pub mod runner;

@@ -125,6 +125,22 @@ impl From<QueueError> for Error {
     }
 }
 
+/// One line also where the text repeats what the client sent.
+fn one_line(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let mut line = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control() {
+            line.extend(letter.escape_default());
+        } else {
+            line.push(letter);
+        }
+    }
+    line
+}
+
 impl ResponseError for Error {
     fn status_code(&self) -> StatusCode {
         match self {
@@ -149,7 +165,7 @@ impl ResponseError for Error {
         }
         let mut answer = answer
             .content_type("text/plain; charset=utf-8")
-            .body(self.to_string());
+            .body(one_line(self.to_string()));
         super::auth::protect(answer.headers_mut(), true);
         answer
     }
@@ -158,6 +174,13 @@ impl ResponseError for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[actix_rt::test]
+    async fn a_text_stays_one_line_whatever_it_repeats() {
+        let answer = Error::field("path", "'f/x\ny\u{1b}[2J' is not a path").error_response();
+        let body = actix_web::body::to_bytes(answer.into_body()).await.unwrap();
+        assert_eq!(body, "path: 'f/x\\ny\\u{1b}[2J' is not a path");
+    }
 
     #[test]
     fn statuses_and_texts() {

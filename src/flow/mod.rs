@@ -7,6 +7,8 @@
 
 mod fields;
 mod inputs;
+#[cfg(test)]
+mod mutated;
 mod read;
 mod status;
 mod steps;

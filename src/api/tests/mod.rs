@@ -1,6 +1,7 @@
 //! The API's main rules, asked through the router against a SQLite file of its own.
 
 mod audit;
+mod mutated;
 mod people;
 mod served;
 

@@ -25,6 +25,8 @@ mod rule;
 mod visit;
 
 #[cfg(test)]
+mod mutated;
+#[cfg(test)]
 mod tests;
 
 pub use explain::{ExplainedFilter, Explanation};

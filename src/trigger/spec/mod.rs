@@ -13,6 +13,8 @@ mod rules;
 mod runnables;
 
 #[cfg(test)]
+mod mutated;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;

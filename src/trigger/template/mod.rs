@@ -17,6 +17,8 @@ mod reference;
 mod render;
 
 #[cfg(test)]
+mod mutated;
+#[cfg(test)]
 mod tests;
 
 use std::{
