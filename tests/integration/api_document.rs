@@ -10,7 +10,7 @@ use crate::harness::{Database, Need, Settings, TOKEN, TestApp, all, peer, ready}
 /// Left out, by path: what waits for a job (nobody runs any here), what goes on as long as somebody reads, what dials out.
 const LEFT_OUT: &str = "(/run_wait_result/|/getupdate_sse/|/websocket_triggers/(live$|try|test$))";
 /// Only bounds a run that hangs; one takes a minute or two, with `--all` twenty.
-const SECONDS: [&str; 2] = ["900", "7200"];
+const SECONDS: [&str; 2] = ["1800", "14400"];
 
 /// Runs schemathesis with more options; gives what it said if it found something.
 async fn run(options: &'static [&'static str]) -> Result<String, String> {

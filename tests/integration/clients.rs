@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::{Database, Need, Settings, TOKEN, TestApp, peer, ready};
 
 /// Only bounds a program that waits for what never comes.
-const SECONDS: &str = "240";
+const SECONDS: &str = "900";
 
 /// A server with what the programs run, and the hash of the script that doubles.
 async fn start() -> (TestApp, String) {
