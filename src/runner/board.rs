@@ -56,6 +56,8 @@ pub(crate) struct Board {
     state: Mutex<State>,
     /// Rings when more could be claimed.
     low: Notify,
+    /// Rings when nothing is to be claimed any more.
+    closing: Notify,
     /// Rings when no job is running any more.
     quiet: Notify,
     /// One per worker: rings when it has something to do.
@@ -97,6 +99,7 @@ impl Board {
                 closed: false,
             }),
             low: Notify::new(),
+            closing: Notify::new(),
             quiet: Notify::new(),
             wake: (0..workers).map(|_| Notify::new()).collect(),
         }
@@ -271,6 +274,7 @@ impl Board {
     pub(crate) fn close(&self) -> Vec<JobId> {
         let mut state = self.state.lock();
         state.closed = true;
+        self.closing.notify_one();
         for wake in &self.wake {
             wake.notify_one();
         }
@@ -279,6 +283,11 @@ impl Board {
             self.quiet.notify_one();
         }
         state.waiting.drain(..).map(|(job, _)| job.id).collect()
+    }
+
+    /// Waits until nothing is to be claimed any more.
+    pub(crate) async fn closing(&self) {
+        self.closing.notified().await;
     }
 
     /// Whether the process stops.

@@ -210,6 +210,8 @@ pub struct Runner {
     workers: Vec<(Addr<Worker>, Arbiter)>,
     /// Those that stand in for others, by their numbers.
     spares: HashMap<usize, (Addr<Worker>, Arbiter)>,
+    /// Claims jobs; waited for when the process stops, so that what it has just claimed is given back.
+    claiming: Option<JoinHandle<()>>,
     tasks: Vec<JoinHandle<()>>,
     replaced: u64,
 }
@@ -255,6 +257,7 @@ impl Runner {
             parked: Some(parked),
             workers: Vec::with_capacity(settings.workers),
             spares: HashMap::new(),
+            claiming: None,
             tasks: Vec::new(),
             replaced: 0,
         }
@@ -316,13 +319,12 @@ impl Actor for Runner {
         self.workers = (0..self.shared.board.workers())
             .map(|number| self.start_worker(number))
             .collect();
-        self.tasks = vec![
-            actix_rt::spawn(claim_jobs(Arc::clone(&self.shared), ctx.address())),
-            actix_rt::spawn(pass_cancellations(
-                Arc::clone(&self.shared),
-                self.finish.clone(),
-            )),
-        ];
+        let claiming = claim_jobs(Arc::clone(&self.shared), ctx.address());
+        self.claiming = Some(actix_rt::spawn(claiming));
+        self.tasks = vec![actix_rt::spawn(pass_cancellations(
+            Arc::clone(&self.shared),
+            self.finish.clone(),
+        ))];
         if let Some(parked) = self.parked.take() {
             let parking = Arc::clone(&self.shared.parking);
             let source = Arc::clone(&self.shared.source);
@@ -339,7 +341,8 @@ impl Handler<Stop> for Runner {
 
     fn handle(&mut self, Stop { within }: Stop, _: &mut Self::Context) -> Self::Result {
         let end = Instant::now() + within;
-        let drained = drain(Arc::clone(&self.shared), self.finish.clone(), end);
+        let claiming = self.claiming.take();
+        let drained = drain(Arc::clone(&self.shared), claiming, self.finish.clone(), end);
         let drained = async move {
             if tokio::time::timeout_at(end.into(), drained).await.is_err() {
                 log::warn!("stopping took too long: what was not committed runs again");
@@ -407,6 +410,7 @@ async fn claim_jobs(shared: Arc<Shared>, runner: Addr<Runner>) {
         }
         let may_have_more = more || wanted == 0;
         tokio::select! {
+            () = shared.board.closing() => {}
             () = shared.board.low(), if may_have_more => {}
             () = ready.notified() => {}
             () = tokio::time::sleep(POLL) => {}
@@ -455,9 +459,18 @@ async fn pass_cancellations(shared: Arc<Shared>, finish: FinishSender) {
 }
 
 /// Lets running jobs end until shortly before `end`, then has them stop; commits what they came to.
-async fn drain(shared: Arc<Shared>, finish: FinishSender, end: Instant) {
+async fn drain(
+    shared: Arc<Shared>,
+    claiming: Option<JoinHandle<()>>,
+    finish: FinishSender,
+    end: Instant,
+) {
     give_back(&shared, shared.board.close()).await;
     give_back(&shared, shared.parking.close()).await;
+    if let Some(claiming) = claiming {
+        // What it has just claimed it gives back itself; past its time the lease lapses.
+        let _ = tokio::time::timeout_at(end.into(), claiming).await;
+    }
     let patience = end.checked_sub(LAST_STEPS).unwrap_or(end);
     if tokio::time::timeout_at(patience.into(), shared.board.quiet())
         .await
