@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Database, Peer, TOKEN, TestApp, on_both_databases, peer::Connection, wait_for,
+    Database, Need, Peer, TOKEN, TestApp, footprint::sockets_to, on_both_databases,
+    peer::Connection, ready, wait_for,
 };
 
 const SCRIPT: &str = "u/admin/take";
@@ -104,6 +105,57 @@ async fn what_comes_while_the_editor_is_open_is_kept(database: Database) {
         .expect(200);
     let list = app.get("capture/list/script/u/admin/other").await.json();
     assert_eq!(list.as_array().unwrap().len(), 100);
+}
+
+/// Of two servers one captures, for the editors of both; when it dies the other one does.
+#[actix::test]
+async fn one_of_two_servers_captures() {
+    let name = "capture::one_of_two_servers_captures";
+    if !ready(name, &[Need::Peer, Need::Postgres]) {
+        return;
+    }
+    let database = Database::postgres();
+    let mut peer = Peer::start().await;
+    let first = TestApp::start(database.again()).await;
+    let second = TestApp::start(database.again()).await;
+    let config = json!({
+        "trigger_kind": "websocket", "path": SCRIPT, "is_flow": false, "trigger_config": {"url": peer.url("/")},
+    });
+    first.post("capture/set_config", &config).await.expect(200);
+    // Both editors are open; the one at the server that dies closes with it.
+    let editors = [&first, &second].map(|app| actix::spawn(keep_open(app.url().to_owned())));
+    let old = peer.accept().await;
+    peer.send(&old, &["before"]).await;
+    for app in [&first, &second] {
+        captured(app, |messages| messages.len() == 1).await;
+    }
+    let sockets = wait_for("one of them listens", async || {
+        let sockets = [&first, &second].map(|app| sockets_to(app.pid(), peer.port()));
+        (sockets[0] + sockets[1] == 1)
+            .then_some(sockets)
+            .ok_or(format!("{sockets:?}"))
+    })
+    .await;
+    let (mut dies, stays, editor) = if sockets[0] == 1 {
+        (first, second, &editors[0])
+    } else {
+        (second, first, &editors[1])
+    };
+    editor.abort();
+    dies.kill();
+    wait_for("the other one listens", async || {
+        let sockets = sockets_to(stays.pid(), peer.port());
+        (sockets == 1).then_some(()).ok_or(sockets.to_string())
+    })
+    .await;
+    let new = peer.connections().pop().unwrap();
+    peer.send(&new, &["after"]).await;
+    let messages = captured(&stays, |messages| messages.len() == 2).await;
+    let texts: Vec<&Value> = messages.iter().map(|m| &m["main_args"]["msg"]).collect();
+    assert_eq!(texts, ["after", "before"]);
+    for editor in editors {
+        editor.abort();
+    }
 }
 
 async fn the_newest_are_kept(app: &TestApp, peer: &mut Peer, connection: &Connection) {
