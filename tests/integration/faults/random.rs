@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::{PATIENCE, world::World};
 use crate::harness::{Cluster, Need, Peer, Settings, TestApp, all, ready, wait_at_most};
 
-/// The seed; another one with `WINDSOCK_TEST_SEED`.
+/// The seed; another one with `WINDSOCK_TEST_SEED`, and another duration with `WINDSOCK_TEST_SECONDS`.
 const SEED: u64 = 20_261_127;
 
 const TRIGGERS: u64 = 12;
@@ -66,7 +66,9 @@ async fn random_faults_lose_nothing() {
     settle(&app, &mut world, &mut peer).await;
 
     let mut rng = StdRng::seed_from_u64(seed);
-    let end = Instant::now() + Duration::from_secs(if all() { 300 } else { 25 });
+    let seconds = std::env::var("WINDSOCK_TEST_SECONDS");
+    let seconds = seconds.map_or(if all() { 300 } else { 25 }, |text| text.parse().unwrap());
+    let end = Instant::now() + Duration::from_secs(seconds);
     let mut next = Instant::now();
     while Instant::now() < end {
         if Instant::now() >= next {
@@ -142,13 +144,21 @@ fn tail(world: &World) -> String {
 /// Stops the feed and waits until all of it has been dealt with.
 async fn all_is_kept(app: &TestApp, world: &mut World, peer: &mut Peer) -> Value {
     peer.command(json!({"do": "rest"})).await;
+    let begun = Instant::now();
     wait_at_most(PATIENCE, "all is kept and done", async || {
         world.supervise();
         let unkept = report(peer, false).await["unkept"].clone();
         let waiting = app.get("jobs/queue/count").await.expect(200).json();
         let done = unkept == 0 && waiting["database_length"] == 0;
         done.then_some(())
-            .ok_or_else(|| format!("{unkept} not kept, {waiting}\n{}", tail(world)))
+            .ok_or_else(|| match begun.elapsed() > PATIENCE / 2 {
+                true => format!(
+                    "{unkept} not kept, {waiting}\n{}\n{}",
+                    world.database(),
+                    tail(world)
+                ),
+                false => String::new(),
+            })
     })
     .await;
     report(peer, true).await

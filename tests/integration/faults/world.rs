@@ -2,6 +2,7 @@
 
 use std::{path::Path, time::Duration, time::Instant};
 
+use diesel::{Connection, PgConnection, RunQueryDsl, sql_query};
 use nix::sys::signal::Signal;
 use rand::{RngExt, rngs::StdRng};
 
@@ -185,6 +186,34 @@ impl World {
         }
         let over = Instant::now() + Duration::from_millis(millis);
         self.heals.push((over, target, fault));
+    }
+
+    /// What the queue and the sessions of the database look like, for a failure's message.
+    pub fn database(&self) -> String {
+        #[derive(diesel::QueryableByName)]
+        struct Line {
+            #[diesel(sql_type = diesel::sql_types::Text)]
+            line: String,
+        }
+        let Ok(mut conn) = PgConnection::establish(&self.cluster.database().url()) else {
+            return "the database does not answer".to_owned();
+        };
+        let mut lines = Vec::new();
+        for query in [
+            "SELECT concat_ws(' ', count(*), 'jobs in state', state, 'of', trigger_path, 'at', worker, 'lost', min(lost), \
+             'lease', min(lease_until / 1000000 - extract(epoch FROM now())::bigint)) AS line \
+             FROM queue GROUP BY state, trigger_path, worker ORDER BY state, trigger_path",
+            "SELECT concat_ws(' ', key, 'max', max_jobs, 'turn', last_turn, 'wake', wake_at) AS line FROM lanes",
+            "SELECT concat_ws(' ', 'process', id, fence, workers) AS line FROM servers",
+            "SELECT concat_ws(' ', application_name, state, wait_event, now() - xact_start, left(query, 150)) AS line \
+             FROM pg_stat_activity WHERE state <> 'idle' AND pid <> pg_backend_pid()",
+        ] {
+            match sql_query(query).load::<Line>(&mut conn) {
+                Ok(found) => lines.extend(found.into_iter().map(|line| line.line)),
+                Err(error) => lines.push(error.to_string()),
+            }
+        }
+        lines.join("\n")
     }
 
     /// How many processes have been started.
