@@ -39,6 +39,7 @@ mod proxy;
 mod recipes;
 mod replies;
 mod rights;
+mod schema;
 mod secrets;
 mod servers;
 mod starting;
