@@ -13,7 +13,7 @@ from collections import defaultdict
 from steered import Service, run, tell
 from websockets.exceptions import ConnectionClosed
 
-PAUSE = 0.04  # seconds between two numbers of a client
+PAUSE = 0.06  # seconds between two numbers of a client
 
 
 class Numbers(Service):

@@ -144,23 +144,27 @@ fn tail(world: &World) -> String {
 /// Stops the feed and waits until all of it has been dealt with.
 async fn all_is_kept(app: &TestApp, world: &mut World, peer: &mut Peer) -> Value {
     peer.command(json!({"do": "rest"})).await;
-    let begun = Instant::now();
-    wait_at_most(PATIENCE, "all is kept and done", async || {
+    // However many jobs a slow machine has let pile up: as long as there are fewer and fewer, it goes on.
+    let (mut least, mut since) = (u64::MAX, Instant::now());
+    loop {
         world.supervise();
-        let unkept = report(peer, false).await["unkept"].clone();
+        let unkept = report(peer, false).await["unkept"].as_u64().unwrap();
         let waiting = app.get("jobs/queue/count").await.expect(200).json();
-        let done = unkept == 0 && waiting["database_length"] == 0;
-        done.then_some(())
-            .ok_or_else(|| match begun.elapsed() > PATIENCE / 2 {
-                true => format!(
-                    "{unkept} not kept, {waiting}\n{}\n{}",
-                    world.database(),
-                    tail(world)
-                ),
-                false => String::new(),
-            })
-    })
-    .await;
+        let left = unkept + waiting["database_length"].as_u64().unwrap();
+        if left == 0 {
+            break;
+        }
+        if left < least {
+            (least, since) = (left, Instant::now());
+        }
+        assert!(
+            since.elapsed() < PATIENCE,
+            "nothing moves: {unkept} not kept, {waiting}\n{}\n{}",
+            world.database(),
+            tail(world)
+        );
+        actix::clock::sleep(TICK * 10).await;
+    }
     report(peer, true).await
 }
 
