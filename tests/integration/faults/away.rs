@@ -1,12 +1,12 @@
 //! The database goes away while messages flow, and comes back: no restart, no new connection, nothing lost or doubled.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::PATIENCE;
-use crate::harness::{Cluster, Need, Peer, Settings, TestApp, all, ready, wait_at_most, wait_for};
+use super::one_job_each;
+use crate::harness::{Cluster, Need, Peer, Settings, TestApp, all, ready, wait_for};
 
 const SCRIPT: &str = "u/admin/number";
 const TRIGGER: &str = "f/faults/away";
@@ -92,20 +92,7 @@ async fn goes_and_comes(how: Signal) {
         "{status}"
     );
     assert_eq!(peer.connections().len(), 1);
-    wait_at_most(PATIENCE, "every job ends", async || {
-        let waiting = app.get("jobs/queue/count").await.expect(200).json();
-        let none = waiting["database_length"] == 0;
-        none.then_some(()).ok_or(waiting.to_string())
-    })
-    .await;
-    let mut numbers = BTreeSet::new();
-    for job in app.completed("include_args=true").await {
-        assert_eq!(job["success"], true, "{job}");
-        let message: Value = serde_json::from_str(job["args"]["msg"].as_str().unwrap()).unwrap();
-        let fresh = numbers.insert(message["n"].as_u64().unwrap());
-        assert!(fresh, "two jobs for {message}");
-    }
-    assert_eq!(numbers, (0..=MESSAGES).collect());
+    one_job_each(&app, 0..MESSAGES + 1).await;
     app.stop().await;
 }
 

@@ -1,13 +1,12 @@
 //! A full disk under a SQLite file: nothing is taken for kept that is not, nothing is lost that was read, and once there
 //! is room everything goes on by itself.
 
-use std::{collections::BTreeSet, fs, process::Command};
+use std::{fs, process::Command};
 
 use serde_json::{Value, json};
 
-use crate::harness::{
-    Database, Need, Peer, Settings, TestApp, ready, source, wait_at_most, wait_for,
-};
+use super::one_job_each;
+use crate::harness::{Database, Need, Peer, Settings, TestApp, ready, source, wait_for};
 
 const SCRIPT: &str = "u/admin/number";
 const TRIGGER: &str = "f/faults/full";
@@ -73,20 +72,7 @@ async fn a_full_disk_loses_nothing() {
     })
     .await;
     app.post("variables/create", &variable()).await.expect(201);
-    wait_at_most(super::PATIENCE, "every job ends", async || {
-        let waiting = app.get("jobs/queue/count").await.expect(200).json();
-        let none = waiting["database_length"] == 0;
-        none.then_some(()).ok_or(waiting.to_string())
-    })
-    .await;
-    let mut numbers = BTreeSet::new();
-    for job in app.completed("include_args=true").await {
-        assert_eq!(job["success"], true, "{job}");
-        let message: Value = serde_json::from_str(job["args"]["msg"].as_str().unwrap()).unwrap();
-        let fresh = numbers.insert(message["n"].as_u64().unwrap());
-        assert!(fresh, "two jobs for {message}");
-    }
-    assert_eq!(numbers, (0..MESSAGES).collect());
+    one_job_each(&app, 0..MESSAGES).await;
     assert_eq!(peer.connections().len(), 1);
     app.stop().await;
 }
