@@ -55,7 +55,7 @@ async fn random_faults_lose_nothing() {
     }
     let seed = std::env::var("WINDSOCK_TEST_SEED").map_or(SEED, |seed| seed.parse().unwrap());
     let cluster = Cluster::start();
-    let mut peer = Peer::play("numbers.py", &[]).await;
+    let mut peer = Peer::play("number_feed.py", &[]).await;
     // Looks on and runs nothing; it has a way to the database that is never cut.
     let onlooker = Settings::new().env("MODE", "worker");
     let onlooker = onlooker.env("NUM_WORKERS", "0");
