@@ -1,6 +1,6 @@
 //! Who may do what: tokens, sessions, login links, and rights by path.
 //!
-//! [`authenticate`] turns a token into a [`Caller`], who then answers every question about rights. Used by `api`
+//! `authenticate` turns a token into a [`Caller`], who then answers every question about rights. Used by `api`
 //! and by whoever starts jobs; knows no HTTP.
 
 mod caller;
