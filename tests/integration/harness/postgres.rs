@@ -1,8 +1,8 @@
 //! Databases for tests: a SQLite file, or a database of its own in the one PostgreSQL cluster of this test process.
 //!
-//! The cluster is made by `initdb` in a temporary folder, accepts connections with a password only (its URLs ask for
-//! TLS), keeps fsync on, and ends with the test process, also a killed one ([`guarded`]). Nothing of it is left behind.
-//! A test that stops its database has a cluster of its own.
+//! The cluster is made by `initdb` in a temporary folder, accepts TLS connections with a password only, keeps fsync
+//! on, and ends with the test process, also a killed one ([`guarded`]). Nothing of it is left behind. A test that stops
+//! its database, or reads along on the way to it, has a cluster of its own.
 
 use std::{
     fs,
@@ -38,8 +38,25 @@ const PASSWORD_IN_URL: &str = "p%40ss%20word%2F1";
 /// Tests run side by side, each server with a pool of its own.
 const MAX_CONNECTIONS: u32 = 200;
 
-/// Over TCP only with the password; TLS is for who connects to choose.
-const HOST_RULES: &str = "host all all 127.0.0.1/32 scram-sha-256\n";
+/// Who gets in, and whether what is written must be on the disk.
+#[derive(Clone, Copy)]
+struct Manner {
+    hosts: &'static str,
+    fsync: &'static str,
+}
+
+/// Over TCP only with TLS, and only with the password.
+const SHARED: Manner = Manner {
+    hosts: "hostssl all all 127.0.0.1/32 scram-sha-256\n",
+    fsync: "on",
+};
+
+/// Also in clear, for a cable that reads along. Nothing is forced to the disk: the server may crash, the machine does
+/// not, and a start after a crash would sync every file there is.
+const OWN: Manner = Manner {
+    hosts: "host all all 127.0.0.1/32 scram-sha-256\n",
+    fsync: "off",
+};
 
 /// Arguments: folder of the programs, folder of the cluster, port, role, most connections, fsync. Ends with SIGQUIT; a server
 /// that ends by itself is started again once no file `away` is there.
@@ -158,7 +175,7 @@ impl Cluster {
 
     fn of_this_process() -> &'static Self {
         static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-        CLUSTER.get_or_init(|| Self::start_with("on"))
+        CLUSTER.get_or_init(|| Self::start_with(SHARED))
     }
 
     fn url(&self, database: &str) -> String {
@@ -166,18 +183,17 @@ impl Cluster {
         format!("postgres://{ROLE}:{PASSWORD_IN_URL}@127.0.0.1:{port}/{database}?sslmode=require")
     }
 
-    /// Makes one; it lives as long as this, or the tests. Nothing is forced to the disk: the server may crash, the
-    /// machine does not, and a start after a crash would sync every file there is.
+    /// Makes one; it lives as long as this, or the tests.
     pub fn start() -> Self {
-        Self::start_with("off")
+        Self::start_with(OWN)
     }
 
-    fn start_with(fsync: &str) -> Self {
+    fn start_with(manner: Manner) -> Self {
         // Removed by the guard, not by `TempDir`: statics are never dropped.
         let folder = TempDir::with_prefix("windsock-pg-").expect("a temporary folder can be made");
         let folder = folder.keep();
         let port = free_port();
-        let guard = Self::run(&folder, (port, fsync));
+        let guard = Self::run(&folder, port, manner);
         let cluster = Self {
             port,
             folder,
@@ -188,7 +204,7 @@ impl Cluster {
     }
 
     /// Makes and runs the cluster, all of it under the guard: also one killed half made leaves nothing behind.
-    fn run(folder: &Path, (port, fsync): (u16, &str)) -> Child {
+    fn run(folder: &Path, port: u16, manner: Manner) -> Child {
         let owner = Owner::choose();
         owner.take(folder);
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
@@ -196,7 +212,7 @@ impl Cluster {
         owner.write(&folder.join("cert"), &made.cert.pem());
         owner.write(&folder.join("key"), &made.signing_key.serialize_pem());
         owner.write(&folder.join("password"), PASSWORD);
-        owner.write(&folder.join("hba"), HOST_RULES);
+        owner.write(&folder.join("hba"), manner.hosts);
         owner.write(&folder.join("log"), "");
         let bash = owner.command(Path::new("bash"));
         let mut guard = guarded(folder, "QUIT", Path::new(bash.get_program()));
@@ -212,7 +228,7 @@ impl Cluster {
                 port.to_string(),
                 ROLE.into(),
                 MAX_CONNECTIONS.to_string(),
-                fsync.into(),
+                manner.fsync.into(),
             ])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
