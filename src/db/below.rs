@@ -22,20 +22,27 @@ pub(crate) fn claim_below(
     max: usize,
     (now, lease_until): (Timestamp, Timestamp),
 ) -> Result<Vec<QueueRow>, DbError> {
+    // Asked apart: one that has started thousands must not hide another's only one.
+    let parents = queue::table
+        .filter(queue::parent_job.eq_any(waiting.to_vec()))
+        .select(queue::parent_job)
+        .distinct()
+        .load::<Option<JobId>>(conn)?;
+    if !waiting.iter().all(|job| parents.contains(&Some(*job))) {
+        return Ok(Vec::new());
+    }
     let mut found = waiting.to_vec();
     let mut seen = 0;
     while seen < found.len() && found.len() <= MOST_BELOW {
-        let below: Vec<(Option<JobId>, JobId)> = queue::table
+        let below = queue::table
             .filter(queue::parent_job.eq_any(found[seen..].to_vec()))
-            .select((queue::parent_job, queue::id))
+            // Those that can be run are not hidden either, by those that cannot.
+            .order((sql::<Bool>("state <> 0"), queue::id))
+            .select(queue::id)
             .limit(i64::try_from(MOST_BELOW).unwrap_or(i64::MAX))
-            .load(conn)?;
-        let waits = |job: &JobId| below.iter().any(|(parent, _)| parent.as_ref() == Some(job));
-        if seen == 0 && !waiting.iter().all(waits) {
-            return Ok(Vec::new());
-        }
+            .load::<JobId>(conn)?;
         seen = found.len();
-        found.extend(below.into_iter().map(|(_, id)| id));
+        found.extend(below);
     }
     let due = queue::table
         .filter(queue::id.eq_any(found.split_off(waiting.len())))

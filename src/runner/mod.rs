@@ -400,7 +400,7 @@ async fn claim_jobs(shared: Arc<Shared>, runner: Addr<Runner>) {
                 }
             }
         }
-        if wanted == 0 && looked.elapsed() >= POLL {
+        if wanted == 0 && (looked.elapsed() >= POLL || shared.board.has_idle_spare()) {
             looked = Instant::now();
             spare::unblock(&shared, &runner).await;
         }

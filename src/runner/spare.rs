@@ -1,7 +1,7 @@
 //! Spare workers: while every worker runs a job that waits for a job it has started, one more runs that job.
 //!
 //! Otherwise two scripts that run a script and wait for it would wait for each other on two workers, until their time is
-//! over. A spare runs one job that others wait for, and ends. There are as many as jobs may call each other deep, so that
+//! over. A spare runs jobs that others wait for, and ends when there are none. There are as many as jobs may call each other deep, so that
 //! the longest chain comes to its end.
 
 use std::{sync::Arc, time::Instant};
@@ -30,6 +30,9 @@ pub(super) async fn unblock(shared: &Arc<Shared>, runner: &Addr<Runner>) {
         }
     };
     for job in jobs {
+        let Some(job) = shared.board.lend_to_idle(job) else {
+            continue;
+        };
         let id = job.id;
         log::info!(job:% = id; "every worker waits for jobs: one more runs this one");
         if runner.try_send(Lend(job)).is_err() {

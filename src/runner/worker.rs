@@ -40,6 +40,9 @@ use crate::{
 /// Pause after the database had no script to give: it is asked for each job anew.
 const DATABASE_PAUSE: Duration = Duration::from_millis(500);
 
+/// How long a spare worker waits for one more job: those who wait for jobs often wait for several.
+const SPARE_WAITS: Duration = Duration::from_secs(1);
+
 /// What all workers share.
 pub(crate) struct Shared {
     /// Jobs.
@@ -102,6 +105,15 @@ async fn work(shared: Arc<Shared>, number: usize, finish: FinishSender) {
         let assignment = match shared.board.next(number, Instant::now()) {
             Next::Run(assignment) => assignment,
             Next::End => return,
+            Next::Wait if shared.board.spares().contains(&number) => {
+                let woken = shared.board.woken(number);
+                if tokio::time::timeout(SPARE_WAITS, woken).await.is_err()
+                    && shared.board.retires(number)
+                {
+                    return;
+                }
+                continue;
+            }
             Next::Wait => {
                 rest(&shared, number, &mut executor).await;
                 continue;

@@ -1,5 +1,6 @@
 //! The queue against a real SQLite file; what differs on PostgreSQL is tested in `tests/integration`.
 
+mod below;
 mod failure;
 mod held;
 mod lanes;

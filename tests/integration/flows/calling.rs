@@ -127,7 +127,13 @@ async fn jobs_that_wait_for_jobs_lend_them_their_worker(database: Database) {
     )
     .await;
     app.create_script("f/flows/asks", "python3", ASKS).await;
-    let mut ids = Vec::new();
+    // One that has started many, and waits for the last.
+    let many = "import * as wmill from 'windmill-client'\n\
+        export async function main() {\n\
+        let last; for (let i = 0; i < 40; i++) last = await wmill.runScriptAsync('f/flows/down', null, {n: 0});\n\
+        return await wmill.waitJob(last) }";
+    app.create_script("f/flows/many", "nativets", many).await;
+    let mut ids = vec![(app.run_script("f/flows/many", &json!({})).await, json!(0))];
     for _ in 0..3 {
         ids.push((
             app.run_script("f/flows/down", &json!({"n": 4})).await,

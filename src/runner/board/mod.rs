@@ -5,6 +5,8 @@
 //! what the workers run in [`AHEAD`], by how long jobs took lately: with jobs of 50 µs some thousand, with jobs
 //! of a second none. It never waits for anything and makes no I/O; the lock is held for moments.
 
+mod spares;
+
 use std::{
     collections::{HashSet, VecDeque},
     sync::Arc,
@@ -29,8 +31,6 @@ const HOLD: Duration = Duration::from_millis(500);
 
 /// Workers that stand in for those whose jobs wait for jobs: one for each that may wait for another.
 const SPARES: usize = MAX_DEPTH as usize;
-/// How long every worker has to be busy before it is asked whether they all wait for jobs.
-const BLOCKED: Duration = Duration::from_millis(250);
 
 /// A job that a worker is to run.
 #[derive(Clone)]
@@ -71,6 +71,8 @@ struct State {
     workers: Vec<Slot>,
     /// Who waits for a job; the one that worked last stands last and is asked first.
     idle: Vec<usize>,
+    /// Spares that wait for one more job before they end.
+    idle_spares: Vec<usize>,
     /// How long jobs took lately.
     average: Option<Duration>,
     closed: bool,
@@ -95,6 +97,7 @@ impl Board {
                 waiting: VecDeque::new(),
                 workers: (0..workers).map(|_| Slot::default()).collect(),
                 idle: Vec::with_capacity(regular),
+                idle_spares: Vec::new(),
                 average: None,
                 closed: false,
             }),
@@ -108,33 +111,6 @@ impl Board {
     /// How many workers it is for, without spares.
     pub(crate) fn workers(&self) -> usize {
         self.wake.len() - SPARES
-    }
-
-    /// The numbers of the spare workers.
-    pub(crate) fn spares(&self) -> std::ops::Range<usize> {
-        self.workers()..self.wake.len()
-    }
-
-    /// The jobs that run, if every worker there is has been busy for a while and nothing is claimed ahead: if all of
-    /// these wait for jobs, nothing goes on without a spare worker.
-    pub(crate) fn perhaps_blocked(&self, now: Instant) -> Vec<JobId> {
-        let state = self.state.lock();
-        let slots = state.workers.iter().enumerate();
-        let there = slots.filter(|(number, slot)| *number < state.regular || slot.is_busy());
-        let long = |(_, slot): (usize, &Slot)| {
-            let (assignment, since) = slot.running.as_ref()?;
-            let long = slot.assigned.is_none() && now.duration_since(*since) >= BLOCKED;
-            long.then_some(assignment.job.id)
-        };
-        if state.closed || !state.waiting.is_empty() {
-            return Vec::new();
-        }
-        there.map(long).collect::<Option<_>>().unwrap_or_default()
-    }
-
-    /// Gives a job to a spare worker, which is about to be started for it.
-    pub(crate) fn lend(&self, spare: usize, job: Job) {
-        self.state.lock().workers[spare].assigned = Some(assignment(job));
     }
 
     /// Jobs that run, and jobs that wait for a worker.
@@ -199,11 +175,16 @@ impl Board {
             }
             return Next::Run(assignment);
         }
-        if state.closed || is_spare {
+        if state.closed {
             return Next::End;
         }
-        if !state.idle.contains(&worker) {
-            state.idle.push(worker);
+        let idle = if is_spare {
+            &mut state.idle_spares
+        } else {
+            &mut state.idle
+        };
+        if !idle.contains(&worker) {
+            idle.push(worker);
             self.low.notify_one();
         }
         Next::Wait
@@ -318,6 +299,7 @@ impl Board {
     pub(crate) fn lost(&self, worker: usize, now: Instant) -> Option<Arc<Job>> {
         let mut state = self.state.lock();
         state.idle.retain(|idle| *idle != worker);
+        state.idle_spares.retain(|idle| *idle != worker);
         let slot = std::mem::take(&mut state.workers[worker]);
         if let Some(assignment) = slot.assigned {
             let job = Arc::unwrap_or_clone(assignment.job);
