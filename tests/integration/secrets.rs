@@ -140,25 +140,26 @@ async fn a_jobs_token_ends_with_it() {
 }
 
 #[actix::test]
-async fn jobs_cannot_read_the_key() {
+async fn jobs_cannot_read_the_database_the_key_or_the_servers_environment() {
     let database = Database::sqlite();
-    let key = beside(&file_of(&database), ".key");
+    let file = file_of(&database);
+    let key = beside(&file, ".key");
     let settings = Settings::new().env("WINDSOCK_SECRET_KEY", &"k".repeat(40));
     let mut app = TestApp::start(database).await;
     let content = "import os\n\
-        def main(file: str):\n    seen = []\n    \
-        for name in [file, f'/proc/{os.getppid()}/environ']:\n        \
+        def main(files: list):\n    seen = []\n    \
+        for name in [*files, f'/proc/{os.getppid()}/environ']:\n        \
         try: seen.append(open(name, 'rb').read().decode())\n        \
         except OSError as error: seen.append(type(error).__name__)\n    \
         return [seen, sorted(os.environ)]\n";
     app.create_script("u/admin/spy", "python3", content).await;
     assert!(key.is_file());
     let look = async |app: &TestApp| {
-        let args = json!({"file": key.to_str().unwrap()});
+        let args = json!({"files": [&key, &file]});
         let id = app.run_script("u/admin/spy", &args).await;
         let job = app.wait_for_job(&id).await;
         assert_eq!(job["success"], true, "{job}");
-        let denied = ["PermissionError", "PermissionError"];
+        let denied = ["PermissionError"; 3];
         assert_eq!(job["result"][0], json!(denied), "{job}");
         assert!(!job["result"][1].to_string().contains("SECRET"), "{job}");
     };

@@ -198,6 +198,10 @@ async fn a_process_is_set_up_as_it_should_be() {
             limits().file_bytes.to_string(),
         ),
         (
+            "resource.getrlimit(resource.RLIMIT_NOFILE)[1]",
+            limits().open_files.to_string(),
+        ),
+        (
             "resource.getrlimit(resource.RLIMIT_AS)[1]",
             limits().memory_bytes.to_string(),
         ),

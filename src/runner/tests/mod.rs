@@ -2,6 +2,7 @@
 
 mod contained;
 mod javascript;
+mod layers;
 mod life;
 mod packages;
 mod python3;
