@@ -41,14 +41,14 @@ pub(crate) fn holding(
         .load(conn)?)
 }
 
+/// Name of the value that holds what a flow has answered before its end, behind a `!` when its step had failed. No
+/// module is called so.
+const ANSWER: &str = "/answer";
+
 /// The result that a flow gave before its end (`early_return`), and whether its step had succeeded.
 pub(crate) fn early(conn: &mut Conn, job: JobId) -> Result<Option<(String, bool)>, DbError> {
-    let early: Option<Option<String>> = flow_runs::table
-        .find(job)
-        .select(flow_runs::early)
-        .first(conn)
-        .optional()?;
-    Ok(early.flatten().map(|early| match early.strip_prefix('!') {
+    let early = value(conn, job, ANSWER)?;
+    Ok(early.map(|early| match early.strip_prefix('!') {
         Some(result) => (result.to_owned(), false),
         None => (early, true),
     }))
@@ -123,9 +123,7 @@ pub(crate) fn answered(
     (result, success): (&str, bool),
 ) -> Result<(), DbError> {
     let mark = if success { "" } else { "!" };
-    diesel::update(flow_runs::table.find(job))
-        .set(flow_runs::early.eq(format!("{mark}{result}")))
-        .execute(conn)?;
+    set_value(conn, job, ANSWER, &format!("{mark}{result}"))?;
     diesel::update(queue::table.find(job))
         .set(queue::reply_to.eq(None::<i64>))
         .execute(conn)?;
@@ -241,10 +239,11 @@ pub(crate) fn hold(conn: &mut Conn, worker: &str, job: JobId) -> Result<(), DbEr
     Ok(())
 }
 
-/// Forgets a run that begins anew.
+/// Forgets a run that begins anew; not what it has answered, which may be on its way to another process.
 pub(crate) fn forget(conn: &mut Conn, job: JobId) -> Result<(), DbError> {
     diesel::delete(flow_runs::table.find(job)).execute(conn)?;
-    diesel::delete(flow_values::table.filter(flow_values::job_id.eq(job))).execute(conn)?;
+    let values = flow_values::table.filter(flow_values::job_id.eq(job));
+    diesel::delete(values.filter(flow_values::name.ne(ANSWER))).execute(conn)?;
     Ok(())
 }
 

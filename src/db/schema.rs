@@ -118,7 +118,6 @@ diesel::table! {
         job_id -> Bytea,
         revision -> Int8,
         status -> Text,
-        early -> Nullable<Text>,
     }
 }
 

@@ -45,16 +45,21 @@ pub(super) fn completed(job: &Job, outcome: &Outcome, now: Timestamp) -> Complet
     }
 }
 
-/// A job that has ended, or a flow that gave its answer and goes on.
-pub(super) fn find(conn: &mut Conn, id: JobId) -> Result<Option<Finished>, DbError> {
-    if let Some(row) = queue::find_completed(conn, id)? {
-        return Ok(Some(finished(row)));
-    }
-    let Some((result, success)) = flow_run::early(conn, id)? else {
-        return Ok(None);
+/// What a job owes those who wait for it: the answer that a flow gave before its end, else the end.
+pub(super) fn owed(conn: &mut Conn, id: JobId) -> Result<Option<Finished>, DbError> {
+    let ended = queue::find_completed(conn, id)?.map(finished);
+    let early = flow_run::early(conn, id)?;
+    let Some((result, success)) = early else {
+        return Ok(ended);
     };
-    let Some(job) = flow_run::find_queued(conn, id)? else {
-        return Ok(queue::find_completed(conn, id)?.map(finished));
+    let job = match (ended, flow_run::find_queued(conn, id)?) {
+        (Some(ended), _) => Arc::unwrap_or_clone(ended.job),
+        (None, Some(job)) => job,
+        // It has ended between two of these looks.
+        (None, None) => match queue::find_completed(conn, id)? {
+            Some(row) => Arc::unwrap_or_clone(finished(row).job),
+            None => return Ok(None),
+        },
     };
     let outcome = Outcome {
         success,

@@ -307,7 +307,7 @@ impl Queue {
                     return ended.map_err(|_| QueueError::Closed);
                 }
                 if !pool.is_sqlite()
-                    && let Some(ended) = pool.run(move |conn| ended::find(conn, id)).await?
+                    && let Some(ended) = pool.run(move |conn| ended::owed(conn, id)).await?
                 {
                     return Ok(ended);
                 }

@@ -53,7 +53,8 @@ pub(super) fn tell(conn: &mut Conn, presence: &Presence, news: &News) -> Result<
     if news.flagged {
         db::notify(conn, CANCEL)?;
     }
-    let owed = elsewhere(presence, &news.ended);
+    let mut owed = elsewhere(presence, &news.ended);
+    owed.extend(elsewhere(presence, &news.answered));
     if !owed.is_empty() {
         server::insert_replies(conn, &owed)?;
         let mut fences: Vec<i64> = owed
@@ -102,7 +103,7 @@ pub(super) fn mark_awaited(shared: &Shared, rows: &mut [Job]) {
     }
 }
 
-/// Passes on the ends that are not this process's business any more as far as its own sockets go.
+/// Passes on the ends and answers that are not this process's business any more as far as its own sockets go.
 pub(super) fn own_replies(shared: &Shared, mut replies: Vec<Finished>) -> Vec<Finished> {
     if let Some(presence) = shared
         .presence
@@ -148,8 +149,8 @@ impl Queue {
                 let taken = server::take_replies(conn, fence, REPLIES_AT_ONCE)?;
                 let mut ended = Vec::with_capacity(taken.len());
                 for (connection, id) in taken {
-                    if let Some(row) = db::queue::find_completed(conn, id)? {
-                        ended.push((connection, row));
+                    if let Some(owed) = ended::owed(conn, id)? {
+                        ended.push((connection, owed));
                     }
                 }
                 Ok(ended)
@@ -158,8 +159,7 @@ impl Queue {
             let is_last = rows.len() < usize::try_from(REPLIES_AT_ONCE).unwrap_or(usize::MAX);
             let ended: Vec<Finished> = rows
                 .into_iter()
-                .map(|(connection, row)| {
-                    let Finished { job, outcome } = ended::finished(row);
+                .map(|(connection, Finished { job, outcome })| {
                     let mut job = Arc::unwrap_or_clone(job);
                     job.reply_to = Some(connection);
                     Finished {

@@ -86,8 +86,8 @@ impl Shared {
                 let _ = waiter.send(flow.clone());
             }
         }
-        let owes = |flow: &&Finished| flow.job.reply_to.is_some();
-        flows.iter().filter(owes).cloned().collect()
+        let owes = |flow: &&Finished| flow.job.reply_to.is_some_and(others::is_connection);
+        others::own_replies(self, flows.iter().filter(owes).cloned().collect())
     }
 
     /// Tells those who wait for these jobs; answers which of them owe a reply on a connection.

@@ -3,7 +3,12 @@
 use serde_json::json;
 
 use super::{create, echo, step, with};
-use crate::harness::{Database, Need, Peer, TestApp, ready, wait_for};
+use crate::harness::{Database, Need, Peer, Settings, TestApp, on_both_databases, ready, wait_for};
+
+on_both_databases!(
+    needs: [Need::Peer],
+    tests: [a_flow_that_answered_early_does_not_answer_again_when_it_runs_again]
+);
 
 const TRIGGER: &str = "f/flows/trigger";
 
@@ -147,4 +152,59 @@ async fn an_early_answer_and_a_preprocessor() {
         }
     })
     .await;
+}
+
+/// On PostgreSQL the flow runs in another process than the one that holds the connection.
+async fn a_flow_that_answered_early_does_not_answer_again_when_it_runs_again(database: Database) {
+    let workers = |count: &str| Settings::new().flag("--num-workers").flag(count);
+    let (app, _worker) = match database {
+        Database::Sqlite(_) => (TestApp::start(database).await, None),
+        Database::Postgres(_) => {
+            let app = TestApp::start_with(database, workers("0")).await;
+            let worker = app.start_worker(workers("2")).await;
+            (app, Some(worker))
+        }
+    };
+    let mut peer = Peer::start().await;
+    let fails_twice = r#"import { getState, setState } from "windmill-client";
+export async function main() {
+  const runs = ((await getState()) ?? 0) + 1;
+  await setState(runs);
+  if (runs % 3 != 0) throw new Error("not yet");
+  return runs;
+}"#;
+    let value = json!({
+        "modules": [echo("a", "`got ${flow_input.msg}`"), step("b", fails_twice, &[])],
+        "early_return": "a",
+    });
+    create(&app, "f/flows/early", value).await;
+    let more = json!({"is_flow": true, "can_return_message": true, "can_return_error_result": true,
+        "retry": {"constant": {"attempts": 5, "seconds": 0}}});
+    app.create_trigger(TRIGGER, "f/flows/early", &peer.url("/"), more)
+        .await;
+    let connection = peer.accept().await;
+    app.wait_until_listening(TRIGGER).await;
+    for (number, message) in ["one", "two"].into_iter().enumerate() {
+        peer.send(&connection, &[message]).await;
+        wait_for("the flow ends", async || {
+            let ended = app.completed("script_path_exact=f/flows/early").await;
+            let count = ended.len();
+            if let Some(job) = ended.iter().find(|job| job["success"] != true) {
+                panic!("{job}");
+            }
+            (count == number + 1).then_some(()).ok_or(count.to_string())
+        })
+        .await;
+    }
+    // Answers of the first one's other runs would stand between these two.
+    assert_eq!(peer.said(&connection, 2).await, ["got one", "got two"]);
+    let status = app.status(TRIGGER).await;
+    assert_eq!(
+        (&status["replied"], &status["reply_undeliverable"]),
+        (&json!(2), &json!(0))
+    );
+    // Each has run three times.
+    let steps = app.completed("script_path_start=f/flows/early/").await;
+    let failed = steps.iter().filter(|job| job["success"] == false).count();
+    assert_eq!(failed, 4, "{steps:?}");
 }
