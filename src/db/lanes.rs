@@ -335,6 +335,9 @@ mod tests {
         move_later(conn, now, 1).unwrap();
         to_wake(conn, now, 1).unwrap();
         remove_unused(conn, "runs/k", "k").unwrap();
+        db::outbox::claim(conn, "w", ("main", 1), (now, now)).unwrap();
+        db::outbox::release(conn, "main").unwrap();
+        db::outbox::workspaces(conn).unwrap();
         let texts = std::mem::take(&mut *notes.lock().unwrap());
         assert!(texts.len() >= 9, "{texts:?}");
         for text in texts {

@@ -26,6 +26,7 @@ pub(crate) mod lanes;
 pub mod listen;
 pub(crate) mod message_sample;
 mod migrate;
+pub(crate) mod outbox;
 pub mod queue;
 pub(crate) mod remote;
 pub(crate) mod resource;

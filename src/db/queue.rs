@@ -25,6 +25,8 @@ pub(crate) const RUNNING: i32 = 1;
 pub(crate) const HELD: i32 = 2;
 /// `queue.state`: a flow that has begun and waits for its steps; no worker has it. It wakes at `lease_until`.
 pub(crate) const PARKED: i32 = 3;
+/// `queue.state`: waits for room in what is under way to the Windmill of its workspace; keeps its turn and its slot.
+pub(crate) const OUTBOX: i32 = 4;
 
 /// `queue.state`: has its trigger's turn, waits for a slot of its concurrency key.
 pub(crate) const LIMITED: i32 = 8;

@@ -103,7 +103,7 @@ pub(crate) fn queue(
         Ok(one.value)
     };
     let (ready, running) = (
-        count(conn, super::queue::QUEUED)?,
+        count(conn, super::queue::QUEUED)? + count(conn, super::queue::OUTBOX)?,
         count(conn, super::queue::RUNNING)?,
     );
     let next: Option<Moment> = sql_query(

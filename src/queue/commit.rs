@@ -9,6 +9,7 @@ use std::{
 use super::{
     Canceled, Finished, Job, Outcome, QueueError,
     cancel::cancel,
+    claim,
     doubt::{Doubt, Work},
     ended::completed,
     failure, flow, held,
@@ -121,7 +122,7 @@ pub(super) fn run(
         | Op::Held(_)
         | Op::Bound { .. }
         | Op::Upkeep { .. } => 1,
-        Op::Claim(_) | Op::ClaimBelow(_) => 2,
+        Op::Outbox(_) | Op::Claim(..) | Op::ClaimBelow(_) => 2,
     });
     match scope.transact(&mut conn, &batch) {
         Ok(dones) => answer(batch, dones),
@@ -214,7 +215,7 @@ impl Scope<'_> {
         }
         let mut dones = Vec::with_capacity(batch.len());
         for ((op, _), new_rows) in batch.iter().zip(new_rows) {
-            if matches!(op, Op::Claim(_) | Op::ClaimBelow(_)) {
+            if matches!(op, Op::Claim(..) | Op::ClaimBelow(_)) {
                 self.settle(conn, &mut lanes, &mut news)?;
             }
             dones.push(if others::is_fenced(conn, op, &mut news)? {
@@ -275,15 +276,8 @@ impl Scope<'_> {
                 news.queued.extend(rows);
                 Ok(Done::Pushed)
             }
-            Op::Claim(_) | Op::ClaimBelow(_) => {
-                let now = Timestamp::now();
-                let lease = now.plus(self.limits.job_lease);
-                let jobs = match op {
-                    Op::ClaimBelow(waiting) => {
-                        db::below::claim_below(conn, worker, waiting, 1, (now, lease))?
-                    }
-                    _ => queue::claim(conn, worker, op.rows(), now, lease)?,
-                };
+            Op::Claim(..) | Op::ClaimBelow(_) => {
+                let jobs = claim::apply(conn, (worker, self.limits), op)?;
                 if self.shared.events.receiver_count() > 0 {
                     news.running.extend(jobs.iter().cloned());
                 }
@@ -301,6 +295,7 @@ impl Scope<'_> {
                 queue::give_back(conn, worker, ids)?;
                 Ok(Done::Written)
             }
+            Op::Outbox(what) => what.apply(conn, (worker, self.limits), news),
             Op::Log(id, piece, text) => {
                 queue::insert_log(conn, *id, *piece, text)?;
                 Ok(Done::Written)

@@ -73,7 +73,9 @@ impl Doubt {
 fn is_missed((done, (op, _)): (&Done, &Waiting)) -> bool {
     match (op, done) {
         (Op::Upkeep { .. }, _) => false,
-        (Op::Claim(_) | Op::ClaimBelow(_), Done::Claimed(jobs)) => !jobs.is_empty(),
+        (Op::Claim(..) | Op::ClaimBelow(_) | Op::Outbox(_), Done::Claimed(jobs)) => {
+            !jobs.is_empty()
+        }
         _ => true,
     }
 }

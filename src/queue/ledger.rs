@@ -21,6 +21,7 @@ use super::{
     commit::{self, Done},
     doubt::Doubt,
     held::Batch,
+    outbox::Outbox,
     shared::Shared,
 };
 use crate::{
@@ -53,8 +54,8 @@ pub(super) struct LookForCancellations;
 pub(super) enum Op {
     /// Adds jobs, and the values that their messages stored; under a fence number, if it still holds.
     Push(Vec<NewJob>, Option<Stored>, Option<i64>),
-    /// Takes up to so many that are due.
-    Claim(usize),
+    /// Takes up to so many that are due; those of these workspaces go into their outbox.
+    Claim(usize, Vec<String>),
     /// Takes one that these running ones may be waiting for.
     ClaimBelow(Vec<JobId>),
     /// Ends jobs this process holds.
@@ -63,6 +64,8 @@ pub(super) enum Op {
     Flow(Box<FlowChange>),
     /// Puts back jobs this process holds.
     GiveBack(Vec<JobId>),
+    /// Moves jobs into an outbox or out of it.
+    Outbox(Outbox),
     /// Adds a piece to a job's logs.
     Log(JobId, i32, String),
     /// Cancels a job.
@@ -97,7 +100,8 @@ impl Op {
             Self::Finish(jobs) => jobs.len(),
             Self::Flow(change) => change.rows(),
             Self::GiveBack(ids) => ids.len(),
-            Self::Claim(max) => *max,
+            Self::Claim(max, _) => *max,
+            Self::Outbox(what) => what.rows(),
             Self::Held(batch) => batch.of.ids.as_ref().map_or(ROWS_PER_COMMIT, Vec::len),
             Self::ClaimBelow(_)
             | Self::Log(..)
@@ -116,7 +120,8 @@ impl Op {
             | Self::Flow(_)
             | Self::Log(..)
             | Self::GiveBack(_) => true,
-            Self::Claim(_)
+            Self::Outbox(what) => matches!(what, Outbox::PutIn(_)),
+            Self::Claim(..)
             | Self::ClaimBelow(_)
             | Self::Cancel { .. }
             | Self::Held(_)

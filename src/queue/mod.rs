@@ -23,6 +23,7 @@ mod measure;
 mod news;
 mod options;
 mod others;
+mod outbox;
 mod prepare;
 mod retention;
 mod retry;

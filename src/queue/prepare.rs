@@ -50,7 +50,9 @@ pub(super) fn prepare(
             Op::Upkeep { everybody, first } => {
                 *first || db::lanes::any_lost(conn, Timestamp::now(), *everybody)?
             }
-            Op::Claim(_) | Op::ClaimBelow(_) | Op::GiveBack(_) | Op::Log(..) => false,
+            Op::Claim(..) | Op::ClaimBelow(_) | Op::Outbox(_) | Op::GiveBack(_) | Op::Log(..) => {
+                false
+            }
         };
         new_rows.push(rows_of_push);
         if in_lanes {

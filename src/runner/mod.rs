@@ -67,7 +67,7 @@ use self::{
     flow::Flows,
     packages::Packages,
     parking::{Parked, Parking, give_back_when_built},
-    remote::Links,
+    remote::{Carrier, Links},
     script::ScriptCache,
     source::{JobSource, Live},
     stop::StopReason,
@@ -246,6 +246,7 @@ impl Runner {
             limits: Arc::new(settings.limits),
             packages: settings.packages,
             parking: Arc::new(parking),
+            carrier: Carrier::new(finish.clone()),
             host: Box::new(move || Rc::new(Fetcher::new(host_settings.clone()))),
             source,
             flows,
@@ -332,6 +333,8 @@ impl Actor for Runner {
             let waiting = give_back_when_built(parking, parked, packages, source);
             self.tasks.push(actix_rt::spawn(waiting));
         }
+        let carrying = remote::keep_up(Arc::clone(&self.shared));
+        self.tasks.push(actix_rt::spawn(carrying));
         ctx.run_interval(WATCH, |runner, _| runner.watch());
     }
 }
@@ -353,6 +356,7 @@ impl Handler<Stop> for Runner {
                 task.abort();
             }
             let spares = runner.spares.drain().map(|(_, spare)| spare);
+            runner.shared.carrier.end();
             for (_, arbiter) in spares.chain(runner.workers.drain(..)) {
                 arbiter.stop();
             }
@@ -421,18 +425,21 @@ async fn claim_jobs(shared: Arc<Shared>, runner: Addr<Runner>) {
 /// Claims jobs once it is known which of them run elsewhere.
 async fn claim(shared: &Shared, wanted: usize) -> Result<Vec<Job>, QueueError> {
     shared.source.refresh_links().await?;
-    shared.source.claim(wanted).await
+    let mut no_room = shared.carrier.full();
+    // What is under way of a link that has ended is no reason to keep the others waiting.
+    no_room.retain(|workspace| shared.source.is_linked(workspace));
+    shared.source.claim(wanted, no_room).await
 }
 
-/// Those of `jobs` that take a worker: flows do not, unless they run elsewhere.
-async fn for_workers(shared: &Shared, jobs: Vec<Job>) -> Vec<Job> {
-    let Some(flows) = &shared.flows else {
-        return jobs;
-    };
+/// Those of `jobs` that take a worker: flows do not, nor what runs elsewhere.
+async fn for_workers(shared: &Arc<Shared>, jobs: Vec<Job>) -> Vec<Job> {
     let elsewhere = |job: &Job| shared.source.link(job).is_some();
-    let (mut rest, here): (Vec<_>, Vec<_>) = jobs.into_iter().partition(elsewhere);
-    rest.extend(flows.take_out(here).await);
-    rest
+    let (there, here): (Vec<_>, Vec<_>) = jobs.into_iter().partition(elsewhere);
+    Carrier::take(shared, there).await;
+    match &shared.flows {
+        Some(flows) => flows.take_out(here).await,
+        None => here,
+    }
 }
 
 /// Has jobs stop that somebody wants to stop.
@@ -445,6 +452,7 @@ async fn pass_cancellations(shared: Arc<Shared>, finish: FinishSender) {
                     by: by.clone(),
                     reason: reason.clone(),
                 };
+                shared.carrier.cancel(id, wish.clone());
                 if let Some(job) = shared.board.cancel(id, wish) {
                     let now = Timestamp::now();
                     let outcome = Outcome::canceled(&by, reason.as_deref(), now);
@@ -467,11 +475,14 @@ async fn drain(
 ) {
     give_back(&shared, shared.board.close()).await;
     give_back(&shared, shared.parking.close()).await;
+    shared.carrier.close();
     if let Some(claiming) = claiming {
         // What it has just claimed it gives back itself; past its time the lease lapses.
         let _ = tokio::time::timeout_at(end.into(), claiming).await;
     }
     let patience = end.checked_sub(LAST_STEPS).unwrap_or(end);
+    // Each is given back at once; a database that is away must not take the time of the others.
+    let _ = tokio::time::timeout_at(patience.into(), shared.carrier.quiet()).await;
     if tokio::time::timeout_at(patience.into(), shared.board.quiet())
         .await
         .is_err()

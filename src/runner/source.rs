@@ -32,8 +32,12 @@ pub type Identify = Arc<dyn Fn(&Job) -> JobIdentity + Send + Sync>;
 
 /// Where jobs come from and where their results go.
 pub(crate) trait JobSource: Send + Sync + 'static {
-    /// See [`Queue::claim`].
-    fn claim(&self, max: usize) -> BoxFuture<'static, Result<Vec<Job>, QueueError>>;
+    /// See [`Queue::claim_beside`].
+    fn claim(
+        &self,
+        max: usize,
+        no_room: Vec<String>,
+    ) -> BoxFuture<'static, Result<Vec<Job>, QueueError>>;
     /// See [`Queue::claim_below`].
     fn claim_below(&self, waiting: Vec<JobId>) -> BoxFuture<'static, Result<Vec<Job>, QueueError>>;
     /// See [`Queue::finish`].
@@ -70,6 +74,20 @@ pub(crate) trait JobSource: Send + Sync + 'static {
     fn refresh_links(&self) -> BoxFuture<'_, Result<(), DbError>>;
     /// Where the job runs, if not here.
     fn link(&self, job: &Job) -> Option<Arc<Link>>;
+    /// Whether the jobs of a workspace run elsewhere.
+    fn is_linked(&self, workspace: &str) -> bool;
+    /// See [`Queue::outboxes`].
+    fn outboxes(&self) -> BoxFuture<'static, Result<Vec<String>, QueueError>>;
+    /// See [`Queue::claim_outbox`].
+    fn claim_outbox(
+        &self,
+        workspace: String,
+        max: usize,
+    ) -> BoxFuture<'static, Result<Vec<Job>, QueueError>>;
+    /// See [`Queue::put_in_outbox`].
+    fn put_in_outbox(&self, ids: Vec<JobId>) -> BoxFuture<'static, Result<(), QueueError>>;
+    /// See [`Queue::release_outbox`].
+    fn release_outbox(&self, workspace: String) -> BoxFuture<'static, Result<(), QueueError>>;
     /// The id under which the job was sent elsewhere.
     fn remote_id(&self, id: JobId) -> BoxFuture<'static, Result<Option<JobId>, DbError>>;
     /// Commits the id under which the job is about to be sent elsewhere.
@@ -89,9 +107,13 @@ pub(crate) struct Live {
 }
 
 impl JobSource for Live {
-    fn claim(&self, max: usize) -> BoxFuture<'static, Result<Vec<Job>, QueueError>> {
+    fn claim(
+        &self,
+        max: usize,
+        no_room: Vec<String>,
+    ) -> BoxFuture<'static, Result<Vec<Job>, QueueError>> {
         let queue = self.queue.clone();
-        Box::pin(async move { queue.claim(max).await })
+        Box::pin(async move { queue.claim_beside(max, no_room).await })
     }
 
     fn claim_below(&self, waiting: Vec<JobId>) -> BoxFuture<'static, Result<Vec<Job>, QueueError>> {
@@ -170,6 +192,34 @@ impl JobSource for Live {
 
     fn link(&self, job: &Job) -> Option<Arc<Link>> {
         self.links.of(job)
+    }
+
+    fn is_linked(&self, workspace: &str) -> bool {
+        self.links.has(workspace)
+    }
+
+    fn outboxes(&self) -> BoxFuture<'static, Result<Vec<String>, QueueError>> {
+        let queue = self.queue.clone();
+        Box::pin(async move { queue.outboxes().await })
+    }
+
+    fn claim_outbox(
+        &self,
+        workspace: String,
+        max: usize,
+    ) -> BoxFuture<'static, Result<Vec<Job>, QueueError>> {
+        let queue = self.queue.clone();
+        Box::pin(async move { queue.claim_outbox(workspace, max).await })
+    }
+
+    fn put_in_outbox(&self, ids: Vec<JobId>) -> BoxFuture<'static, Result<(), QueueError>> {
+        let queue = self.queue.clone();
+        Box::pin(async move { queue.put_in_outbox(ids).await })
+    }
+
+    fn release_outbox(&self, workspace: String) -> BoxFuture<'static, Result<(), QueueError>> {
+        let queue = self.queue.clone();
+        Box::pin(async move { queue.release_outbox(workspace).await })
     }
 
     fn remote_id(&self, id: JobId) -> BoxFuture<'static, Result<Option<JobId>, DbError>> {

@@ -26,13 +26,14 @@ use super::{
     native::NativeContexts,
     packages::Packages,
     parking::Parking,
-    process, remote,
+    process,
+    remote::Carrier,
     script::{NoScript, ScriptCache},
     source::JobSource,
 };
 use crate::{
     metrics::metrics,
-    queue::Outcome,
+    queue::{Job, Outcome},
     secret::mask::{Masks, Watch},
     types::{JobId, Timestamp},
 };
@@ -61,6 +62,8 @@ pub(crate) struct Shared {
     pub(crate) packages: Packages,
     /// Jobs that wait for it.
     pub(crate) parking: Arc<Parking>,
+    /// Jobs that run elsewhere.
+    pub(crate) carrier: Carrier,
     /// Makes, on a worker's thread, what its scripts fetch through.
     pub(crate) host: Box<dyn Fn() -> Rc<dyn Host> + Send + Sync>,
 }
@@ -120,7 +123,7 @@ async fn work(shared: Arc<Shared>, number: usize, finish: FinishSender) {
             }
         };
         metrics().workers_busy.inc();
-        let ended = run((&shared, &*host), &mut executor, &assignment).await;
+        let ended = run(&shared, &mut executor, &assignment).await;
         metrics().workers_busy.dec();
         let job = assignment.job.id;
         match ended {
@@ -165,13 +168,13 @@ fn tell_changes(shared: &Shared, number: usize, executor: &mut Executor) {
 enum Ran {
     /// It has ended.
     Done(Box<Outcome>),
-    /// It waits for packages, without a worker.
+    /// It waits for packages, or runs elsewhere, without a worker.
     Parked,
 }
 
 /// Runs one job; `None` = it goes back to the queue. A panic on the way is that job's failure.
 async fn run(
-    (shared, host): (&Shared, &dyn Host),
+    shared: &Arc<Shared>,
     executor: &mut Executor,
     assignment: &Assignment,
 ) -> Option<Ran> {
@@ -180,18 +183,10 @@ async fn run(
     };
     let started_at = Timestamp::now();
     let job = &assignment.job;
-    if let Some(link) = shared.source.link(job) {
-        let way = (host, &*link);
-        let run = remote::run(
-            way,
-            &*shared.source,
-            (job, &assignment.stop),
-            &shared.limits,
-        );
-        return match run.await {
-            Run::Done(outcome) => Some(Ran::Done(outcome)),
-            Run::GiveBack => None,
-        };
+    if shared.source.link(job).is_some() {
+        // Its workspace was linked since it was claimed.
+        Carrier::take(shared, vec![Job::clone(job)]).await;
+        return Some(Ran::Parked);
     }
     let script = match shared.scripts.of(job).await {
         Ok(script) => script,

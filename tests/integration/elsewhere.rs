@@ -3,7 +3,18 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Cutter, Database, Need, Peer, Settings, TOKEN, TestApp, ready, wait_for};
+use crate::harness::{
+    Cutter, Database, Need, PATIENCE, Peer, Settings, TOKEN, TestApp, on_both_databases, ready,
+    wait_at_most, wait_for,
+};
+
+on_both_databases!(
+    needs: [],
+    tests: [
+        jobs_for_a_windmill_that_is_away_keep_nobody_waiting,
+        jobs_that_wait_for_room_are_canceled_and_run_here_when_the_link_ends,
+    ]
+);
 
 const SCRIPT: &str = "u/admin/there";
 const READY: &str = "u/admin/ready";
@@ -15,11 +26,13 @@ const SHOUT: &str = "export function main(msg: string) {
 
 /// Here, there, and the line between them. Nothing is saved here but the link.
 async fn start() -> (TestApp, TestApp, Cutter) {
-    let here = TestApp::start_with(
-        Database::sqlite(),
-        Settings::new().flag("--num-workers").flag("4"),
-    )
-    .await;
+    start_on(Database::sqlite(), "4").await
+}
+
+async fn start_on(database: Database, workers: &str) -> (TestApp, TestApp, Cutter) {
+    let settings = Settings::new().flag("--num-workers").flag(workers);
+    let settings = settings.env("WINDSOCK_SECRET_KEY", &"k".repeat(40));
+    let here = TestApp::start_with(database, settings).await;
     let there = TestApp::start(Database::sqlite()).await;
     let port = there.url().rsplit(':').next().unwrap().parse().unwrap();
     let line = Cutter::to(port).await;
@@ -158,6 +171,114 @@ async fn a_cut_line_makes_jobs_wait_and_none_run_twice() {
         assert_eq!(job["result"], wanted, "{job}");
     }
     assert_eq!(ran(&there, SCRIPT).await.len(), jobs.len());
+    here.stop().await;
+    there.stop().await;
+}
+
+/// More than are under way at once.
+const MANY: usize = 300;
+
+/// A job of another workspace, which runs here.
+async fn another_workspace_goes_on(here: &TestApp) {
+    let text = "export function main() { return 'here' }";
+    let preview = json!({"language": "nativets", "content": text, "args": {}});
+    let run = here.post("/api/w/other/jobs/run/preview", &preview).await;
+    let id = run.expect(201).text;
+    let job = wait_for("a job of another workspace ends", async || {
+        let way = format!("/api/w/other/jobs_u/completed/get/{id}");
+        let answer = here.get(&way).await;
+        let ended = answer.status == 200;
+        ended.then(|| answer.json()).ok_or("it has not".to_owned())
+    })
+    .await;
+    assert_eq!(job["result"], "here", "{job}");
+}
+
+/// However many jobs of a linked workspace wait, for a line that is cut or for what runs there, and were there first.
+async fn jobs_for_a_windmill_that_is_away_keep_nobody_waiting(database: Database) {
+    let (mut here, mut there, line) = start_on(database, "1").await;
+    let other = json!({"id": "other", "name": "other"});
+    here.post("/api/workspaces/create", &other)
+        .await
+        .expect(201);
+    there
+        .create_script("u/admin/endless", "bash", "sleep 100000")
+        .await;
+    let mut endless = Vec::new();
+    for _ in 0..8 {
+        endless.push(here.run_script("u/admin/endless", &json!({})).await);
+    }
+    another_workspace_goes_on(&here).await;
+    for id in &endless {
+        let cancel = format!("jobs_u/queue/cancel/{id}");
+        here.post(&cancel, &json!({})).await.expect(200);
+    }
+    for id in &endless {
+        assert_eq!(here.wait_for_job(id).await["canceled"], true);
+    }
+
+    line.cut();
+    let mut ids = Vec::new();
+    for number in 0..MANY {
+        let args = json!({"msg": number.to_string()});
+        ids.push(here.run_script(SCRIPT, &args).await);
+    }
+    another_workspace_goes_on(&here).await;
+    assert!(ran(&here, SCRIPT).await.is_empty(), "the line is cut");
+    line.mend();
+    wait_at_most(PATIENCE * 2, "all have ended", async || {
+        let count = ran(&here, SCRIPT).await.len();
+        (count == MANY).then_some(()).ok_or(count.to_string())
+    })
+    .await;
+    for (number, id) in ids.iter().enumerate() {
+        let job = here.wait_for_job(id).await;
+        assert_eq!(job["result"], format!("{number}!"), "{job}");
+    }
+    assert_eq!(ran(&there, SCRIPT).await.len(), MANY);
+    here.stop().await;
+    there.stop().await;
+}
+
+async fn jobs_that_wait_for_room_are_canceled_and_run_here_when_the_link_ends(database: Database) {
+    let (mut here, mut there, line) = start_on(database, "1").await;
+    line.cut();
+    let mut ids = Vec::new();
+    for number in 0..MANY {
+        let args = json!({"msg": number.to_string()});
+        ids.push(here.run_script(SCRIPT, &args).await);
+    }
+    let last = ids.pop().unwrap();
+    wait_for("as many are under way as may be", async || {
+        let running = here.jobs("running=true").await.len();
+        (running == 256).then_some(()).ok_or(running.to_string())
+    })
+    .await;
+    let cancel = format!("jobs_u/queue/cancel/{last}");
+    here.post(&cancel, &json!({})).await.expect(200);
+    assert_eq!(here.wait_for_job(&last).await["canceled"], true);
+    here.delete("workspaces/remote").await.expect(200);
+    let text = "export function main(msg: string) { return 'here' }";
+    here.create_script(SCRIPT, "nativets", text).await;
+    // Those that wait run here now; a script is found by its path when a job is committed, so they fail and say so.
+    wait_for("those that waited have ended here", async || {
+        let ended = ran(&here, SCRIPT).await;
+        let here = ended.iter().filter(|job| job["canceled"] != true).count();
+        (here == MANY - 1 - 256)
+            .then_some(())
+            .ok_or(here.to_string())
+    })
+    .await;
+    line.mend();
+    wait_at_most(
+        PATIENCE * 2,
+        "what was under way has ended there",
+        async || {
+            let count = ran(&there, SCRIPT).await.len();
+            (count == 256).then_some(()).ok_or(count.to_string())
+        },
+    )
+    .await;
     here.stop().await;
     there.stop().await;
 }

@@ -63,6 +63,11 @@ impl Links {
         }
     }
 
+    /// Whether the workspace has one.
+    pub(crate) fn has(&self, workspace: &str) -> bool {
+        self.0.lock().by_workspace.contains_key(workspace)
+    }
+
     /// Where `job` runs, if not here. Previews and the parts of flows that run here stay here.
     pub(crate) fn of(&self, job: &Job) -> Option<Arc<Link>> {
         let known = self.0.lock();

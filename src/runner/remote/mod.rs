@@ -1,19 +1,26 @@
 //! Jobs of a workspace that is linked to a Windmill: its API runs them (windmill-facts §2.1), this queue is the outbox.
 //!
-//! A worker carries one job at a time: it sends it, asks for its end, and takes the result over; so the number of
-//! workers bounds what is open there, and a cancellation is passed on. Which id the job has there is committed
-//! before it is sent. Whatever is lost afterwards, an answer or this process, the job is looked for under that id
-//! before it is sent again, under the same id, which the other side takes once.
+//! A job is sent, its end is asked for, its result is taken over, and a cancellation is passed on. Which id the job has
+//! there is committed before it is sent. Whatever is lost afterwards, an answer or this process, the job is looked for
+//! under that id before it is sent again, under the same id, which the other side takes once.
 //!
-//! `links` knows who is linked; `windmill` speaks the API.
+//! `carrier` has the jobs that are under way, `links` knows who is linked; `windmill` speaks the API.
 
+mod carrier;
 mod links;
 mod windmill;
 
-use std::{cell::Cell, time::Duration};
+use std::{
+    cell::Cell,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
-pub(crate) use self::links::{Link, Links};
 use self::windmill::{Found, Posted, Windmill};
+pub(crate) use self::{
+    carrier::{Carrier, keep_up},
+    links::{Link, Links},
+};
 use super::{
     executor::Run,
     language::{self, nativets::Host},
@@ -40,9 +47,10 @@ const AWAY_MAX: Duration = Duration::from_secs(15);
 /// How long the database is left alone when it did not answer.
 const DATABASE_PAUSE: Duration = Duration::from_millis(500);
 
-/// Runs `job` where `link` leads.
-pub(crate) async fn run(
-    (host, link): (&dyn Host, &Link),
+/// Runs `job` where `link` leads. `is_away` is known to all jobs of the link: whether the other side has not answered
+/// last.
+async fn run(
+    (host, link, is_away): (&dyn Host, &Link, &AtomicBool),
     source: &dyn JobSource,
     (job, stop): (&Job, &Stop),
     limits: &RunLimits,
@@ -61,15 +69,21 @@ pub(crate) async fn run(
         limits,
         there: Cell::new(None),
         pauses: Cell::new(0),
+        is_away,
     };
     let of_job = job.timeout_secs.and_then(|secs| u64::try_from(secs).ok());
     let time = of_job
         .filter(|secs| *secs > 0)
         .map_or(LONGEST, Duration::from_secs);
     tokio::select! {
-        ended = carried.through(started_at) => match ended {
+        ended = carried.through(started_at, time) => match ended {
             Ok(outcome) => Run::Done(Box::new(outcome)),
             Err(End::Failed(message)) => failed("ExecutionErr", &message),
+            Err(End::TimedOut) => {
+                carried.cancel("timed out").await;
+                let message = format!("timed out after {} s", time.as_secs());
+                failed("TimeoutError", &message)
+            }
             Err(End::Database(error)) => {
                 log::warn!(job:% = job.id, error:% = error; "a job cannot be sent on, it waits");
                 tokio::time::sleep(DATABASE_PAUSE).await;
@@ -84,11 +98,6 @@ pub(crate) async fn run(
             // It goes on there; whoever claims it next follows it.
             Some(StopReason::Shutdown) | None => Run::GiveBack,
         },
-        () = tokio::time::sleep(time) => {
-            carried.cancel("timed out").await;
-            let message = format!("timed out after {} s", time.as_secs());
-            failed("TimeoutError", &message)
-        }
     }
 }
 
@@ -96,6 +105,8 @@ pub(crate) async fn run(
 enum End {
     /// The other side does not run it.
     Failed(String),
+    /// It takes longer than it may.
+    TimedOut,
     /// Later.
     Database(DbError),
 }
@@ -116,12 +127,16 @@ struct Carried<'a> {
     there: Cell<Option<JobId>>,
     /// How often in a row the other side did not answer.
     pauses: Cell<u32>,
+    /// Whether it did not answer last, whichever job asked.
+    is_away: &'a AtomicBool,
 }
 
 impl Carried<'_> {
-    async fn through(&self, started_at: Timestamp) -> Result<Outcome, End> {
+    /// Its time begins when it has arrived: it waits as long as it must for a Windmill that is away.
+    async fn through(&self, started_at: Timestamp, time: Duration) -> Result<Outcome, End> {
         let id = self.arrived().await?;
-        let (success, result) = self.ended(id).await?;
+        let ended = tokio::time::timeout(time, self.ended(id)).await;
+        let (success, result) = ended.map_err(|_| End::TimedOut)??;
         let mut logs = self.windmill.run_line(id);
         logs.push_str(&self.windmill.logs(id, self.limits.log_bytes).await);
         let mut outcome = Outcome {
@@ -173,7 +188,7 @@ impl Carried<'_> {
             look = true;
             match self.windmill.post(self.job, id).await {
                 Posted::Yes => {
-                    self.pauses.set(0);
+                    self.answered();
                     return Ok(id);
                 }
                 Posted::Perhaps(text) => self.pause(&text).await,
@@ -196,7 +211,7 @@ impl Carried<'_> {
             match self.windmill.result(id).await {
                 Ok(Some(ended)) => return Ok(ended),
                 Ok(None) => {
-                    self.pauses.set(0);
+                    self.answered();
                     tokio::time::sleep(pause).await;
                     pause = (pause * 3 / 2).min(LOOK_MAX);
                 }
@@ -218,10 +233,18 @@ impl Carried<'_> {
         }
     }
 
+    fn answered(&self) {
+        self.pauses.set(0);
+        if self.is_away.swap(false, Ordering::Relaxed) {
+            log::info!(workspace = self.job.workspace_id.as_str(); "the Windmill of a workspace answers again");
+        }
+    }
+
     async fn pause(&self, why: &str) {
         let pauses = self.pauses.get();
-        if pauses == 0 {
-            log::warn!(job:% = self.job.id, error:% = why; "the Windmill of a workspace does not answer, its jobs wait");
+        if !self.is_away.swap(true, Ordering::Relaxed) {
+            let workspace = self.job.workspace_id.as_str();
+            log::warn!(workspace = workspace, error:% = why; "the Windmill of a workspace does not answer, its jobs wait");
         }
         self.pauses.set(pauses.saturating_add(1));
         tokio::time::sleep((AWAY_FIRST * (1 << pauses.min(8))).min(AWAY_MAX)).await;

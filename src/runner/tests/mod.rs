@@ -297,7 +297,11 @@ impl FakeSource {
 }
 
 impl JobSource for FakeSource {
-    fn claim(&self, max: usize) -> BoxFuture<'static, Result<Vec<Job>, QueueError>> {
+    fn claim(
+        &self,
+        max: usize,
+        _: Vec<String>,
+    ) -> BoxFuture<'static, Result<Vec<Job>, QueueError>> {
         let mut state = self.state.lock();
         state.claims.push(max);
         let count = max.min(state.queued.len());
@@ -374,6 +378,30 @@ impl JobSource for FakeSource {
 
     fn link(&self, _: &Job) -> Option<Arc<Link>> {
         None
+    }
+
+    fn is_linked(&self, _: &str) -> bool {
+        false
+    }
+
+    fn outboxes(&self) -> BoxFuture<'static, Result<Vec<String>, QueueError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    fn claim_outbox(
+        &self,
+        _: String,
+        _: usize,
+    ) -> BoxFuture<'static, Result<Vec<Job>, QueueError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    fn put_in_outbox(&self, _: Vec<JobId>) -> BoxFuture<'static, Result<(), QueueError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn release_outbox(&self, _: String) -> BoxFuture<'static, Result<(), QueueError>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 
     fn remote_id(&self, _: JobId) -> BoxFuture<'static, Result<Option<JobId>, DbError>> {
