@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::Denied;
 use crate::{
+    db::{Conn, DbError, job_secret, variable::VariableRow},
     secret::mask,
     types::{JobId, Timestamp},
 };
@@ -64,10 +65,11 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Notes that a secret was given away: where a job asked, its log must not show it.
-    pub(crate) fn learns(&self, secret: &str) {
-        if let Some(job) = self.job {
-            mask::note(job, secret);
+    /// Notes that a secret is given away: where a job asked, its log must not show it. Call it before it is.
+    pub(crate) fn learns(&self, conn: &mut Conn, secret: &VariableRow) -> Result<(), DbError> {
+        match self.job {
+            Some(job) if !mask::note(job, &secret.value) => job_secret::note(conn, job, secret),
+            _ => Ok(()),
         }
     }
 

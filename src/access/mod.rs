@@ -7,6 +7,7 @@ mod caller;
 mod enter;
 mod members;
 mod password;
+pub(crate) mod references;
 mod token;
 
 pub use self::{

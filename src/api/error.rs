@@ -9,7 +9,7 @@ use actix_web::{
 };
 
 use crate::{
-    access::{Denied, NotHashed},
+    access::{Denied, NotHashed, references::ReferenceError},
     db::DbError,
     queue::QueueError,
     trigger::NotTried,
@@ -100,6 +100,16 @@ impl From<DbError> for Error {
             }
             DbError::NoKey | DbError::OtherKey(_) => Self::BadRequest(error.to_string()),
             _ => Self::Database(error),
+        }
+    }
+}
+
+impl From<ReferenceError> for Error {
+    fn from(error: ReferenceError) -> Self {
+        match error {
+            ReferenceError::Missing(text) => Self::NotFound(text),
+            ReferenceError::TooMany => Self::BadRequest(error.to_string()),
+            ReferenceError::Database(error) => error.into(),
         }
     }
 }

@@ -24,9 +24,12 @@ use super::{
     scripts::unhex,
 };
 use crate::{
-    access::{Caller, Denied},
+    access::{Caller, Denied, references::may_give},
     db::{Conn, flow, remote, script},
-    queue::{Args, Finished, MAX_DEPTH, NewJob, Queue, Runnable, StepRunnable, is_event},
+    queue::{
+        Args, Finished, MAX_DEPTH, NewJob, Queue, Runnable, StepRunnable, is_event, references_in,
+        refers,
+    },
     types::{JobId, JobKind, Language, Timestamp, TriggerKind},
 };
 
@@ -213,6 +216,12 @@ fn new_job(
     how: How,
 ) -> Result<NewJob, Error> {
     let workspace: Arc<str> = caller.workspace.as_deref().unwrap_or_default().into();
+    // What a job passes on may be the text of a message: it stays one.
+    let given = match caller.job {
+        None => references_in(&args),
+        Some(_) => Vec::new(),
+    };
+    may_give(caller, &args, &given)?;
     let mut job = NewJob::new(workspace, runnable, Args::Object(args), &caller.username);
     let page = req
         .headers()
@@ -224,6 +233,7 @@ fn new_job(
         TriggerKind::Webhook
     };
     job.permissioned_as = caller.run_as().into();
+    job.given = given;
     job.trigger = Some((kind, None));
     how.apply(&mut job)?;
     if let Some(depth) = caller.depth {
@@ -333,6 +343,18 @@ pub(crate) struct FlowPreview {
     tag: Option<String>,
 }
 
+/// Whether a static input somewhere in a flow refers to something.
+fn has_static_references(flow: &Value) -> bool {
+    match flow {
+        Value::Object(fields) if fields.get("type").is_some_and(|kind| kind == "static") => {
+            fields.get("value").is_some_and(refers)
+        }
+        Value::Object(fields) => fields.values().any(has_static_references),
+        Value::Array(items) => items.iter().any(has_static_references),
+        _ => false,
+    }
+}
+
 /// The job of a flow that travels with the request.
 async fn flow_preview(
     (caller, req): (&Caller, &HttpRequest),
@@ -343,6 +365,11 @@ async fn flow_preview(
     caller.may_change()?;
     if !caller.scoped("run", Some("")) {
         return Err(Denied::Forbidden("this token runs saved flows only".to_owned()).into());
+    }
+    if caller.job.is_some() && has_static_references(&body.value) {
+        let text =
+            "a static input of a flow that a job makes may not refer to a variable or a resource";
+        return Err(Error::field("value", text));
     }
     flow_steps::may_start(caller, &body.value, state).await?;
     let raw = serde_json::json!({"value": &body.value}).to_string();

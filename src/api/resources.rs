@@ -16,13 +16,11 @@ use super::{
     raw,
 };
 use crate::{
-    access::{Caller, prepare_to_save},
-    db::{Conn, resource, resource::ResourceRow, variable},
+    access::{Caller, prepare_to_save, references::replace},
+    db::{Conn, resource, resource::ResourceRow},
     types::{ObjectPath, Timestamp},
 };
 
-/// References followed in one value; more is a circle or an abuse.
-const MOST_REFERENCES: usize = 100;
 /// Longest name of a resource type.
 const TYPE_BYTES: usize = 255;
 
@@ -282,97 +280,11 @@ pub(crate) async fn get_value_interpolated(
         .run(move |conn| {
             let row = readable(conn, &caller, &at)?;
             let mut value = serde_json::from_str(&row.value).unwrap_or_default();
-            let mut left = MOST_REFERENCES;
-            interpolate(conn, (&caller, &at.workspace), &mut value, &mut left)?;
+            replace(conn, (&caller, &at.workspace), &mut value)?;
             Ok(value)
         })
         .await?;
     Ok(Json(value))
-}
-
-/// Replaces the references in `value`, with the rights of the caller; at most `left` of them.
-fn interpolate(
-    conn: &mut Conn,
-    who: (&Caller, &str),
-    value: &mut Value,
-    left: &mut usize,
-) -> Result<(), Error> {
-    match value {
-        Value::String(text) => {
-            let Some((kind, path)) = reference(text) else {
-                return Ok(());
-            };
-            if *left == 0 {
-                let text = format!("more than {MOST_REFERENCES} references, or a circle of them");
-                return Err(Error::BadRequest(text));
-            }
-            *left -= 1;
-            let (caller, workspace) = who;
-            let caller = Caller {
-                domain: kind.domain().to_owned(),
-                ..caller.clone()
-            };
-            let at = At {
-                workspace: workspace.to_owned(),
-                path: path.to_owned(),
-            };
-            *value = match kind {
-                Kind::Variable => {
-                    let row = variable::by_path(conn, workspace, path)?;
-                    let row = row.filter(|row| caller.may_read(&row.path, &row.extra_perms));
-                    let row = row.ok_or_else(|| {
-                        Error::NotFound(format!("variable not found at path: {path}"))
-                    })?;
-                    if row.is_secret {
-                        caller.learns(&row.value);
-                    }
-                    Value::String(row.value)
-                }
-                Kind::Resource => {
-                    let row = readable(conn, &caller, &at)?;
-                    let mut inner = serde_json::from_str(&row.value).unwrap_or_default();
-                    interpolate(conn, who, &mut inner, left)?;
-                    inner
-                }
-            };
-        }
-        Value::Array(items) => {
-            for item in items {
-                interpolate(conn, who, item, left)?;
-            }
-        }
-        Value::Object(fields) => {
-            for field in fields.values_mut() {
-                interpolate(conn, who, field, left)?;
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-    Ok(())
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Variable,
-    Resource,
-}
-
-impl Kind {
-    fn domain(self) -> &'static str {
-        match self {
-            Self::Variable => "variables",
-            Self::Resource => "resources",
-        }
-    }
-}
-
-/// What a text points to: `$var:<path>` or `$res:<path>`, the whole text.
-fn reference(text: &str) -> Option<(Kind, &str)> {
-    if let Some(path) = text.strip_prefix("$var:") {
-        return Some((Kind::Variable, path));
-    }
-    text.strip_prefix("$res:")
-        .map(|path| (Kind::Resource, path))
 }
 
 /// Whether there is a resource at the path.
@@ -413,16 +325,4 @@ pub(crate) async fn list(
         .await?;
     let rows = Page { page, per_page }.cut(rows);
     Ok(Json(rows.into_iter().map(shown).collect()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn references() {
-        assert_eq!(reference("$var:u/a/b"), Some((Kind::Variable, "u/a/b")));
-        assert_eq!(reference("$res:f/a/b"), Some((Kind::Resource, "f/a/b")));
-        assert_eq!(reference("see $var:u/a/b"), None);
-    }
 }

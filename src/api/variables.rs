@@ -237,7 +237,7 @@ pub(crate) async fn get(
     let asks = move |conn: &mut Conn| {
         let row = readable(conn, &caller, &at)?;
         if clear && row.is_secret {
-            caller.learns(&row.value);
+            caller.learns(conn, &row)?;
         }
         Ok(row)
     };
@@ -259,7 +259,7 @@ pub(crate) async fn get_value(
     let asks = move |conn: &mut Conn| {
         let row = readable(conn, &caller, &at)?;
         if row.is_secret {
-            caller.learns(&row.value);
+            caller.learns(conn, &row)?;
         }
         Ok(row)
     };

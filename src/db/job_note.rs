@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use super::{Conn, DbError, schema::job_notes};
+use super::{Conn, DbError, job_secret, schema::job_notes};
 use crate::types::{JobId, Timestamp};
 
 /// How long a note is kept after it was written last, in microseconds: 30 days, longer than any flow runs.
@@ -20,11 +20,12 @@ pub(crate) fn get(conn: &mut Conn, job: JobId, name: &str) -> Result<Option<Stri
         .optional()?)
 }
 
-/// How many notes of a job have names other than `name`.
+/// How many notes of a job have names other than `name`; not those that are windsock's own business.
 pub(crate) fn others(conn: &mut Conn, job: JobId, name: &str) -> Result<i64, DbError> {
     Ok(job_notes::table
         .filter(job_notes::job_id.eq(job))
         .filter(job_notes::name.ne(name))
+        .filter(job_notes::name.not_like(format!("{}%", job_secret::NAMES)))
         .count()
         .get_result(conn)?)
 }

@@ -22,6 +22,7 @@ pub(crate) mod group;
 pub(crate) mod held;
 pub(crate) mod job_list;
 pub(crate) mod job_note;
+pub(crate) mod job_secret;
 pub(crate) mod lanes;
 pub mod listen;
 pub(crate) mod message_sample;

@@ -11,6 +11,7 @@ use super::{
     Args, Job, NewJob, Outcome, Runnable,
     ended::completed,
     flow::{self, Wish},
+    given::references_in,
     lanes::Lanes,
     news::News,
     options::Options,
@@ -142,6 +143,7 @@ fn handler_job(job: &Job, outcome: &Outcome) -> Option<NewJob> {
     let error = result.get_mut("error").map(Value::take).unwrap_or(result);
     let trigger = job.trigger_path.as_deref().unwrap_or_default();
     let kind = job.trigger_kind.as_deref().unwrap_or_default();
+    let mut given = references_in(&Value::Object(handler.args.clone()).to_string());
     let mut args: Map<String, Value> = handler.args;
     for (name, value) in [
         ("workspace_id", json!(job.workspace_id)),
@@ -152,6 +154,8 @@ fn handler_job(job: &Job, outcome: &Outcome) -> Option<NewJob> {
         ("error", error),
         ("started_at", json!(outcome.started_at)),
     ] {
+        // What the failed job left is no more than a text.
+        given.retain(|known| known != name);
         args.insert(name.to_owned(), value);
     }
     let path = handler.path.into();
@@ -166,6 +170,7 @@ fn handler_job(job: &Job, outcome: &Outcome) -> Option<NewJob> {
         created_by: job.created_by.as_str().into(),
         permissioned_as: job.permissioned_as.as_str().into(),
         parent: Some(job.id),
+        given,
         ..NewJob::new(job.workspace_id.as_str().into(), runnable, args, "")
     })
 }

@@ -109,6 +109,8 @@ pub struct NewJob {
     pub lane: Option<Lane>,
     /// How many jobs called each other to come to it; see [`MAX_DEPTH`].
     pub depth: i32,
+    /// The arguments in which `$var:` and `$res:` are replaced when it starts: those that somebody known gave it.
+    pub given: Vec<String>,
     /// A client brought the id, and may bring it again: refused then, also when the first has ended meanwhile.
     pub id_is_given: bool,
 }
@@ -164,6 +166,7 @@ impl NewJob {
             options: None,
             lane: None,
             depth: 0,
+            given: Vec::new(),
             id_is_given: false,
         }
     }

@@ -15,6 +15,7 @@ mod doubt;
 mod ended;
 mod failure;
 mod flow;
+mod given;
 mod held;
 mod job;
 mod lanes;
@@ -46,6 +47,7 @@ pub use self::{
     concurrency::ConcurrencyLimit,
     failure::retry_condition,
     flow::{Ended, FlowChange, RunState, Wish},
+    given::{given, references_in, refers},
     held::{Held, Release},
     job::{
         Args, Finished, Job, JobEvent, JobState, Lane, MAX_DEPTH, NewJob, Outcome,

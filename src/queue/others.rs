@@ -123,6 +123,12 @@ impl Queue {
         let _ = self.shared.presence.set(presence);
     }
 
+    /// Whether other processes use the same database.
+    #[must_use]
+    pub fn has_others(&self) -> bool {
+        self.shared.presence.get().is_some_and(Presence::has_others)
+    }
+
     /// The number this process writes under; 0 where there can be no other process.
     #[must_use]
     pub fn fence(&self) -> i64 {

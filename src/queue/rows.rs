@@ -9,7 +9,9 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    Args, ConcurrencyLimit, Job, NewJob, Runnable, kind_of,
+    Args, ConcurrencyLimit, Job, NewJob, Runnable,
+    given::with_given,
+    kind_of,
     lanes::Limits,
     options::{HeldMessage, Options},
 };
@@ -136,6 +138,7 @@ fn row(job: &NewJob, version: Option<&ScriptVersion>, now: Timestamp) -> Job {
         }
         Runnable::Step(step) => (step.path.clone(), step.raw.clone()),
     };
+    let raw = with_given(raw, &job.given);
     let trigger_path = job.trigger.as_ref().and_then(|(_, path)| path.as_deref());
     let preprocessor = version
         .and_then(|version| version.preprocessor.as_deref())

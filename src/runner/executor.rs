@@ -134,8 +134,8 @@ impl Executor {
                 (failed(&error, started_at), None)
             }
         };
-        sink.settled().await;
-        outcome.logs = log.take_rest();
+        let held_back = sink.settled().await;
+        outcome.logs = log.take_rest(held_back);
         outcome.preprocessed_args = preprocessed_args;
         Run::Done(Box::new(outcome))
     }

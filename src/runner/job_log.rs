@@ -4,6 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use memchr::{memchr, memrchr};
 
 use super::source::JobSource;
@@ -68,21 +69,10 @@ impl JobLog {
         self.pending.is_empty()
     }
 
-    /// What was printed since the last call, for storing while the job runs, secrets masked; keeps back half a
-    /// character, and what may be the beginning of a secret.
-    pub(crate) fn take_whole(&mut self, masks: &Masks) -> String {
-        let whole = match std::str::from_utf8(&self.pending) {
-            Err(error) if error.error_len().is_none() => error.valid_up_to(),
-            _ => self.pending.len(),
-        };
-        let whole = whole - masks.begun(&self.pending[..whole]);
-        let rest = self.pending.split_off(whole);
-        masks.apply(text(&std::mem::replace(&mut self.pending, rest)))
-    }
-
-    /// What is left at the end of the job.
-    pub(crate) fn take_rest(&mut self) -> String {
-        text(&std::mem::take(&mut self.pending))
+    /// What is left at the end of the job, behind what was `held_back`.
+    pub(crate) fn take_rest(&mut self, mut held_back: Vec<u8>) -> String {
+        held_back.append(&mut self.pending);
+        text(&held_back)
     }
 
     /// The last few lines that are still here, for an error text; at most `max` bytes.
@@ -122,7 +112,8 @@ pub(crate) struct LogSink {
     target: Option<(Arc<dyn JobSource>, JobId)>,
     next_piece: i32,
     interval: Duration,
-    storing: Option<tokio::task::JoinHandle<()>>,
+    /// Answers what it has held back.
+    storing: Option<tokio::task::JoinHandle<Vec<u8>>>,
 }
 
 impl LogSink {
@@ -162,27 +153,49 @@ impl LogSink {
         let Some((source, job)) = self.target.as_ref().filter(|_| !busy && !log.is_empty()) else {
             return;
         };
-        let text = log.take_whole(&Masks::of(*job));
-        if text.is_empty() {
-            return;
-        }
-        let (job, piece) = (*job, self.next_piece);
+        let before = self.storing.take().and_then(|task| task.now_or_never());
+        // A panic in it was reported by the runtime.
+        let mut bytes = before.and_then(Result::ok).unwrap_or_default();
+        bytes.append(&mut log.pending);
+        let piece = self.next_piece;
         self.next_piece += 1;
-        let stored = source.append_log(job, piece, text);
-        self.storing = Some(tokio::spawn(async move {
-            if let Err(error) = stored.await {
-                log::warn!(job:% = job, error:% = error; "a piece of a log could not be stored");
-            }
-        }));
+        let stored = store(Arc::clone(source), (*job, piece), bytes);
+        self.storing = Some(tokio::spawn(stored));
     }
 
-    /// Waits for the last piece, so that the end of the log is not stored before it.
-    pub(crate) async fn settled(&mut self) {
-        if let Some(task) = self.storing.take() {
+    /// Waits for the last piece, so that the end of the log is not stored before it; answers what is left of it.
+    pub(crate) async fn settled(&mut self) -> Vec<u8> {
+        match self.storing.take() {
             // A panic in it was reported by the runtime.
-            let _ = task.await;
+            Some(task) => task.await.unwrap_or_default(),
+            None => Vec::new(),
         }
     }
+}
+
+/// Stores a piece, secrets masked; answers what it holds back: half a character, what may be the beginning of a secret,
+/// and everything while it is not known what is one. Asked after it was printed: what was read before is known then.
+async fn store(source: Arc<dyn JobSource>, (job, piece): (JobId, i32), bytes: Vec<u8>) -> Vec<u8> {
+    if source.learn_secrets(job).await.is_err() {
+        return bytes;
+    }
+    let (text, rest) = whole(bytes, &Masks::of(job));
+    if !text.is_empty()
+        && let Err(error) = source.append_log(job, piece, text).await
+    {
+        log::warn!(job:% = job, error:% = error; "a piece of a log could not be stored");
+    }
+    rest
+}
+
+/// What may be stored of `bytes`, masked, and the rest.
+fn whole(mut bytes: Vec<u8>, masks: &Masks) -> (String, Vec<u8>) {
+    let whole = match std::str::from_utf8(&bytes) {
+        Err(error) if error.error_len().is_none() => error.valid_up_to(),
+        _ => bytes.len(),
+    };
+    let rest = bytes.split_off(whole - masks.begun(&bytes[..whole]));
+    (masks.apply(text(&bytes)), rest)
 }
 
 /// The text that was meant; what is no text, and what PostgreSQL cannot store, becomes a replacement mark.
@@ -238,7 +251,7 @@ mod tests {
             log.push(b"12345");
         }
         assert_eq!(
-            log.take_rest(),
+            log.take_rest(Vec::new()),
             "12345123\n[windsock: the log ends here, it may have 8 bytes]\n"
         );
         log.push(b"more");
@@ -265,12 +278,15 @@ mod tests {
 
     #[test]
     fn half_a_character_waits_for_its_other_half() {
-        let mut log = JobLog::new(100);
-        log.push(&"aé".as_bytes()[..2]);
-        assert_eq!(log.take_whole(&Masks::default()), "a");
-        log.push(&"é".as_bytes()[1..]);
-        log.push(b"\xff\0");
-        assert_eq!(log.take_whole(&Masks::default()), "é\u{fffd}\u{fffd}");
+        let masks = Masks::default();
+        let (text, mut rest) = whole("aé".as_bytes()[..2].to_vec(), &masks);
+        assert_eq!(text, "a");
+        rest.extend_from_slice(&"é".as_bytes()[1..]);
+        rest.extend_from_slice(b"\xff\0");
+        assert_eq!(
+            whole(rest, &masks),
+            ("é\u{fffd}\u{fffd}".to_owned(), Vec::new())
+        );
     }
 
     #[test]

@@ -106,6 +106,8 @@ pub struct RunnerSettings {
     pub base_url: String,
     /// Where jobs reach the API: `BASE_INTERNAL_URL`.
     pub base_internal_url: String,
+    /// Whether that may be another process of the same database.
+    pub api_is_shared: bool,
     /// The proxies jobs are told of.
     pub proxies: ProxyEnvironment,
     /// What scripts import.
@@ -137,6 +139,7 @@ impl RunnerSettings {
             .base_url
             .clone()
             .unwrap_or_else(|| addresses.own.to_owned());
+        let own = addresses.inside.unwrap_or(addresses.own);
         let internal = config
             .base_internal_url
             .clone()
@@ -154,6 +157,7 @@ impl RunnerSettings {
                 own_api: internal.parse().ok(),
             },
             packages,
+            api_is_shared: internal != own,
             base_internal_url: internal,
             base_url,
             proxies: config.proxies.clone(),
@@ -222,11 +226,13 @@ impl Runner {
     #[must_use]
     pub fn new(settings: RunnerSettings, queue: Queue, pool: Pool, identify: Identify) -> Self {
         let flows = Flows::new(queue.clone(), pool.clone(), settings.limits.result_bytes);
+        let is_sqlite = pool.is_sqlite();
         let source = Live {
             queue,
             pool,
             identify,
             links: Links::default(),
+            api_is_shared: settings.api_is_shared && !is_sqlite,
         };
         Self::with_source(settings, Arc::new(source), Some(flows))
     }

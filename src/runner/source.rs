@@ -10,9 +10,11 @@ use tokio::sync::{Notify, broadcast};
 
 use super::remote::{Link, Links};
 use crate::{
-    db::{DbError, Pool, job_note, script_content::ScriptContent},
+    access::references::{self, ReferenceError, Starting},
+    db::{DbError, Pool, job_note, job_secret, script_content::ScriptContent},
     flow::{FlowValue, Step},
     queue::{Cancellation, Job, Outcome, Queue, QueueError},
+    secret::mask,
     types::{JobId, Language},
 };
 
@@ -70,6 +72,14 @@ pub(crate) trait JobSource: Send + Sync + 'static {
     ) -> BoxFuture<'static, Result<Option<(Language, String)>, DbError>>;
     /// Who the job acts as.
     fn identify(&self, job: &Job) -> JobIdentity;
+    /// The arguments of a job that starts, with what those that were given refer to. Inside: why that cannot be had.
+    fn fill_in(
+        &self,
+        job: &Job,
+        given: Vec<String>,
+    ) -> BoxFuture<'static, Result<Result<String, String>, DbError>>;
+    /// Makes known (`secret::mask`) what other processes have given the job to read.
+    fn learn_secrets(&self, id: JobId) -> BoxFuture<'static, Result<(), DbError>>;
     /// Looks which workspaces run their jobs elsewhere, if that was not done lately.
     fn refresh_links(&self) -> BoxFuture<'_, Result<(), DbError>>;
     /// Where the job runs, if not here.
@@ -104,6 +114,8 @@ pub(crate) struct Live {
     pub(crate) identify: Identify,
     /// Who runs jobs elsewhere.
     pub(crate) links: Links,
+    /// Whether what jobs ask of the API may be answered by another process.
+    pub(crate) api_is_shared: bool,
 }
 
 impl JobSource for Live {
@@ -186,6 +198,48 @@ impl JobSource for Live {
     fn identify(&self, job: &Job) -> JobIdentity {
         (self.identify)(job)
     }
+
+    fn fill_in(
+        &self,
+        job: &Job,
+        given: Vec<String>,
+    ) -> BoxFuture<'static, Result<Result<String, String>, DbError>> {
+        let (pool, id) = (self.pool.clone(), job.id);
+        let (workspace, permissioned_as) = (job.workspace_id.clone(), job.permissioned_as.clone());
+        let args = job.args.clone();
+        Box::pin(async move {
+            let filled = pool.run(move |conn| {
+                let job = Starting {
+                    id,
+                    workspace: &workspace,
+                    permissioned_as: &permissioned_as,
+                    args: &args,
+                    given: &given,
+                };
+                match references::arguments(conn, &job) {
+                    Ok(args) => Ok(Ok(args)),
+                    Err(ReferenceError::Database(error)) => Err(error),
+                    Err(error) => Ok(Err(error.to_string())),
+                }
+            });
+            filled.await
+        })
+    }
+
+    fn learn_secrets(&self, id: JobId) -> BoxFuture<'static, Result<(), DbError>> {
+        if !self.api_is_shared && !self.queue.has_others() {
+            return Box::pin(std::future::ready(Ok(())));
+        }
+        let pool = self.pool.clone();
+        Box::pin(async move {
+            let secrets = pool.run(move |conn| job_secret::of(conn, id)).await?;
+            for secret in secrets {
+                mask::note(id, &secret);
+            }
+            Ok(())
+        })
+    }
+
     fn refresh_links(&self) -> BoxFuture<'_, Result<(), DbError>> {
         Box::pin(self.links.refresh(&self.pool))
     }

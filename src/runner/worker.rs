@@ -32,14 +32,18 @@ use super::{
     source::JobSource,
 };
 use crate::{
+    db::DbError,
     metrics::metrics,
-    queue::{Job, Outcome},
+    queue::{self, Job, Outcome},
     secret::mask::{Masks, Watch},
     types::{JobId, Timestamp},
 };
 
 /// Pause after the database had no script to give: it is asked for each job anew.
 const DATABASE_PAUSE: Duration = Duration::from_millis(500);
+
+/// How often the database is asked for a job's secrets: for as long as a stop waits for running jobs, and longer.
+const SECRET_TRIES: u32 = 60;
 
 /// How long a spare worker waits for one more job: those who wait for jobs often wait for several.
 const SPARE_WAITS: Duration = Duration::from_secs(1);
@@ -207,11 +211,21 @@ async fn run(
     let identity = shared.source.identify(job);
     let interval = shared.limits.log_interval;
     let _watch = Watch::begin(job.id);
+    let filled_in = match filled_in(shared, job).await {
+        Ok(filled_in) => filled_in,
+        Err(NoScript::Fails(message)) => return failed("ExecutionErr", &message, started_at),
+        Err(NoScript::Later(error)) => {
+            log::warn!(job:% = job.id, error:% = error; "the arguments of a job cannot be had, it waits");
+            tokio::time::sleep(DATABASE_PAUSE).await;
+            return None;
+        }
+    };
     let mut sink = LogSink::new(Arc::clone(&shared.source), job, interval);
-    let run = executor.run(job, &script, identity, &assignment.stop, &mut sink);
+    let starting = filled_in.as_ref().unwrap_or(job);
+    let run = executor.run(starting, &script, identity, &assignment.stop, &mut sink);
     match AssertUnwindSafe(run).catch_unwind().await {
         Ok(Run::Done(mut outcome)) => {
-            mask_secrets(job.id, &mut outcome);
+            mask_secrets(shared, job.id, &mut outcome).await;
             let how = if outcome.success {
                 "success"
             } else {
@@ -230,8 +244,48 @@ async fn run(
     }
 }
 
-/// Keeps the secrets a job has read out of its log and of the text of its error.
-fn mask_secrets(job: JobId, outcome: &mut Outcome) {
+/// The job with what its arguments refer to, if they may refer to anything. What is kept of it is the job as it was.
+async fn filled_in(shared: &Shared, job: &Job) -> Result<Option<Job>, NoScript> {
+    let given = queue::given(job);
+    if given.is_empty() {
+        return Ok(None);
+    }
+    let args = shared.source.fill_in(job, given).await;
+    let args = args.map_err(NoScript::Later)?.map_err(NoScript::Fails)?;
+    Ok(Some(Job {
+        args,
+        ..job.clone()
+    }))
+}
+
+/// Keeps the secrets a job has read out of its log and of the text of its error. Where it cannot be known what is one,
+/// neither is kept.
+async fn mask_secrets(shared: &Shared, job: JobId, outcome: &mut Outcome) {
+    let made = outcome.preprocessed_args.take();
+    outcome.preprocessed_args = made.map(|args| Masks::of(job).apply_to_json(args));
+    if outcome.success && outcome.logs.is_empty() {
+        return;
+    }
+    let mut tries = 0;
+    while let Err(error) = shared.source.learn_secrets(job).await {
+        let is_final = matches!(error, DbError::NoKey | DbError::OtherKey(_));
+        if is_final || tries >= SECRET_TRIES {
+            log::error!(job:% = job, error:% = error; "the log of a job is not kept: its secrets cannot be masked");
+            outcome.logs =
+                "[windsock: the log is not kept, as the secrets in it cannot be masked]\n"
+                    .to_owned();
+            if !outcome.success {
+                let message = "the job has failed; the error is not kept, as the secrets in it cannot be masked";
+                *outcome = Outcome {
+                    logs: std::mem::take(&mut outcome.logs),
+                    ..Outcome::failed("ExecutionErr", message, outcome.started_at)
+                };
+            }
+            return;
+        }
+        tries += 1;
+        tokio::time::sleep(DATABASE_PAUSE).await;
+    }
     let masks = Masks::of(job);
     outcome.logs = masks.apply(std::mem::take(&mut outcome.logs));
     if !outcome.success {

@@ -1,8 +1,8 @@
 //! [`Masks`]: the secrets a running job has read, to be kept out of what it prints. The API notes a value when a
 //! job's token reads it; the worker of the same process asks for them whenever it stores a piece of the log.
 //!
-//! Bounded: only jobs that run here are noted for, each up to a bound. A secret read through another process's
-//! API is not known here.
+//! Bounded: only jobs that run here are noted for, each up to a bound. What another process's API gives away it writes
+//! down (`db::job_secret`), and the worker notes it here before it asks.
 
 use std::{
     collections::HashMap,
@@ -40,11 +40,11 @@ impl Drop for Watch {
     }
 }
 
-/// Notes that `job` has read the secret `value`.
-pub(crate) fn note(job: JobId, value: &str) {
+/// Notes that `job` has read the secret `value`; answers whether it runs here.
+pub(crate) fn note(job: JobId, value: &str) -> bool {
     let mut running = RUNNING.lock();
     let Some(values) = running.get_mut(&job) else {
-        return;
+        return false;
     };
     // Logs come in lines: each line of a key file is a secret of its own.
     for part in std::iter::once(value).chain(value.lines()) {
@@ -56,6 +56,7 @@ pub(crate) fn note(job: JobId, value: &str) {
     }
     // The longest first: it may hold another.
     values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+    true
 }
 
 /// The secrets one job has read.
@@ -111,7 +112,7 @@ mod tests {
     #[test]
     fn secrets_are_masked_while_their_job_runs() {
         let job = JobId::next();
-        note(job, "too early");
+        assert!(!note(job, "too early"));
         let watch = Watch::begin(job);
         for value in [
             "s3cret",

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     db::trigger::TriggerRow,
-    queue::{Args, NewJob, Release, Runnable},
+    queue::{Args, NewJob, Release, Runnable, references_in},
     types::{Invalid, JobId, Mode, TriggerKind},
 };
 
@@ -110,11 +110,24 @@ impl Setup {
         }
     }
 
-    /// A job that this trigger's connection waits for: a URL, a first message, an answer.
+    /// A job that this trigger's connection waits for: a URL, a first message, an answer; `msg` is what it answers to.
     #[must_use]
-    pub fn connect_job(&self, path: &str, is_flow: bool, args: &Map<String, Value>) -> NewJob {
-        let args = Args::Object(Value::Object(args.clone()).to_string());
+    pub fn connect_job(
+        &self,
+        path: &str,
+        is_flow: bool,
+        (args, msg): (&Map<String, Value>, Option<&str>),
+    ) -> NewJob {
+        let mut args = args.clone();
+        if let Some(msg) = msg {
+            args.insert("msg".to_owned(), msg.into());
+        }
+        let args = Value::Object(args).to_string();
+        let mut given = references_in(&args);
+        given.retain(|name| msg.is_none() || name != "msg");
+        let args = Args::Object(args);
         NewJob {
+            given,
             trigger: Some((TriggerKind::Websocket, Some(path.into()))),
             priority: crate::queue::PRIORITY_CONNECT,
             skip_preprocessor: true,
@@ -154,6 +167,7 @@ impl Setup {
             options: None,
             lane: None,
             depth: 0,
+            given: Vec::new(),
             id_is_given: false,
         }
     }

@@ -37,6 +37,7 @@ mod page;
 mod protocol;
 mod proxy;
 mod recipes;
+mod references;
 mod replies;
 mod rights;
 mod schema;

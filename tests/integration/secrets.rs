@@ -83,6 +83,9 @@ def main(how: str):
     value = json.load(urllib.request.urlopen(asked))
     print("before", value[:6], flush=True)
     print("it is", value, "indeed", flush=True)
+    if how == "slowly":
+        # The log is kept while the job runs.
+        time.sleep(1.5)
     if how == "fail":
         raise ValueError(f"no login with {value}")
     return len(value)
@@ -101,13 +104,33 @@ export async function main(how: string) {
 #[actix::test]
 async fn logs_and_errors_of_jobs_do_not_show_the_secrets_they_read() {
     let app = TestApp::start(Database::sqlite()).await;
-    store(&app, PATH, VALUE).await;
+    secrets_are_masked(&app).await;
+}
+
+/// The process that gives a secret away does not run the job.
+#[actix::test]
+async fn secrets_that_another_process_gave_away_are_masked_too() {
+    let name = "secrets_that_another_process_gave_away_are_masked_too";
+    if !ready(name, &[Need::Postgres]) {
+        return;
+    }
+    let with = |workers: &str| {
+        let settings = Settings::new().flag("--num-workers").flag(workers);
+        settings.env("WINDSOCK_SECRET_KEY", &"k".repeat(40))
+    };
+    let app = TestApp::start_with(Database::postgres(), with("0")).await;
+    let _worker = app.start_worker(with("2")).await;
+    secrets_are_masked(&app).await;
+}
+
+async fn secrets_are_masked(app: &TestApp) {
+    store(app, PATH, VALUE).await;
     for (path, language, content) in [
         ("u/admin/python", "python3", PYTHON),
         ("u/admin/native", "nativets", NATIVETS),
     ] {
         app.create_script(path, language, content).await;
-        for how in ["work", "fail"] {
+        for how in ["work", "slowly", "fail"] {
             let id = app.run_script(path, &json!({ "how": how })).await;
             let job = app.wait_for_job(&id).await;
             assert!(!job.to_string().contains(VALUE), "{job}");

@@ -223,6 +223,7 @@ impl Plan<'_> {
             Ok(job) => job,
             Err(fault) => return Ok(Err(fault)),
         };
+        job.given = self.given(id, inputs);
         job.timeout_secs = timeout;
         job.scheduled_at = later;
         match called {

@@ -317,6 +317,7 @@ impl Plan<'_> {
         let job = args.and_then(|args| Ok((self.script(id, module, args)?, timeout?)));
         match job {
             Ok((mut job, timeout)) => {
+                job.given = self.given(id, inputs);
                 job.timeout_secs = super::whole_secs(timeout);
                 job.scheduled_at = self.in_secs(wait);
                 self.push(id, FAILURE, job);

@@ -39,6 +39,7 @@ mod condition;
 mod driver;
 mod ends;
 mod engine;
+mod given;
 mod jobs;
 mod many;
 mod nested;

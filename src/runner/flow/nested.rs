@@ -1,6 +1,7 @@
 //! How loops and branches begin: their jobs are flows inside the flow.
 
 use super::{
+    given,
     jobs::{raw_of, step_job, step_path},
     plan::Plan,
 };
@@ -116,6 +117,9 @@ impl Plan<'_> {
             raw: Some(raw.to_text()),
         };
         let mut job = step_job(run, &module.id, runnable, args);
+        job.given = given::of_run(run);
+        job.given
+            .retain(|name| iteration.is_none() || name != "iter");
         job.scheduled_at = later;
         let mut at_once = true;
         if let Some(status) = run.status.module_mut(&module.id) {

@@ -105,6 +105,24 @@ pub(super) fn picked<'a>(
     Some(json)
 }
 
+/// The argument of the flow that an expression passes on, the whole or a part of it: `flow_input.order.lines[0]` does
+/// `order`; none when it may do anything else.
+pub(super) fn passed_on(expr: &str) -> Option<String> {
+    let mut way = expr.trim().strip_prefix("flow_input")?;
+    let mut first = None;
+    while !way.is_empty() {
+        let (segment, rest) = first_segment(way)?;
+        if first.is_none() {
+            first = match segment {
+                Segment::Key(key) => Some(key),
+                Segment::Index(_) => return None,
+            };
+        }
+        way = rest;
+    }
+    first.map(Cow::into_owned)
+}
+
 /// A member of an object that has it; the last one of a name counts, as in JavaScript.
 fn member<'a>(json: &'a str, key: &str) -> Option<&'a str> {
     struct Find<'k>(&'k str);

@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     db::DbError,
-    queue::{Job, Outcome},
+    queue::{self, Job, Outcome},
     types::{JobId, Timestamp},
 };
 
@@ -160,6 +160,14 @@ impl Carried<'_> {
 
     /// Sends the job, unless it is there; gives its id there.
     async fn arrived(&self) -> Result<JobId, End> {
+        // There every text that looks like a reference is one.
+        let given = queue::given(self.job);
+        let mut refer = queue::references_in(&self.job.args).into_iter();
+        if let Some(name) = refer.find(|name| !given.contains(name)) {
+            return Err(End::Failed(format!(
+                "argument '{name}' is not sent: its text would be taken for a variable or a resource there"
+            )));
+        }
         let mut noted = self.source.remote_id(self.job.id).await?;
         let mut look = noted.is_some();
         loop {

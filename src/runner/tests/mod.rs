@@ -59,6 +59,7 @@ pub(super) fn settings(limits: RunLimits, workers: usize) -> RunnerSettings {
         limits,
         base_url: "http://windsock.test".to_owned(),
         base_internal_url: "http://127.0.0.1:9".to_owned(),
+        api_is_shared: false,
         proxies: ProxyEnvironment::default(),
         packages: packages(),
         fetch: fetch_settings(),
@@ -370,6 +371,18 @@ impl JobSource for FakeSource {
 
     fn identify(&self, _: &Job) -> JobIdentity {
         identity()
+    }
+
+    fn fill_in(
+        &self,
+        job: &Job,
+        _: Vec<String>,
+    ) -> BoxFuture<'static, Result<Result<String, String>, DbError>> {
+        Box::pin(std::future::ready(Ok(Ok(job.args.clone()))))
+    }
+
+    fn learn_secrets(&self, _: JobId) -> BoxFuture<'static, Result<(), DbError>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 
     fn refresh_links(&self) -> BoxFuture<'_, Result<(), DbError>> {

@@ -5,7 +5,7 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use actix_codec::Framed;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio::time::Instant;
 use url::Url;
 
@@ -137,7 +137,7 @@ pub(super) async fn open(
         UrlSource::Runnable(runnable) => {
             let what = format!("waits for {} to return the WebSocket URL", runnable.path);
             live.waits_for(Some(&what));
-            let asked = run(&common, &setup, runnable, runnable.args.clone());
+            let asked = run(&common, &setup, runnable, None);
             let asked = step(&reporter, "url", what, asked).await;
             asked.map_err(|failure| Failure::of_url(failure.text))?
         }
@@ -268,15 +268,15 @@ fn request(
     })
 }
 
-/// Runs a runnable before all triggered jobs and answers the text its result stands for.
+/// Runs a runnable before all triggered jobs and answers the text its result stands for; `msg` is what it answers to.
 pub(super) fn run(
     common: &Common,
     setup: &Setup,
     runnable: &RunnableRef,
-    args: Map<String, Value>,
+    msg: Option<&str>,
 ) -> impl Future<Output = Result<String, Failure>> + use<> {
     let path = runnable.path.clone();
-    let job = setup.connect_job(path.as_str(), runnable.is_flow, &args);
+    let job = setup.connect_job(path.as_str(), runnable.is_flow, (&runnable.args, msg));
     let (id, workspace) = (job.id, Arc::clone(&setup.workspace));
     let queue = common.queue.clone();
     async move {

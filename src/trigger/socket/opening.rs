@@ -89,7 +89,7 @@ impl Socket {
             },
             Some(FirstStep::SendResult(runnable)) => {
                 open.opening.under_way = UnderWay::Running;
-                let run = connect::run(&self.common, &setup, runnable, runnable.args.clone());
+                let run = connect::run(&self.common, &setup, runnable, None);
                 ctx.spawn(run.into_actor(self).map(move |result, socket, ctx| {
                     if !socket.is_connection(number) {
                         return;

@@ -185,9 +185,7 @@ impl Socket {
             let number = self.talk.next_answer;
             self.talk.next_answer += 1;
             self.talk.answers.push_back((number, None));
-            let mut args = runnable.args.clone();
-            args.insert("msg".to_owned(), text.into());
-            let run = connect::run(&self.common, &self.setup, runnable, args);
+            let run = connect::run(&self.common, &self.setup, runnable, Some(text));
             ctx.spawn(run.into_actor(self).map(move |result, socket, ctx| {
                 socket.answered(number, result.map_err(|failure| failure.text), ctx);
             }));

@@ -1,0 +1,229 @@
+//! What texts refer to: `$var:<path>` and `$res:<path>`, each the whole text; read with the rights of whoever is to have it.
+
+use serde_json::{Map, Value};
+
+use super::{Caller, Denied, enter::caller_as};
+use crate::{
+    db::{Conn, DbError, resource, variable},
+    types::JobId,
+};
+
+/// References followed in one value; more is a circle or an abuse.
+const MOST: usize = 100;
+
+/// Why a reference is not replaced.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReferenceError {
+    /// It leads nowhere, or to what this one may not read.
+    #[error("{0}")]
+    Missing(String),
+    /// Too many of them.
+    #[error("more than {MOST} references, or a circle of them")]
+    TooMany,
+    /// The database gave no answer.
+    #[error(transparent)]
+    Database(#[from] DbError),
+}
+
+/// What a text refers to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A variable.
+    Variable,
+    /// A resource.
+    Resource,
+}
+
+impl Kind {
+    /// What scopes call it.
+    fn domain(self) -> &'static str {
+        match self {
+            Self::Variable => "variables",
+            Self::Resource => "resources",
+        }
+    }
+
+    fn missing(self, path: &str) -> ReferenceError {
+        let kind = match self {
+            Self::Variable => "variable",
+            Self::Resource => "resource",
+        };
+        ReferenceError::Missing(format!("{kind} not found at path: {path}"))
+    }
+}
+
+/// What a text points to, if the whole of it does.
+pub(crate) fn reference(text: &str) -> Option<(Kind, &str)> {
+    if let Some(path) = text.strip_prefix("$var:") {
+        return Some((Kind::Variable, path));
+    }
+    text.strip_prefix("$res:")
+        .map(|path| (Kind::Resource, path))
+}
+
+/// Replaces the references in `value` of a workspace, with the rights of the caller.
+pub(crate) fn replace(
+    conn: &mut Conn,
+    who: (&Caller, &str),
+    value: &mut Value,
+) -> Result<(), ReferenceError> {
+    let mut left = MOST;
+    follow(conn, who, value, &mut left)
+}
+
+fn follow(
+    conn: &mut Conn,
+    who: (&Caller, &str),
+    value: &mut Value,
+    left: &mut usize,
+) -> Result<(), ReferenceError> {
+    match value {
+        Value::String(text) => {
+            let Some((kind, path)) = reference(text) else {
+                return Ok(());
+            };
+            *left = left.checked_sub(1).ok_or(ReferenceError::TooMany)?;
+            *value = read(conn, who, (kind, path), left)?;
+            Ok(())
+        }
+        Value::Array(items) => items
+            .iter_mut()
+            .try_for_each(|item| follow(conn, who, item, left)),
+        Value::Object(fields) => fields
+            .values_mut()
+            .try_for_each(|field| follow(conn, who, field, left)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
+    }
+}
+
+fn read(
+    conn: &mut Conn,
+    who: (&Caller, &str),
+    (kind, path): (Kind, &str),
+    left: &mut usize,
+) -> Result<Value, ReferenceError> {
+    let (caller, workspace) = who;
+    let caller = Caller {
+        domain: kind.domain().to_owned(),
+        ..caller.clone()
+    };
+    let missing = || kind.missing(path);
+    match kind {
+        Kind::Variable => {
+            let row = variable::by_path(conn, workspace, path)?;
+            let row = row.filter(|row| caller.may_read(&row.path, &row.extra_perms));
+            let row = row.ok_or_else(missing)?;
+            if row.is_secret {
+                caller.learns(conn, &row)?;
+            }
+            Ok(Value::String(row.value))
+        }
+        Kind::Resource => {
+            let row = resource::by_path(conn, workspace, path)?;
+            let row = row.filter(|row| caller.may_read(&row.path, &row.extra_perms));
+            let row = row.ok_or_else(missing)?;
+            let mut inner = serde_json::from_str(&row.value).unwrap_or_default();
+            follow(conn, who, &mut inner, left)?;
+            Ok(inner)
+        }
+    }
+}
+
+/// Checks that a caller may give a job what these of its arguments (a JSON object) refer to.
+///
+/// # Errors
+/// The token is limited, and may not read it.
+pub(crate) fn may_give(caller: &Caller, args: &str, names: &[String]) -> Result<(), Denied> {
+    if caller.scopes.is_none() || names.is_empty() {
+        return Ok(());
+    }
+    let args: Map<String, Value> = serde_json::from_str(args).unwrap_or_default();
+    for name in names {
+        if let Some(path) = args.get(name).and_then(|value| hidden(caller, value)) {
+            return Err(Denied::Forbidden(format!(
+                "argument '{name}' refers to '{path}', which this token may not read"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// What a value refers to that the token's scopes do not hold.
+fn hidden(caller: &Caller, value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => {
+            let (kind, path) = reference(text)?;
+            let caller = Caller {
+                domain: kind.domain().to_owned(),
+                ..caller.clone()
+            };
+            (!caller.scoped("read", Some(path))).then(|| path.to_owned())
+        }
+        Value::Array(items) => items.iter().find_map(|item| hidden(caller, item)),
+        Value::Object(fields) => fields.values().find_map(|field| hidden(caller, field)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
+}
+
+/// A job that starts.
+pub(crate) struct Starting<'a> {
+    /// The job.
+    pub(crate) id: JobId,
+    /// Where it runs.
+    pub(crate) workspace: &'a str,
+    /// Whose rights it has.
+    pub(crate) permissioned_as: &'a str,
+    /// Its arguments, a JSON object.
+    pub(crate) args: &'a str,
+    /// Those in which references are replaced.
+    pub(crate) given: &'a [String],
+}
+
+/// The arguments of a job that starts, with what they refer to. Secrets among them are masked in what it prints.
+pub(crate) fn arguments(conn: &mut Conn, job: &Starting<'_>) -> Result<String, ReferenceError> {
+    let (workspace, who) = (job.workspace, job.permissioned_as);
+    let Some(mut caller) = caller_as(conn, workspace, who)? else {
+        let text = format!("{who}, whose rights the job has, is nobody in the workspace");
+        return Err(ReferenceError::Missing(text));
+    };
+    caller.job = Some(job.id);
+    let mut args: Map<String, Value> = serde_json::from_str(job.args).unwrap_or_default();
+    for name in job.given {
+        let Some(value) = args.get_mut(name) else {
+            continue;
+        };
+        replace(conn, (&caller, workspace), value).map_err(|error| match error {
+            ReferenceError::Missing(text) => {
+                ReferenceError::Missing(format!("argument '{name}': {text}"))
+            }
+            error => error,
+        })?;
+    }
+    Ok(Value::Object(args).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references() {
+        assert_eq!(reference("$var:u/a/b"), Some((Kind::Variable, "u/a/b")));
+        assert_eq!(reference("$res:f/a/b"), Some((Kind::Resource, "f/a/b")));
+        assert_eq!(reference("see $var:u/a/b"), None);
+    }
+
+    #[test]
+    fn limited_tokens_give_what_they_may_read() {
+        let args = r#"{"a": {"x": ["$var:u/a/b"]}, "b": 1}"#;
+        let may = |caller: &Caller| may_give(caller, args, &["a".to_owned()]);
+        assert_eq!(may(&Caller::default()), Ok(()));
+        let scoped = |scope: &str| Caller {
+            scopes: Some(vec![scope.to_owned()]),
+            ..Caller::default()
+        };
+        let refused = may(&scoped("jobs:run")).unwrap_err();
+        assert!(refused.to_string().contains("u/a/b"), "{refused:?}");
+        assert_eq!(may(&scoped("variables:read:u/a/b")), Ok(()));
+    }
+}

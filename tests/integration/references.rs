@@ -1,0 +1,200 @@
+//! Arguments that refer to variables and resources (`$var:`, `$res:`): replaced where somebody who is known gave them,
+//! and never where a message says so.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Database, Need, Peer, TestApp, ready, wait_for};
+
+const SECRET: &str = "s3cret-value-4711";
+const REFERENCE: &str = "$var:u/admin/secret";
+const ECHO: &str = "u/admin/echo";
+
+async fn start() -> TestApp {
+    let app = TestApp::start(Database::sqlite()).await;
+    let secret =
+        json!({"path": "u/admin/secret", "value": SECRET, "is_secret": true, "description": ""});
+    app.post("variables/create", &secret).await.expect(201);
+    let resource = json!({"path": "u/admin/db", "resource_type": "db",
+        "value": {"host": "h", "password": REFERENCE}});
+    app.post("resources/create", &resource).await.expect(201);
+    let echo = "export function main(x: any, msg: any) { console.log(`got ${JSON.stringify(x)}`); return x ?? msg }";
+    app.create_script(ECHO, "nativets", echo).await;
+    app
+}
+
+async fn run(app: &TestApp, args: Value) -> Value {
+    let id = app.run_script(ECHO, &args).await;
+    app.wait_for_job(&id).await
+}
+
+#[actix::test]
+async fn arguments_of_callers_are_replaced_when_the_job_starts() {
+    let mut app = start().await;
+    for (given, became) in [
+        (json!(REFERENCE), json!(SECRET)),
+        (
+            json!("$res:u/admin/db"),
+            json!({"host": "h", "password": SECRET}),
+        ),
+        (json!({"a": [REFERENCE]}), json!({"a": [SECRET]})),
+        (
+            json!("see $var:u/admin/secret"),
+            json!("see $var:u/admin/secret"),
+        ),
+    ] {
+        let job = run(&app, json!({"x": given})).await;
+        assert_eq!(job["result"], became, "{job}");
+        // What is kept, and what is printed, is not the secret.
+        assert_eq!(job["args"]["x"], given, "{job}");
+        let id = job["id"].as_str().unwrap();
+        let logs = app.get(&format!("jobs_u/get_logs/{id}")).await.text;
+        assert!(
+            logs.contains("got ") && !logs.contains(SECRET),
+            "{given}: {logs}"
+        );
+    }
+    let job = run(&app, json!({"x": "$var:u/admin/none"})).await;
+    assert_eq!(
+        job["result"]["error"]["message"],
+        "argument 'x': variable not found at path: u/admin/none"
+    );
+    let preview = json!({"language": "nativets", "content": "export const main = (x: string) => x.length",
+        "args": {"x": REFERENCE}});
+    let id = app
+        .post("jobs/run/preview", &preview)
+        .await
+        .expect(201)
+        .text;
+    assert_eq!(app.wait_for_job(&id).await["result"], SECRET.len());
+
+    // A token that may run this script and nothing else gives it nothing else.
+    let scopes = json!({"label": "runs", "scopes": [format!("jobs:run:scripts:{ECHO}")]});
+    let made = app.post("/api/users/tokens/create", &scopes).await;
+    let token = made.expect(201).text;
+    app.set_token(Some(&token));
+    let way = format!("jobs/run/p/{ECHO}");
+    let refused = app.post(&way, &json!({"x": REFERENCE})).await.expect(403);
+    assert!(refused.text.contains("argument 'x'"), "{}", refused.text);
+    app.post(&way, &json!({"x": 1})).await.expect(201);
+}
+
+#[actix::test]
+async fn what_a_job_passes_on_stays_text() {
+    let app = start().await;
+    let preview = json!({"language": "nativets", "args": {}, "content":
+        "import * as wmill from 'windmill-client';
+        export async function main() { return await wmill.runScript('u/admin/echo', null, {x: '$var:' + 'u/admin/secret'}) }"});
+    let id = app
+        .post("jobs/run/preview", &preview)
+        .await
+        .expect(201)
+        .text;
+    let job = app.wait_for_job(&id).await;
+    assert_eq!(job["result"], REFERENCE, "{job}");
+    let module = json!({"id": "a", "value": {"type": "identity"}});
+    let refers = json!({"type": "static", "value": REFERENCE});
+    let step = json!({"id": "b", "value": {"type": "script", "path": ECHO, "input_transforms": {"x": refers}}});
+    let flow = json!({"value": {"modules": [module, step]}, "args": {}});
+    let preview = json!({"language": "python3", "args": {"flow": flow.to_string()}, "content":
+        "import os, urllib.request, urllib.error\n\
+         def main(flow: str):\n    url = os.environ['BASE_INTERNAL_URL'] + '/api/w/main/jobs/run/preview_flow'\n    \
+         headers = {'Authorization': 'Bearer ' + os.environ['WM_TOKEN'], 'Content-Type': 'application/json'}\n    \
+         asked = urllib.request.Request(url, data=flow.encode(), headers=headers)\n    \
+         try: return urllib.request.urlopen(asked).status\n    \
+         except urllib.error.HTTPError as error: return [error.code, error.read().decode()]\n"});
+    let id = app
+        .post("jobs/run/preview", &preview)
+        .await
+        .expect(201)
+        .text;
+    let job = app.wait_for_job(&id).await;
+    assert_eq!(job["result"][0], 400, "{job}");
+}
+
+#[actix::test]
+async fn flows_pass_on_what_they_were_given_and_messages_stay_text() {
+    if !ready("flows_pass_on_references", &[Need::Peer]) {
+        return;
+    }
+    let app = start().await;
+    let step = |id: &str, input: Value| json!({"id": id, "value": {"type": "script", "path": ECHO, "input_transforms": {"x": input}}});
+    let js = |expr: &str| json!({"type": "javascript", "expr": expr});
+    let looped = json!({"id": "l", "value": {"type": "forloopflow", "skip_failures": false,
+        "iterator": js("[1]"), "modules": [step("i", js("flow_input.db"))]}});
+    let value = json!({"modules": [
+        step("s", json!({"type": "static", "value": REFERENCE})),
+        step("p", js("flow_input.db")),
+        step("m", js("flow_input.msg")),
+        step("c", js("'$var:' + 'u/admin/secret'")),
+        looped,
+        step("e", js("({s: results.s, p: results.p, m: results.m, c: results.c, l: results.l})")),
+    ]});
+    let flow = json!({"path": "u/admin/flow", "summary": "", "value": value});
+    app.post("flows/create", &flow).await.expect(201);
+    let started = app
+        .post(
+            "jobs/run/f/u/admin/flow",
+            &json!({"db": "$res:u/admin/db", "msg": "m"}),
+        )
+        .await;
+    let job = app.wait_for_job(&started.expect(201).text).await;
+    let db = json!({"host": "h", "password": SECRET});
+    assert_eq!(
+        job["result"],
+        json!({"s": SECRET, "p": db, "m": "m", "c": REFERENCE, "l": [db]}),
+        "{job}"
+    );
+
+    // The same flow and the script for a message: only what the flow's author wrote down is replaced.
+    let mut peer = Peer::start().await;
+    let more = json!({"is_flow": true});
+    app.create_trigger("u/admin/flows", "u/admin/flow", &peer.url("/flow"), more)
+        .await;
+    let flows = peer.accept().await;
+    app.create_trigger("u/admin/scripts", ECHO, &peer.url("/script"), json!({}))
+        .await;
+    let scripts = peer.accept().await;
+    for path in ["u/admin/flows", "u/admin/scripts"] {
+        app.wait_until_listening(path).await;
+    }
+    peer.send(&flows, &[REFERENCE]).await;
+    peer.send(&scripts, &[REFERENCE]).await;
+    for (path, expected) in [
+        (
+            "u/admin/flow",
+            json!({"s": SECRET, "p": null, "m": REFERENCE, "c": REFERENCE, "l": [null]}),
+        ),
+        (ECHO, json!(REFERENCE)),
+    ] {
+        let job = wait_for("the message's job ends", async || {
+            let query = format!("script_path_exact={path}");
+            let jobs = app.completed(&query).await;
+            let job = jobs
+                .into_iter()
+                .find(|job| job["trigger_kind"] == "websocket");
+            job.ok_or("none".to_owned())
+        })
+        .await;
+        let id = job["id"].as_str().unwrap();
+        let job = app.wait_for_job(id).await;
+        assert_eq!(job["result"], expected, "{path}: {job}");
+    }
+}
+
+#[actix::test]
+async fn settings_of_triggers_refer_to_secrets() {
+    if !ready("settings_of_triggers_refer_to_secrets", &[Need::Peer]) {
+        return;
+    }
+    let app = start().await;
+    let mut peer = Peer::start().await;
+    let url =
+        "export function main(base: string, token: string) { return `${base}?token=${token}` }";
+    app.create_script("u/admin/url", "nativets", url).await;
+    let args = json!({"base": peer.url("/feed"), "token": REFERENCE});
+    let more = json!({"url_runnable_args": args});
+    app.create_trigger("u/admin/feed", ECHO, "$script:u/admin/url", more)
+        .await;
+    let connection = peer.accept().await;
+    assert_eq!(connection.path, format!("/feed?token={SECRET}"));
+}
