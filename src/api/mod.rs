@@ -58,11 +58,7 @@ mod tests;
 
 use std::sync::{Arc, OnceLock};
 
-use actix_web::{
-    FromRequest, Handler, Responder,
-    middleware::{Compress, from_fn},
-    web,
-};
+use actix_web::{FromRequest, Handler, Responder, middleware::from_fn, web};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, value::RawValue};
 use tokio::sync::broadcast;
@@ -508,7 +504,6 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &web::Data<State>) {
     let page = web::resource("/{file:.*}")
         .get(ui::serve)
         .route(web::head().to(ui::serve))
-        .wrap(Compress::default())
         .wrap(from_fn(auth::shield));
     let metrics = web::resource("/metrics")
         .get(measures::metrics_text)

@@ -1,12 +1,24 @@
 //! The page: the files of `static/`, embedded; every address that is not a file is the page itself.
+//!
+//! The page names its files below `/v/<version>/`, which changes with any of them: a browser keeps such a file for good and
+//! asks only for the page anew, and modules of two releases never mix. A file is compressed once, when it is first asked for.
+
+use std::{
+    collections::HashMap,
+    io::Write,
+    sync::{LazyLock, OnceLock},
+};
 
 use actix_web::{
-    HttpRequest, HttpResponse,
-    http::header::{self, EntityTag},
+    HttpMessage, HttpRequest, HttpResponse,
+    http::header::{self, AcceptEncoding, ContentEncoding, Encoding, EntityTag},
     web,
 };
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
 use rust_embed::RustEmbed;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 use super::{State, auth::protect, error::Error, extract::Query, session};
 use crate::access::Denied;
@@ -14,10 +26,102 @@ use crate::access::Denied;
 #[derive(RustEmbed)]
 #[folder = "static/"]
 #[allow_missing = true]
-struct Files;
+struct Embedded;
 
 /// The page's file.
 const INDEX: &str = "index.html";
+/// What stands before a file's name where its address names a version.
+const VERSIONED: &str = "v/";
+/// For a file whose address changes with it.
+const FOR_GOOD: &str = "public, max-age=31536000, immutable";
+/// For a file that has to be asked for again; unchanged it is not sent.
+const ASK_AGAIN: &str = "no-cache";
+
+/// Every file of the page, and what names them all together.
+struct Files {
+    version: String,
+    by_name: HashMap<String, File>,
+}
+
+/// One file, as it is and as it travels.
+struct File {
+    content_type: &'static str,
+    tag: EntityTag,
+    plain: Bytes,
+    gzip: OnceLock<Bytes>,
+}
+
+static FILES: LazyLock<Files> = LazyLock::new(Files::read);
+
+impl Files {
+    fn read() -> Self {
+        let mut names: Vec<String> = Embedded::iter().map(String::from).collect();
+        names.sort();
+        let mut all = Sha256::new();
+        let mut by_name = HashMap::new();
+        for name in &names {
+            let Some(file) = Embedded::get(name) else {
+                continue;
+            };
+            let hash = file.metadata.sha256_hash();
+            all.update(name);
+            all.update(hash);
+            let file = File::new(name, hex::encode(hash), Bytes::from(file.data.into_owned()));
+            by_name.insert(name.clone(), file);
+        }
+        let mut version = hex::encode(all.finalize());
+        version.truncate(16);
+        if let Some(index) = by_name.get_mut(INDEX) {
+            let text = String::from_utf8_lossy(&index.plain).into_owned();
+            let text = names.iter().fold(text, |text, name| {
+                text.replace(
+                    &format!("\"/{name}\""),
+                    &format!("\"/{VERSIONED}{version}/{name}\""),
+                )
+            });
+            *index = File::new(INDEX, version.clone(), Bytes::from(text));
+        }
+        Self { version, by_name }
+    }
+
+    /// The file an address stands for, and how long a browser may keep it.
+    fn find(&self, path: &str) -> Option<(&File, &'static str)> {
+        let name = file_of(path);
+        let versioned = name.strip_prefix(VERSIONED);
+        let Some((version, name)) = versioned.and_then(|rest| rest.split_once('/')) else {
+            return Some((self.by_name.get(name)?, ASK_AGAIN));
+        };
+        // A page of the release before goes on with what there is now.
+        let keep = if version == self.version {
+            FOR_GOOD
+        } else {
+            ASK_AGAIN
+        };
+        Some((self.by_name.get(name)?, keep))
+    }
+}
+
+impl File {
+    fn new(name: &str, tag: String, plain: Bytes) -> Self {
+        Self {
+            content_type: content_type(name),
+            tag: EntityTag::new_strong(tag),
+            plain,
+            gzip: OnceLock::new(),
+        }
+    }
+
+    /// As small as it gets; as it is where that fails, which writing to memory does not.
+    fn compressed(&self) -> Bytes {
+        let compress = || {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+            let written = encoder.write_all(&self.plain);
+            written.and_then(|()| encoder.finish()).map(Bytes::from)
+        };
+        let bytes = self.gzip.get_or_init(|| compress().unwrap_or_default());
+        bytes.clone()
+    }
+}
 
 /// What the address of the page may carry.
 #[derive(Debug, Deserialize)]
@@ -67,26 +171,44 @@ pub(crate) async fn serve(
             other => other,
         };
     }
-    let name = file_of(req.path());
-    let Some(file) = Files::get(name) else {
+    let Some((file, keep)) = FILES.find(req.path()) else {
+        let name = file_of(req.path());
         return Err(Error::NotFound(format!("no such file: {name}")));
     };
-    let tag = EntityTag::new_strong(hex::encode(file.metadata.sha256_hash()));
-    let known = req
-        .headers()
-        .get(header::IF_NONE_MATCH)
-        .and_then(|tags| tags.to_str().ok());
-    // A compressing middleware weakens nothing here: the tag names the file, not its encoding.
-    if known.is_some_and(|known| known.contains(tag.tag())) {
-        return Ok(HttpResponse::NotModified()
-            .insert_header(header::ETag(tag))
-            .finish());
+    Ok(answer(&req, file, keep))
+}
+
+/// The file in the form the browser takes, or that it has it already.
+fn answer(req: &HttpRequest, file: &File, keep: &'static str) -> HttpResponse {
+    let tag = header::ETag(file.tag.clone());
+    let cache = (header::CACHE_CONTROL, keep);
+    let vary = (header::VARY, "accept-encoding");
+    let known = req.headers().get(header::IF_NONE_MATCH);
+    let known = known.and_then(|tags| tags.to_str().ok());
+    // The tag names the file, not its encoding: either form stands for the other.
+    if known.is_some_and(|known| known.contains(file.tag.tag())) {
+        let mut answer = HttpResponse::NotModified();
+        let answer = answer.insert_header(tag).insert_header(cache);
+        return answer.insert_header(vary).finish();
     }
-    Ok(HttpResponse::Ok()
-        .content_type(content_type(name))
-        .insert_header(header::ETag(tag))
-        .insert_header((header::CACHE_CONTROL, "no-cache"))
-        .body(file.data.into_owned()))
+    let mut answer = HttpResponse::Ok();
+    answer
+        .content_type(file.content_type)
+        .insert_header(tag)
+        .insert_header(cache)
+        .insert_header(vary);
+    let gzip = takes_gzip(req).then(|| file.compressed());
+    match gzip.filter(|gzip| !gzip.is_empty()) {
+        Some(gzip) => answer.insert_header(ContentEncoding::Gzip).body(gzip),
+        None => answer.body(file.plain.clone()),
+    }
+}
+
+fn takes_gzip(req: &HttpRequest) -> bool {
+    let forms = [Encoding::gzip(), Encoding::identity()];
+    req.get_header::<AcceptEncoding>()
+        .and_then(|accepted| accepted.negotiate(forms.iter()))
+        .is_some_and(|form| form == Encoding::gzip())
 }
 
 #[cfg(test)]
@@ -105,7 +227,7 @@ mod tests {
         ] {
             assert_eq!(file_of(path), file);
         }
-        assert!(Files::get("../Cargo.toml").is_none());
+        assert!(FILES.find("/../Cargo.toml").is_none());
         assert!(content_type("js/api.js").starts_with("text/javascript"));
     }
 }

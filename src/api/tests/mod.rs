@@ -5,6 +5,7 @@ mod entering;
 mod jobs;
 mod mutated;
 mod objects;
+mod page_files;
 mod people;
 mod served;
 
