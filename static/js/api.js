@@ -37,7 +37,8 @@ let workspace = 'main';
 /** Who is logged in: `{email, workspaces}`; asked once until `forgetSession`. */
 export async function loadSession(signal) {
   if (session) return session;
-  const loaded = await request('GET', '/api/workspaces/users', { signal });
+  // as theme.js has it asked for beforehand: the same request, or it is made twice
+  const loaded = await request('GET', '/api/workspaces/users', { signal, cache: 'default' });
   const known = (loaded.workspaces ?? []).map((one) => one.id);
   workspace = known.includes(read(WORKSPACE_KEY)) ? read(WORKSPACE_KEY) : known.includes('main') ? 'main' : known[0] ?? 'main';
   session = loaded;
@@ -84,7 +85,7 @@ export function liveUrl() {
   return `${scheme}//${location.host}/api/w/${encodeURIComponent(workspace)}/websocket_triggers/live`;
 }
 
-async function request(method, url, { query, body, signal } = {}) {
+async function request(method, url, { query, body, signal, cache = 'no-store' } = {}) {
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(query ?? {})) {
     if (value !== undefined && value !== null && value !== '') search.set(name, value);
@@ -100,7 +101,7 @@ async function request(method, url, { query, body, signal } = {}) {
       body: body === undefined ? undefined : JSON.stringify(body),
       signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
       credentials: 'same-origin',
-      cache: 'no-store',
+      cache,
     });
     text = await response.text();
   } catch (error) {

@@ -1,5 +1,5 @@
-// Shell: the side with navigation, theme and user menu, the banner that tells when windsock is out of reach,
-// and the way to the login page. Starts the router; pages never touch the shell.
+// Shell: marks where one is in the navigation of index.html, adds theme and user menu, tells when windsock is out of reach,
+// and knows the way to the login page. Starts the router; pages never touch the shell.
 import * as api from './api.js';
 import * as live from './live.js';
 import * as router from './router.js';
@@ -8,33 +8,22 @@ import { menuButton } from './parts/menu.js';
 import { moment } from './parts/time.js';
 import { toast, toastError } from './parts/toast.js';
 
-const PLACES = [
-  ['/', 'home', 'Overview'],
-  ['/triggers', 'triggers', 'Triggers'],
-  ['/scripts', 'scripts', 'Scripts'],
-  ['/flows', 'flows', 'Flows'],
-  ['/runs', 'runs', 'Runs'],
-  ['/variables', 'variables', 'Variables'],
-  ['/resources', 'resources', 'Resources'],
-  ['/settings', 'settings', 'Settings'],
-];
 /** Losses shorter than this are not worth a word. */
 const BANNER_AFTER_MS = 800;
 
 const side = document.getElementById('side');
-const shell = document.getElementById('shell');
+const foot = document.getElementById('side-foot');
 const banner = document.getElementById('banner');
 
 async function before(page) {
   const outside = page === 'login';
-  shell.classList.toggle('bare', outside);
-  side.hidden = outside;
+  window.windsockTheme.bare(outside);
   if (outside) {
     live.stop();
     return;
   }
   await api.loadSession();
-  if (!side.hasChildNodes()) buildSide();
+  if (!foot.hasChildNodes()) fill(foot, workspaceSelect(), themeMenu(), userMenu());
   live.start();
 }
 
@@ -48,13 +37,6 @@ function after() {
     }
     else link.removeAttribute('aria-current');
   }
-}
-
-function buildSide() {
-  fill(side,
-    h('a', { class: 'brand', href: '/' }, h('img', { src: '/logo.svg', alt: '', width: '26', height: '26' }), h('span', {}, 'windsock')),
-    h('nav', { 'aria-label': 'Main' }, PLACES.map(([href, iconName, text]) => h('a', { href }, icon(iconName), h('span', {}, text)))),
-    h('div', { class: 'side-foot' }, workspaceSelect(), themeMenu(), userMenu()));
 }
 
 function workspaceSelect() {
@@ -107,7 +89,7 @@ async function logOut() {
 function leaveSession() {
   api.forgetSession();
   live.stop();
-  side.replaceChildren();
+  foot.replaceChildren();
 }
 
 document.addEventListener('windsock:unauthorized', () => {
