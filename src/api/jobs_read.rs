@@ -201,14 +201,16 @@ pub(crate) async fn get(
             let job = visible(conn, &caller, &at)?;
             let logs = job_list::logs(conn, at.id)?;
             let flow = flow_of(conn, &job)?;
+            let replied_at = job_note::replied_at(conn, at.id)?;
             let view = views(conn, &at.workspace, vec![job], Parts::ALL)?.pop();
             Ok(view
                 .ok_or(Error::Internal("a job has no view"))?
                 .with_flow(flow)
-                .with_logs(logs))
+                .with_logs(logs)
+                .with_reply(replied_at))
         })
         .await?;
-    Ok(Json(view.with_reply(&state.board)))
+    Ok(Json(view))
 }
 
 /// One job that has ended, with arguments, result and logs.

@@ -11,6 +11,9 @@ const KEPT_US: i64 = 30 * 24 * 60 * 60 * 1_000_000;
 /// Name of the note that holds the id a job has in the Windmill it was sent to.
 pub(crate) const REMOTE: &str = "remote";
 
+/// Name of the note that holds when the result was sent back.
+const REPLIED: &str = "replied";
+
 /// The value of a note, JSON.
 pub(crate) fn get(conn: &mut Conn, job: JobId, name: &str) -> Result<Option<String>, DbError> {
     Ok(job_notes::table
@@ -45,6 +48,27 @@ pub(crate) fn put(conn: &mut Conn, job: JobId, name: &str, value: &str) -> Resul
         ))
         .execute(conn)?;
     Ok(())
+}
+
+/// Writes down when the result of a job was sent back.
+pub(crate) fn replied(conn: &mut Conn, job: JobId, at: Timestamp) -> Result<(), DbError> {
+    diesel::delete(job_notes::table.find((job, REPLIED))).execute(conn)?;
+    let value = at.0.to_string();
+    diesel::insert_into(job_notes::table)
+        .values((
+            job_notes::job_id.eq(job),
+            job_notes::name.eq(REPLIED),
+            job_notes::value.eq(value),
+            job_notes::noted_at.eq(at),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// When the result of a job was sent back, if that is known.
+pub(crate) fn replied_at(conn: &mut Conn, job: JobId) -> Result<Option<Timestamp>, DbError> {
+    let value = get(conn, job, REPLIED)?;
+    Ok(value.and_then(|value| value.parse().ok()).map(Timestamp))
 }
 
 /// Removes a note.

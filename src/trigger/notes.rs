@@ -21,7 +21,9 @@ use crate::db::{
     capture::{self, CaptureKey, NewCapture},
     connection_log,
     connection_log::LogEntry,
+    job_note,
 };
+use crate::types::{JobId, Timestamp};
 
 /// How often what waits is written: soon enough for a person who looks, seldom enough for the disk.
 const WRITE: Duration = Duration::from_secs(1);
@@ -35,12 +37,16 @@ const CAPTURED: usize = 100;
 /// Bytes of them: what the disk is given a second.
 const CAPTURED_BYTES: usize = 2 * 1024 * 1024;
 
+/// Replies of all triggers whose moments wait; of more in a second the newest stay.
+const REPLIES: usize = 500;
+
 type Place = (Arc<str>, Arc<str>);
 
 #[derive(Debug, Default)]
 struct Waiting {
     events: HashMap<Place, VecDeque<LogEntry>>,
     captured: HashMap<CaptureKey, Captured>,
+    replies: VecDeque<(JobId, Timestamp)>,
 }
 
 /// Captured messages of one runnable that wait.
@@ -55,11 +61,12 @@ struct Captured {
 struct Taken {
     events: Vec<LogEntry>,
     captured: HashMap<CaptureKey, Captured>,
+    replies: VecDeque<(JobId, Timestamp)>,
 }
 
 impl Taken {
     fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.captured.is_empty()
+        self.events.is_empty() && self.captured.is_empty() && self.replies.is_empty()
     }
 
     fn write(&self, conn: &mut Conn, server_id: &str) -> Result<(), DbError> {
@@ -67,6 +74,9 @@ impl Taken {
         for (key, captured) in &self.captured {
             let (messages, _) = captured.messages.as_slices();
             capture::keep(conn, key, messages)?;
+        }
+        for (job, at) in &self.replies {
+            job_note::replied(conn, *job, *at)?;
         }
         Ok(())
     }
@@ -111,6 +121,15 @@ impl Notes {
         }
     }
 
+    /// The result of a job was sent back just now: people who look at the job see when.
+    pub fn replied(&self, job: JobId) {
+        let replies = &mut self.0.lock().replies;
+        if replies.len() == REPLIES {
+            replies.pop_front();
+        }
+        replies.push_back((job, Timestamp::now()));
+    }
+
     /// Takes what is to be written next.
     fn take(&self) -> Taken {
         let mut waiting = self.0.lock();
@@ -129,6 +148,7 @@ impl Notes {
         Taken {
             events: taken,
             captured,
+            replies: std::mem::take(&mut waiting.replies),
         }
     }
 }
@@ -244,6 +264,19 @@ mod tests {
         }
         assert_eq!(notes.take().events.len(), WRITTEN);
         assert_eq!(notes.take().events.len(), 1_000);
+    }
+
+    #[test]
+    fn of_many_replies_the_newest_are_remembered() {
+        let notes = Notes::default();
+        let jobs: Vec<JobId> = (0..=REPLIES).map(|_| JobId::next()).collect();
+        for job in &jobs {
+            notes.replied(*job);
+        }
+        let taken = notes.take().replies;
+        let kept: Vec<JobId> = taken.iter().map(|(job, _)| *job).collect();
+        assert_eq!(kept, jobs[1..]);
+        assert!(notes.take().is_empty());
     }
 
     #[test]

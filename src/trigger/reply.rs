@@ -3,19 +3,13 @@
 //! The queue sends it [`JobFinished`] after the results are committed; sockets register their connections
 //! in [`Connections`]. A result whose connection is gone is counted, never sent on another one.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use actix::{Actor, Context, Handler, Message, Recipient, Supervised};
 use parking_lot::Mutex;
 
 use super::status::Board;
-use crate::{
-    queue::{Finished, JobFinished},
-    types::{JobId, Timestamp},
-};
+use crate::queue::{Finished, JobFinished};
 
 /// A result for the peer of a connection.
 #[derive(Debug, Message)]
@@ -25,33 +19,6 @@ pub struct Reply {
     pub connection: i64,
     /// The job.
     pub finished: Finished,
-}
-
-/// Replies of one trigger whose moments are remembered: people look at runs that have just ended.
-const REMEMBERED: usize = 100;
-
-/// When the newest replies of a trigger were sent, for who looks at their jobs. Only in memory: a row for each would cost
-/// a commit, and the job's own is written before its reply goes out.
-#[derive(Debug, Default)]
-pub struct SentReplies(Mutex<VecDeque<(JobId, Timestamp)>>);
-
-impl SentReplies {
-    /// The reply of a job was sent just now.
-    pub fn note(&self, job: JobId) {
-        let mut sent = self.0.lock();
-        if sent.len() == REMEMBERED {
-            sent.pop_front();
-        }
-        sent.push_back((job, Timestamp::now()));
-    }
-
-    /// When the reply of a job was sent, if it is remembered.
-    #[must_use]
-    pub fn of(&self, job: JobId) -> Option<Timestamp> {
-        let sent = self.0.lock();
-        let found = sent.iter().rev().find(|(id, _)| *id == job);
-        found.map(|(_, at)| *at)
-    }
 }
 
 /// Open connections of this process by their number. Cheap to clone.
@@ -134,22 +101,5 @@ impl Handler<JobFinished> for Replies {
                 live.reply_undeliverable.add(1);
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_newest_replies_are_remembered() {
-        let sent = SentReplies::default();
-        let jobs: Vec<JobId> = (0..=REMEMBERED).map(|_| JobId::next()).collect();
-        for job in &jobs {
-            sent.note(*job);
-        }
-        assert_eq!(sent.of(jobs[0]), None);
-        assert!(sent.of(jobs[1]).is_some());
-        assert!(sent.of(jobs[REMEMBERED]) >= sent.of(jobs[1]));
     }
 }

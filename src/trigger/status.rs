@@ -18,7 +18,6 @@ use tokio::sync::broadcast;
 
 use super::{
     filter::Explanation,
-    reply::SentReplies,
     sampler::{Sampler, beginning},
 };
 use crate::types::Timestamp;
@@ -165,8 +164,6 @@ pub struct Live {
     pub enqueued: Counter,
     /// Results sent back.
     pub replied: Counter,
-    /// When the newest of them were.
-    pub sent_replies: SentReplies,
     /// Results whose connection was gone; counted by the one actor that passes results on.
     pub reply_undeliverable: Counter,
     /// Results that could not be sent.
@@ -252,7 +249,6 @@ impl Live {
             matched: Counter::default(),
             enqueued: Counter::default(),
             replied: Counter::default(),
-            sent_replies: SentReplies::default(),
             reply_undeliverable: Counter::default(),
             reply_failed: Counter::default(),
             binary: Counter::default(),

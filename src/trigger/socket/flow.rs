@@ -268,7 +268,7 @@ impl Socket {
             self.live.reply_undeliverable.add(1);
         } else if self.speak(text, ctx) {
             self.live.replied.add(1);
-            self.live.sent_replies.note(reply.finished.job.id);
+            self.common.notes.replied(reply.finished.job.id);
         } else {
             self.live.reply_failed.add(1);
         }

@@ -12,7 +12,11 @@ import { toast, toastError } from '../parts/toast.js';
 
 /** A run that ended within this time may still be owed its reply's moment. */
 const JUST_ENDED_MS = 30_000;
+/** It is written down once a second. */
 const REPLY_WAIT_MS = 1000;
+const REPLY_LOOKS = 3;
+/** Of many retries the last are listed. */
+const RETRIES_SHOWN = 5;
 const CRUMBS = [['Runs', '/runs']];
 
 export async function render(root, params) {
@@ -63,14 +67,18 @@ export async function render(root, params) {
     }
   }
 
-  /** The reply goes out just after the result is committed: looks for it once more. */
+  /** The reply goes out just after the result is committed: looks for it a few times more. */
   let looked = false;
   async function lookForReply() {
     if (Date.now() - Date.parse(job.completed_at ?? '') > JUST_ENDED_MS) return;
-    await new Promise((resolve) => { setTimeout(resolve, REPLY_WAIT_MS); });
-    if (signal.aborted) return;
-    const again = await api.jobs.get(id, signal).catch(() => null);
-    if (again?.replied_at) show(again);
+    for (let look = 0; look < REPLY_LOOKS && !signal.aborted; look += 1) {
+      await new Promise((resolve) => { setTimeout(resolve, REPLY_WAIT_MS); });
+      const now = signal.aborted ? null : await api.jobs.get(id, signal).catch(() => null);
+      if (now?.replied_at) {
+        show(now);
+        return;
+      }
+    }
   }
 
   /** The steps of a flow with their states; its definition is asked for once. */

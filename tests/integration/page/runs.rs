@@ -140,6 +140,12 @@ async fn a_run_shows_the_way_from_the_message_to_the_reply() {
     ]
     .map(|name| job[name].as_str().unwrap_or_default().to_owned());
     assert!(times.is_sorted(), "{times:?}");
+
+    // The moment of the reply is on the disk like the others.
+    app.stop().await;
+    app.start_again().await;
+    let again = app.get(&format!("jobs_u/get/{id}")).await.json();
+    assert_eq!(again["replied_at"], job["replied_at"]);
     browser.close().await;
     app.stop().await;
 }
