@@ -40,6 +40,25 @@ pub(crate) fn insert(conn: &mut Conn, row: &SampleRow) -> Result<(), DbError> {
     Ok(())
 }
 
+/// Has the samples of a trigger follow it to another path, where they replace those of the same name.
+pub(super) fn rename(
+    conn: &mut Conn,
+    workspace: &str,
+    (path, new_path): (&str, &str),
+) -> Result<(), DbError> {
+    let of = |path| {
+        let all = samples::table.filter(samples::workspace_id.eq(workspace));
+        all.filter(samples::kind.eq("trigger"))
+            .filter(samples::path.eq(path))
+    };
+    let names: Vec<String> = of(path).select(samples::name).load(conn)?;
+    diesel::delete(of(new_path).filter(samples::name.eq_any(names))).execute(conn)?;
+    diesel::update(of(path))
+        .set(samples::path.eq(new_path))
+        .execute(conn)?;
+    Ok(())
+}
+
 /// Removes a sample; answers whether it was there.
 pub(crate) fn delete(
     conn: &mut Conn,

@@ -6,7 +6,7 @@
 use diesel::prelude::*;
 use serde_json::{Map, Value};
 
-use super::{Conn, DbError, connection_log, schema::triggers};
+use super::{Conn, DbError, connection_log, message_sample, schema::triggers};
 use crate::types::Timestamp;
 
 /// What other processes are told when a row or a lease has changed.
@@ -213,6 +213,7 @@ pub fn set_mode(
         triggers::error.eq(error),
         triggers::version.eq(triggers::version + 1),
     );
+        message_sample::rename(conn, &row.workspace_id, (path, &row.path))?;
     let one = triggers::table.find((workspace, path));
     let updated = diesel::update(one).set(set).execute(conn)? > 0;
     super::notify(conn, CHANGED)?;

@@ -146,7 +146,7 @@ async function follow(url, { body, query, signal, onLine }) {
 const inWorkspace = (route) => `/api/w/${encodeURIComponent(workspace)}/${route}`;
 const get = (route, options) => request('GET', inWorkspace(route), options);
 const post = (route, body, options) => request('POST', inWorkspace(route), { body, ...options });
-const remove = (route) => request('DELETE', inWorkspace(route));
+const remove = (route, options) => request('DELETE', inWorkspace(route), options);
 
 /** All rows of a list. `onFirst` gets the first few as soon as they are there, when there are more. */
 async function allPages(route, query, { signal, onFirst } = {}) {
@@ -215,6 +215,13 @@ export const captures = {
   get: (id, signal) => get(`capture/${id}`, { signal }),
   remove: (id) => remove(`capture/${id}`),
 };
+/** Messages kept under a name with a `trigger`, `script` or `flow`. */
+export const samples = {
+  list: (kind, path, signal) => get(`message_samples/list/${kind}/${encodePath(path)}`, { signal }),
+  create: (body) => post('message_samples/create', body),
+  remove: (kind, path, name) => remove(`message_samples/delete/${kind}/${encodePath(path)}`, { query: { name } }),
+};
+
 const kindOf = (isFlow) => (isFlow ? 'flow' : 'script');
 
 export const scripts = {

@@ -290,7 +290,22 @@ async fn named_messages_are_kept(database: Database) {
         let refused = app.post("message_samples/create", &bad).await.expect(400);
         assert!(refused.text.starts_with(text), "{}", refused.text);
     }
-    let one = "message_samples/delete/trigger/f/a/feed?name=a%20trade";
+    // It follows its trigger to another path.
+    let nowhere = "ws://127.0.0.1:9/";
+    let off = json!({"mode": "disabled"});
+    app.create_trigger("f/a/feed", "f/a/script", nowhere, off)
+        .await;
+    let mut moved = app.get("websocket_triggers/get/f/a/feed").await.json();
+    moved["path"] = json!("f/a/moved");
+    app.post("websocket_triggers/update/f/a/feed", &moved)
+        .await
+        .expect(200);
+    let list = app
+        .get("message_samples/list/trigger/f/a/moved")
+        .await
+        .json();
+    assert_eq!(list[0]["name"], "a trade");
+    let one = "message_samples/delete/trigger/f/a/moved?name=a%20trade";
     app.delete(one).await.expect(200);
     app.delete(one).await.expect(404);
 }

@@ -7,6 +7,7 @@ import { button, emptyState, errorState, fill, h, linkButton, pageHead, skeleton
 import { clearErrors, field, radioGroup, setFieldError, showServerError } from '../parts/field.js';
 import { flowGraph } from '../parts/flow-graph.js';
 import { pathField } from '../parts/path-field.js';
+import { samplesOf } from '../parts/samples.js';
 import { testRun } from '../parts/test-run.js';
 import { toast } from '../parts/toast.js';
 import { usedBy } from '../parts/used-by.js';
@@ -50,7 +51,7 @@ export async function render(root, params) {
   const graph = h('div', {});
   const alert = h('p', { class: 'form-alert', role: 'alert', hidden: true });
   const save = button({ text: 'Save', kind: 'primary', type: 'submit' });
-  const test = testRun({ signal, launch: async (args) => api.jobs.previewFlow({ value: (await parsed()).value, path: saved?.path, args }) });
+  const test = testRun({ signal, samples: samplesOf('flow', () => saved?.path ?? where.value), launch: async (args) => api.jobs.previewFlow({ value: (await parsed()).value, path: saved?.path, args }) });
   const element = h('form', { class: 'card form-card', novalidate: true, onsubmit: onSave }, where?.element,
     field({ name: 'summary', label: 'Summary', control: summary, wide: true }), choice.element, codeField,
     h('div', { class: 'save-bar inner' }, alert, h('div', { class: 'cluster end' }, linkButton({ text: 'Cancel', href: '/flows' }), save)));

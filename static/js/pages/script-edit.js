@@ -7,7 +7,8 @@ import { button, emptyState, errorState, fill, h, linkButton, pageHead, skeleton
 import { clearErrors, field, setFieldError, showServerError } from '../parts/field.js';
 import { menuButton } from '../parts/menu.js';
 import { pathField } from '../parts/path-field.js';
-import { LANGUAGES, templatesOf, templateSource } from '../parts/templates.js';
+import { languageChoices, templatesOf, templateSource } from '../parts/templates.js';
+import { samplesOf } from '../parts/samples.js';
 import { testRun } from '../parts/test-run.js';
 import { toast } from '../parts/toast.js';
 import { usedBy } from '../parts/used-by.js';
@@ -64,7 +65,7 @@ export async function render(root, params) {
   }
   const templates = menuButton({ label: 'Start from a template', text: 'Template', iconName: 'scripts', kind: 'small', items: () => templatesOf(language.value).map(([kind, text]) => ({ text, onselect: () => { touched(); useTemplate(kind); } })) });
   const test = testRun({
-    signal,
+    signal, samples: samplesOf('script', () => saved?.path ?? where.value),
     launch: (args) => api.jobs.preview({ content: code.value, language: language.value, ...(saved ? { path: saved.path } : {}), args }),
     onDone: ({ failure }) => failure && showFailure(failure),
   });

@@ -8,14 +8,15 @@ import { checkField, clearErrors, field, groupField, radioGroup, reveal, section
 import { filterEditor } from '../parts/filters.js';
 import { initialMessages } from '../parts/initial-messages.js';
 import { modeSwitch } from '../parts/mode.js';
+import { runOnMessage } from '../parts/message-args.js';
 import { pathField } from '../parts/path-field.js';
 import { loadRunnables, runnablePicker } from '../parts/runnables.js';
 import { readFields, specField, valueAt } from '../parts/spec-fields.js';
-import { keepSample, samplesView } from '../parts/samples.js';
+import { draftSamples, keepSample, samplesOf, samplesView } from '../parts/samples.js';
 import { runnableArgs } from '../parts/schema-form.js';
 import { importedTrigger } from '../parts/trigger-actions.js';
 import { ADVANCED, HEARTBEAT } from '../parts/trigger-fields.js';
-import { toast } from '../parts/toast.js';
+import { toast, toastError } from '../parts/toast.js';
 import { trialView } from '../parts/trial.js';
 
 const STATIC_URL = /^(wss?:\/\/\S+|.*(\{\{|\$var:).*)$/;
@@ -56,7 +57,8 @@ class Editor {
     });
     this.buildConnection(from, dynamic, runnables);
     this.filters = filterEditor({ filters: from.filters ?? [], logic: from.filter_logic ?? 'and', onchange: () => { this.touched(); this.samples?.changed(); } });
-    this.samples = samplesView({ filters: () => this.filters.filters, logic: () => this.filters.logic, signal });
+    this.kept = path ? samplesOf('trigger', () => path) : draftSamples();
+    this.samples = samplesView({ store: this.kept, filters: () => this.filters.filters, logic: () => this.filters.logic, signal });
     this.initial = initialMessages({ value: from.initial_messages ?? [], runnables, signal, onchange: this.touched });
     this.reply = checkField({
       name: 'can_return_message', label: 'Send the result back', help: 'What the runnable returns is sent on the same connection; null is not sent. Default: off.',
@@ -104,7 +106,7 @@ class Editor {
     pick(dynamic ? 'runnable' : 'static');
     this.trial = trialView({
       signal: this.signal, draft: () => this.draft(),
-      actions: (message) => [button({ text: 'Keep as a sample', iconName: 'plus', kind: 'small', onclick: () => keepSample(message.text) })],
+      actions: (message) => [button({ text: 'Run on this message', iconName: 'play', kind: 'small', onclick: () => this.runOn(message.text) }), button({ text: 'Keep as a sample', iconName: 'plus', kind: 'small', onclick: () => keepSample(this.kept, message.text) })],
       onpick: (place, value) => this.filters.add(place.includes('.') ? { path: place, value } : { key: place, value }),
     });
     this.connection = h('div', { class: 'stack' }, choice.element, parts, this.trial.element);
@@ -152,6 +154,20 @@ class Editor {
     if (this.signal.aborted || this.saving || now?.edited_at === this.seen) return;
     const who = now ? `${now.edited_by} changed this trigger just now.` : 'This trigger was deleted just now.';
     fill(this.stale, h('p', { class: 'notice' }, who, ' ', now && h('span', {}, 'Saving will ask which version to keep.')));
+  }
+
+  /** Runs the chosen runnable on a message; its run opens beside the form, which keeps what was entered. */
+  async runOn(text) {
+    if (!this.runnable.path) {
+      this.showProblems([['script_path', 'choose the script or flow that is to run']]);
+      return;
+    }
+    try {
+      const id = await runOnMessage({ path: this.runnable.path, isFlow: this.runnable.isFlow, text, trigger: this.where.value, url: this.body().url }, this.signal);
+      toast(`${this.runnable.path} runs on this message`, 'ok', { text: 'Show the run in a new tab', onselect: () => window.open(`/runs/${id}`, '_blank', 'noopener') });
+    } catch (error) {
+      toastError(error);
+    }
   }
 
   syncReplies() {
@@ -245,6 +261,7 @@ class Editor {
       if (this.path) await api.triggers.update(this.path, body);
       else await api.triggers.create(body);
       this.dirty = false;
+      await this.kept.moveTo?.(body.path).catch(toastError);
       toast(`${body.path} is saved`);
       await router.go(`/triggers/view/${api.encodePath(body.path)}`, { replace: Boolean(this.path) });
     } catch (error) {

@@ -8,10 +8,11 @@ import { triggerHistory } from '../parts/trigger-history.js';
 import { filterSummary } from '../parts/filters.js';
 import { fact } from '../parts/job.js';
 import { jsonView } from '../parts/json-tree.js';
+import { runOnMessage } from '../parts/message-args.js';
 import { menuButton } from '../parts/menu.js';
 import { modeSwitch } from '../parts/mode.js';
 import { runTable } from '../parts/run-table.js';
-import { keepSample } from '../parts/samples.js';
+import { keepSample, samplesOf } from '../parts/samples.js';
 import { spark } from '../parts/spark.js';
 import { badge, statusView } from '../parts/status.js';
 import { tailView } from '../parts/tail.js';
@@ -75,7 +76,7 @@ export async function render(root, params) {
       card('What it runs', 'about', about),
       card('Live messages', 'live', tailView({
         trigger, signal,
-        actions: (message) => [button({ text: 'Run on this message', iconName: 'play', kind: 'small', onclick: () => runOn(message) }), button({ text: 'Keep as a sample', iconName: 'plus', kind: 'small', onclick: () => keepSample(message.text) })],
+        actions: (message) => [button({ text: 'Run on this message', iconName: 'play', kind: 'small', onclick: () => runOn(message) }), button({ text: 'Keep as a sample', iconName: 'plus', kind: 'small', onclick: () => keepSample(samplesOf('trigger', () => path), message.text, { text: 'Try the filters', onselect: () => router.go(`/triggers/edit/${api.encodePath(path)}`) }) })],
         onpick: (place, value) => router.go(`/triggers/edit/${api.encodePath(path)}?filter=${encodeURIComponent(JSON.stringify(place.includes('.') ? { path: place, value } : { key: place, value }))}`),
       })),
       runsCard,
@@ -94,7 +95,7 @@ export async function render(root, params) {
 
   async function runOn(message) {
     try {
-      const id = await api.jobs.run(trigger.script_path, trigger.is_flow, { msg: message.text });
+      const id = await runOnMessage({ path: trigger.script_path, isFlow: trigger.is_flow, text: message.text, trigger: path, url: trigger.url }, signal);
       toast(`${trigger.script_path} runs on this message`, 'ok', { text: 'Show the run', onselect: () => router.go(`/runs/${id}`) });
     } catch (error) {
       toastError(error);
@@ -127,7 +128,7 @@ export async function render(root, params) {
   function showAbout() {
     const href = runnableHref(trigger);
     fill(about,
-      h('p', { class: 'runs-what' }, icon(trigger.is_flow ? 'runs' : 'scripts'), href ? h('a', { class: 'mono', href }, trigger.script_path) : h('span', { class: 'mono' }, trigger.script_path)),
+      h('p', { class: 'runs-what' }, icon(trigger.is_flow ? 'flows' : 'scripts'), href ? h('a', { class: 'mono', href }, trigger.script_path) : h('span', { class: 'mono' }, trigger.script_path)),
       filterSummary(trigger.filters, trigger.filter_logic),
       h('div', { class: 'cluster' },
         (trigger.initial_messages?.length ?? 0) > 0 && badge(`${trigger.initial_messages.length} initial message${trigger.initial_messages.length === 1 ? '' : 's'}`),

@@ -4,7 +4,8 @@ import * as api from '../api.js';
 import { button, fill, h, setText, uid } from './dom.js';
 import { clearErrors, field, radioGroup, section, setFieldError, showServerError } from './field.js';
 import { filterEditor } from './filters.js';
-import { keepSample } from './samples.js';
+import { preprocessorArgs } from './message-args.js';
+import { keepSample, samplesOf } from './samples.js';
 import { messageList } from './tail.js';
 import { toastError } from './toast.js';
 
@@ -22,15 +23,10 @@ const KEPT = 100;
 const NONE = 'Nothing is captured yet. Messages show here as they come; the newest 100 are kept.';
 const STATIC_URL = /^(wss?:\/\/\S+|.*(\{\{|\$var:).*|\$(script|flow):.+)$/;
 
+const kindOf = (flow) => (flow ? 'flow' : 'script');
+
 /** The connection of a saved trigger as a capture's settings. */
 const connectionOf = (trigger) => Object.fromEntries(Object.entries(trigger).filter(([name, value]) => !NOT_COPIED.includes(name) && value !== null));
-
-/** The arguments that a preprocessor of this version gets, made from those of version 2. */
-function preprocessorArgs({ main_args: main, preprocessor_args: { event } }, version) {
-  if (version !== 'v1') return { event };
-  const { kind, msg: _, ...about } = event;
-  return { ...main, wm_trigger: { kind, websocket: about } };
-}
 
 /**
  * The card. `path()` is the runnable's path, `problem()` what is wrong with it; `preprocessor()` the version of its
@@ -172,7 +168,7 @@ export function captureCard({ path, problem = () => '', isFlow, preprocessor, on
     return [
       button({ text: 'Run with this message', iconName: 'play', kind: 'small primary', onclick: run(capture.main_args, false) }),
       version && button({ text: 'Run through the preprocessor', iconName: 'play', kind: 'small', onclick: run(preprocessorArgs(capture, version), true) }),
-      button({ text: 'Keep as a sample', iconName: 'plus', kind: 'small', onclick: () => keepSample(text) }),
+      button({ text: 'Keep as a sample', iconName: 'plus', kind: 'small', onclick: () => keepSample(samplesOf(kindOf(isFlow), path), text) }),
       button({
         text: 'Delete', iconName: 'trash', kind: 'small ghost',
         onclick: () => api.captures.remove(capture.id).then(remove, (error) => (error.status === 404 ? remove() : toastError(error))),

@@ -1,62 +1,63 @@
-// Samples: messages kept by name in this browser, each with the verdict of the filters as they stand in the form. They are
-// the filters' test: a change shows at once which samples it lets through.
+// Samples: messages kept under a name with a trigger or a runnable, for everybody who may read it. They are the filters' test,
+// each with the verdict of the filters as they stand in the form, and arguments for a test run.
 import * as api from '../api.js';
 import { button, fill, h } from './dom.js';
-import { openDialog } from './dialog.js';
 import { field } from './field.js';
+import { formDialog } from './form-dialog.js';
 import { badge } from './status.js';
-import { toast } from './toast.js';
+import { toast, toastError } from './toast.js';
 import { whyView } from './why.js';
 
-const KEY = 'windsock.samples';
-/** Of one workspace; the oldest give way. */
-const KEPT_MAX = 50;
-/** Larger messages would fill the browser's storage. */
-const TEXT_MAX = 64 * 1024;
 const TYPING_MS = 300;
 
-const keyOf = () => `${KEY}.${api.currentWorkspace()}`;
+const changedSomewhere = () => document.dispatchEvent(new CustomEvent('windsock:samples'));
 
-function read() {
-  try {
-    const kept = JSON.parse(localStorage.getItem(keyOf()) ?? '[]');
-    return Array.isArray(kept) ? kept : [];
-  } catch {
-    return [];
-  }
+/** Samples of a `trigger`, `script` or `flow`; `path()` tells where it is now. */
+export const samplesOf = (kind, path) => ({
+  list: (signal) => api.samples.list(kind, path(), signal),
+  keep: (name, text) => api.samples.create({ kind, path: path(), name, text }),
+  remove: (name) => api.samples.remove(kind, path(), name),
+});
+
+/** Samples of a trigger that is not saved yet: they stay in the form until `moveTo(path)` hands them to the server. */
+export function draftSamples() {
+  let kept = [];
+  return {
+    list: async () => [...kept],
+    async keep(name, text) {
+      if (!name) throw Object.assign(new Error('name: give it a name'), { field: 'name', detail: 'give it a name' });
+      kept = [...kept.filter((one) => one.name !== name), { name, text }];
+    },
+    async remove(name) {
+      kept = kept.filter((one) => one.name !== name);
+    },
+    async moveTo(path) {
+      const store = samplesOf('trigger', () => path);
+      for (const { name, text } of kept) await store.keep(name, text);
+      kept = [];
+    },
+  };
 }
 
-function write(samples) {
-  try {
-    localStorage.setItem(keyOf(), JSON.stringify(samples.slice(-KEPT_MAX)));
-    document.dispatchEvent(new CustomEvent('windsock:samples'));
-  } catch {
-    toast('This browser keeps no more samples', 'bad');
-  }
-}
-
-/** Asks for a name and keeps the text. */
-export async function keepSample(text) {
-  if (text.length > TEXT_MAX) {
-    toast('This message is too large to be kept as a sample', 'bad');
-    return;
-  }
-  const name = h('input', { class: 'input', autocomplete: 'off', placeholder: 'a trade', value: '' });
-  const done = await openDialog({
-    title: 'Keep as a sample', body: field({ name: 'sample', label: 'Name', help: 'Samples are kept in this browser and tried on the filters in the editor.', control: name, wide: true }),
-    actions: (close) => [button({ text: 'Cancel', onclick: () => close() }), button({ text: 'Keep', kind: 'primary', onclick: () => close(true) })],
+/** Asks for a name and keeps the text; `next` is a button for what one would do then: `{text, onselect}`. */
+export async function keepSample(store, text, next = null) {
+  const name = h('input', { class: 'input', autocomplete: 'off', placeholder: 'a trade' });
+  const done = await formDialog({
+    title: 'Keep as a sample', action: 'Keep',
+    fields: [field({ name: 'name', label: 'Name', help: 'Samples are tried on the filters in the editor, by everybody who may see what they belong to.', control: name, wide: true })],
+    send: () => store.keep(name.value.trim(), text),
   });
   if (!done) return;
-  write([...read(), { name: name.value.trim() || `sample ${read().length + 1}`, text }]);
-  toast('Kept as a sample');
+  changedSomewhere();
+  toast(`Kept as the sample ${name.value.trim()}`, 'ok', next);
 }
 
 /** The samples with their verdicts; `filters()` and `logic()` give the draft. `changed()` is to be called after each edit. */
-export function samplesView({ filters, logic, signal }) {
+export function samplesView({ store, filters, logic, signal }) {
   const list = h('ul', { class: 'lined' });
   const note = h('p', { class: 'field-error', role: 'status' });
   const own = h('textarea', { class: 'input mono', rows: '2', 'aria-label': 'Message to try', placeholder: '{"type": "trade"}', spellcheck: 'false' });
-  const element = h('div', { class: 'stack-small' }, list, note, own, h('div', {}, button({ text: 'Keep this message as a sample', iconName: 'plus', kind: 'small', onclick: () => own.value.trim() && keepSample(own.value) })));
+  const element = h('div', { class: 'stack-small' }, list, note, own, h('div', {}, button({ text: 'Keep this message as a sample', iconName: 'plus', kind: 'small', onclick: () => own.value.trim() && keepSample(store, own.value) })));
   let timer = 0;
   let round = 0;
 
@@ -68,7 +69,8 @@ export function samplesView({ filters, logic, signal }) {
   async function look() {
     round += 1;
     const mine = round;
-    const samples = read();
+    const samples = await store.list(signal).catch(() => []); // then only what is typed is tried
+    if (mine !== round || signal.aborted) return;
     if (own.value.trim()) samples.push({ name: 'the message below', text: own.value, typed: true });
     if (samples.length === 0) {
       fill(list);
@@ -88,8 +90,17 @@ export function samplesView({ filters, logic, signal }) {
       const why = verdicts[index];
       return h('li', {}, h('details', { class: 'grow' }, h('summary', {}, why && badge(why.matched ? 'Matched' : 'No match', why.matched ? 'ok' : 'idle'), ' ', sample.name),
         why && whyView({ why, text: sample.text }, filters(), logic()), h('pre', { class: 'mono sample-text', tabindex: '0' }, sample.text)),
-      !sample.typed && button({ label: `Remove the sample ${sample.name}`, iconName: 'close', kind: 'ghost small', onclick: () => write(read().filter((_, at) => at !== index)) }));
+      !sample.typed && button({ label: `Remove the sample ${sample.name}`, iconName: 'close', kind: 'ghost small', onclick: () => remove(sample.name) }));
     }));
+  }
+
+  async function remove(name) {
+    try {
+      await store.remove(name);
+    } catch (error) {
+      toastError(error);
+    }
+    changedSomewhere();
   }
   own.addEventListener('input', changed);
   document.addEventListener('windsock:samples', look, { signal });

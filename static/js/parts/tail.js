@@ -22,6 +22,7 @@ export function tailView({ trigger, signal, onpick, actions }) {
     none: 'Waiting for the next message. Messages show here as they arrive; nothing is stored.',
   });
   live.on('message', (message) => message.path === trigger.path && tail.push(message), signal);
+  live.on('rates', () => tail.rate(live.ratesOf(trigger.path).at(-1) ?? null), signal);
   live.tail(trigger.path, signal);
   return tail.element;
 }

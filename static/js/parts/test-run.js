@@ -1,17 +1,24 @@
 // Test run beside the script editor: arguments in, then the run's state, result and logs as they come.
 import * as api from '../api.js';
 import { button, fill, h } from './dom.js';
+import { menuButton } from './menu.js';
 import { jobBadge, logView, resultView, showOnce, watchJob } from './job.js';
 import { schemaForm } from './schema-form.js';
 import { duration } from './time.js';
 import { toastError } from './toast.js';
 
+/** Names longer than this are cut in the menu. */
+const NAME_CHARS = 60;
+
 /**
- * The pane; `launch(args)` starts what stands in the editor and answers the run's id. `run()` starts from outside,
+ * The pane; `samples` are the kept messages that arguments can be taken from; `launch(args)` starts what stands in the editor and answers the run's id. `run()` starts from outside,
  * `tryWith(values, asJson)` with other arguments, `use(schema)` makes the form of the arguments.
  */
-export function testRun({ launch, signal, onDone, value = { msg: 'hello' } }) {
+export function testRun({ launch, samples, signal, onDone, value = { msg: 'hello' } }) {
   const args = schemaForm({ name: 'args', label: 'Arguments', help: 'What it gets. A trigger passes the message as msg.', value });
+  let kept = [];
+  const pick = menuButton({ label: 'Take a kept sample', text: 'Samples', iconName: 'copy', kind: 'small', items: () => kept.map(({ name, text }) => ({ text: name.slice(0, NAME_CHARS), onselect: () => args.set({ msg: text }) })) });
+  pick.hidden = true;
   const start = button({ text: 'Run', iconName: 'play', kind: 'primary', title: 'Ctrl+Enter', onclick: run });
   const stop = button({ text: 'Cancel run', iconName: 'stop', hidden: true, onclick: cancel });
   const state = h('div', { class: 'cluster', role: 'status' });
@@ -69,7 +76,16 @@ export function testRun({ launch, signal, onDone, value = { msg: 'hello' } }) {
   }
 
   const element = h('section', { class: 'card test-run', 'aria-label': 'Test run' }, h('div', { class: 'card-head' }, h('h2', {}, 'Test run')),
-    args.element, h('div', { class: 'cluster' }, start, stop, state), h('h3', {}, 'Result'), result, h('h3', {}, 'Logs'), logs);
+    args.element, h('div', { class: 'cluster' }, start, stop, pick, state), h('h3', {}, 'Result'), result, h('h3', {}, 'Logs'), logs);
+  async function loadSamples() {
+    kept = await samples.list(signal).catch(() => []); // only an offer: a message can be typed
+    pick.hidden = kept.length === 0;
+  }
+  if (samples) {
+    document.addEventListener('windsock:samples', loadSamples, { signal });
+    loadSamples();
+  }
+
   function tryWith(values, asJson) {
     args.set(values, asJson);
     element.scrollIntoView({ block: 'nearest' });

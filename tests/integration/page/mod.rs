@@ -15,6 +15,7 @@ mod settings;
 mod sharing;
 mod trial;
 mod triggers;
+mod workbench;
 
 use serde_json::{Value, json};
 
