@@ -50,6 +50,7 @@ mod triggers;
 mod tryout;
 mod ui;
 mod users;
+mod uses;
 mod variables;
 mod workspaces;
 
@@ -336,6 +337,7 @@ fn table() -> Vec<Group> {
             Get "/history/p/{path:.*}" scripts::history, "The versions at a path";
             Get "/deployment_status/h/{path}" scripts::deployment_status, "What became of a deployment";
             Get "/get_triggers_count/{path:.*}" scripts::triggers_count, "How many triggers run a script";
+            Get "/used_by/{path:.*}" uses::of_script, "The triggers and flows that use a script";
             Post "/archive/p/{path:.*}" scripts::archive_path, "Archives the script at a path";
             Post "/archive/h/{path}" scripts::archive_hash, "Archives one version";
             Post "/delete/p/{path:.*}" scripts::delete_path, "Deletes the script at a path";
@@ -354,6 +356,7 @@ fn table() -> Vec<Group> {
             Get "/get_latest_version/{path:.*}" flow_versions::latest_version, "The newest version at a path, in short";
             Get "/deployment_status/p/{path:.*}" flow_versions::deployment_status, "What became of a deployment";
             Get "/get_triggers_count/{path:.*}" flow_versions::triggers_count, "How many triggers run a flow";
+            Get "/used_by/{path:.*}" uses::of_flow, "The triggers and flows that use a flow";
             Post "/archive/{path:.*}" flows::archive, "Archives the flow at a path, or brings it back";
             Delete "/delete/{path:.*}" flows::delete, "Deletes the flow at a path";
         },

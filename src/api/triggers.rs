@@ -421,11 +421,11 @@ pub(super) fn may_start(
     which: impl Fn(&str) -> bool,
 ) -> Result<(), Error> {
     let runnables = spec.runnables();
-    let mut named = runnables.iter().filter(|(field, _)| which(field));
-    let hidden = named.find(|(_, path)| !caller.sees_runnable(path));
+    let mut named = runnables.iter().filter(|one| which(&one.field));
+    let hidden = named.find(|one| !caller.sees_runnable(one.path));
     match hidden {
-        Some((field, path)) => {
-            let text = format!("{field}: you may not run '{path}'");
+        Some(one) => {
+            let text = format!("{}: you may not run '{}'", one.field, one.path);
             Err(Denied::Forbidden(text).into())
         }
         None => Ok(()),

@@ -174,6 +174,23 @@ pub(crate) fn by_versions(
     Ok(rows)
 }
 
+/// The paths of live flows that had a step at `path` in some version, perhaps; whoever asks looks closer.
+pub(crate) fn mentioning(
+    conn: &mut Conn,
+    workspace: &str,
+    path: &str,
+) -> Result<Vec<String>, DbError> {
+    Ok(flows::table
+        .filter(flows::workspace_id.eq(workspace))
+        .filter(flows::archived.eq(false))
+        .filter(flows::deleted.eq(false))
+        .filter(flows::value.like(format!("%\"{path}\"%")))
+        .select(flows::path)
+        .distinct()
+        .order(flows::path)
+        .load(conn)?)
+}
+
 /// The paths of the live flows, sorted.
 pub(crate) fn paths(conn: &mut Conn, workspace: &str) -> Result<Vec<String>, DbError> {
     Ok(flows::table

@@ -164,6 +164,29 @@ pub(crate) fn list(
         .load(conn)?)
 }
 
+/// The triggers whose settings may name a runnable's path somewhere; whoever asks looks closer.
+pub(crate) fn mentioning(
+    conn: &mut Conn,
+    workspace: &str,
+    path: &str,
+) -> Result<Vec<TriggerRow>, DbError> {
+    // An underscore of the path stands for any letter here: too much is found, never too little.
+    let anywhere = format!("%{path}%");
+    let named = triggers::script_path
+        .eq(path)
+        .or(triggers::url.like(format!("$%:{path}")))
+        .or(triggers::initial_messages.assume_not_null().like(&anywhere))
+        .or(triggers::error_handler_path
+            .assume_not_null()
+            .like(&anywhere))
+        .or(triggers::options.like(&anywhere));
+    Ok(triggers::table
+        .filter(triggers::workspace_id.eq(workspace))
+        .filter(named)
+        .order(triggers::path)
+        .load(conn)?)
+}
+
 /// How many triggers run the runnable at a path.
 pub(crate) fn count_of_runnable(
     conn: &mut Conn,
@@ -190,6 +213,7 @@ pub(crate) fn insert(conn: &mut Conn, row: &TriggerRow) -> Result<(), DbError> {
 pub(crate) fn update(conn: &mut Conn, path: &str, row: &TriggerRow) -> Result<bool, DbError> {
     if row.path != path {
         connection_log::rename(conn, &row.workspace_id, (path, &row.path))?;
+        message_sample::rename(conn, &row.workspace_id, (path, &row.path))?;
     }
     let one = triggers::table.find((&row.workspace_id, path));
     let set = (triggers::path.eq(&row.path), row);
@@ -213,7 +237,6 @@ pub fn set_mode(
         triggers::error.eq(error),
         triggers::version.eq(triggers::version + 1),
     );
-        message_sample::rename(conn, &row.workspace_id, (path, &row.path))?;
     let one = triggers::table.find((workspace, path));
     let updated = diesel::update(one).set(set).execute(conn)? > 0;
     super::notify(conn, CHANGED)?;

@@ -191,8 +191,6 @@ export const triggers = {
   create: (body) => post('websocket_triggers/create', body),
   update: (path, body) => post(`websocket_triggers/update/${encodePath(path)}`, body),
   remove: (path) => remove(`websocket_triggers/delete/${encodePath(path)}`),
-  /** Those that run the runnable at `path`. */
-  of: (path, isFlow, signal) => get('websocket_triggers/list', { query: { path, is_flow: isFlow, brief: true }, signal }),
   /** The last 200 events of its connection; null where the server keeps none. */
   log: (path, signal) => orElse(null, get(`websocket_triggers/log/${encodePath(path)}`, { signal })),
   yaml: (path) => get(`websocket_triggers/yaml/${encodePath(path)}`),
@@ -215,14 +213,14 @@ export const captures = {
   get: (id, signal) => get(`capture/${id}`, { signal }),
   remove: (id) => remove(`capture/${id}`),
 };
+const kindOf = (isFlow) => (isFlow ? 'flow' : 'script');
+
 /** Messages kept under a name with a `trigger`, `script` or `flow`. */
 export const samples = {
   list: (kind, path, signal) => get(`message_samples/list/${kind}/${encodePath(path)}`, { signal }),
   create: (body) => post('message_samples/create', body),
   remove: (kind, path, name) => remove(`message_samples/delete/${kind}/${encodePath(path)}`, { query: { name } }),
 };
-
-const kindOf = (isFlow) => (isFlow ? 'flow' : 'script');
 
 export const scripts = {
   list: (options) => allPages('scripts/list', {}, options),
@@ -232,6 +230,8 @@ export const scripts = {
   history: (path, signal) => get(`scripts/history/p/${encodePath(path)}`, { signal }),
   version: (hash, signal) => get(`scripts/get/h/${hash}`, { signal }),
   archive: (path) => post(`scripts/archive/p/${encodePath(path)}`),
+  /** `{triggers: [{path, url, mode, fields}], flows: [{path, summary}]}` that use it. */
+  usedBy: (path, signal) => get(`scripts/used_by/${encodePath(path)}`, { signal }),
 };
 
 export const flows = {
@@ -243,6 +243,7 @@ export const flows = {
   history: (path, signal) => get(`flows/history/p/${encodePath(path)}`, { signal }),
   version: (id, signal) => get(`flows/get/v/${id}`, { signal }),
   archive: (path) => post(`flows/archive/${encodePath(path)}`, { archived: true }),
+  usedBy: (path, signal) => get(`flows/used_by/${encodePath(path)}`, { signal }),
 };
 
 export const yaml = {
@@ -320,6 +321,8 @@ export const audit = {
 export const alerts = {
   /** Alerts nobody has acknowledged, newest first: `{alerts, total_rows}`; only admins see them. */
   open: (signal) => get('workspaces/critical_alerts', { query: { acknowledged: false, page_size: 20 }, signal }),
+  /** The newest of all, acknowledged or not. */
+  all: (count, signal) => get('workspaces/critical_alerts', { query: { page_size: count }, signal }),
   acknowledge: (id) => post(`workspaces/critical_alerts/${encodeURIComponent(id)}/acknowledge`),
   acknowledgeAll: () => post('workspaces/critical_alerts/acknowledge_all'),
 };

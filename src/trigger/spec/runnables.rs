@@ -2,27 +2,57 @@
 
 use super::{InitialMessage, TriggerSpec};
 
+/// A script or a flow that a trigger runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedRunnable<'a> {
+    /// The field that names it.
+    pub field: String,
+    /// Where it is saved.
+    pub path: &'a str,
+    /// A flow, else a script.
+    pub is_flow: bool,
+}
+
 impl TriggerSpec {
-    /// Every script and flow that the trigger runs: the field that names it, and its path.
+    /// Every script and flow that the trigger runs.
     #[must_use]
-    pub fn runnables(&self) -> Vec<(String, &str)> {
-        let mut found = vec![("script_path".to_owned(), self.script_path.as_str())];
-        let of_url = ["$script:", "$flow:"]
-            .into_iter()
-            .find_map(|prefix| self.url.strip_prefix(prefix));
-        found.extend(of_url.map(|path| ("url".to_owned(), path)));
+    pub fn runnables(&self) -> Vec<NamedRunnable<'_>> {
+        let mut found = Vec::new();
+        let mut add = |field: String, path, is_flow| {
+            found.push(NamedRunnable {
+                field,
+                path,
+                is_flow,
+            });
+        };
+        add(
+            "script_path".to_owned(),
+            self.script_path.as_str(),
+            self.is_flow,
+        );
+        for (prefix, is_flow) in [("$script:", false), ("$flow:", true)] {
+            if let Some(path) = self.url.strip_prefix(prefix) {
+                add("url".to_owned(), path, is_flow);
+            }
+        }
         for (index, message) in self.initial_messages.iter().flatten().enumerate() {
-            if let InitialMessage::RunnableResult(runnable) = message {
-                found.push((format!("initial_messages[{index}]"), runnable.path.as_str()));
+            if let InitialMessage::RunnableResult(one) = message {
+                let field = format!("initial_messages[{index}]");
+                add(field, one.path.as_str(), one.is_flow);
             }
         }
         for (index, rule) in self.conversation.iter().flatten().enumerate() {
-            if let Some(runnable) = &rule.send_runnable {
-                found.push((format!("conversation[{index}]"), runnable.path.as_str()));
+            if let Some(one) = &rule.send_runnable {
+                let field = format!("conversation[{index}]");
+                add(field, one.path.as_str(), one.is_flow);
             }
         }
-        if let Some(handler) = &self.error_handler_path {
-            found.push(("error_handler_path".to_owned(), handler.path.as_str()));
+        if let Some(one) = &self.error_handler_path {
+            add(
+                "error_handler_path".to_owned(),
+                one.path.as_str(),
+                one.is_flow,
+            );
         }
         found
     }
@@ -53,18 +83,18 @@ mod tests {
         };
         let spec = TriggerSpec::from_json(&body).unwrap();
         let found = spec.runnables();
-        let found: Vec<(&str, &str)> = found
+        let found: Vec<(&str, &str, bool)> = found
             .iter()
-            .map(|(field, path)| (field.as_str(), *path))
+            .map(|one| (one.field.as_str(), one.path, one.is_flow))
             .collect();
         assert_eq!(
             found,
             [
-                ("script_path", "f/x/s"),
-                ("url", "f/x/url"),
-                ("initial_messages[1]", "f/x/first"),
-                ("conversation[1]", "f/x/answer"),
-                ("error_handler_path", "f/x/handler"),
+                ("script_path", "f/x/s", false),
+                ("url", "f/x/url", true),
+                ("initial_messages[1]", "f/x/first", false),
+                ("conversation[1]", "f/x/answer", false),
+                ("error_handler_path", "f/x/handler", false),
             ]
         );
     }

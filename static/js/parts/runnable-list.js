@@ -8,6 +8,7 @@ import { Rows } from './rows.js';
 import { badge } from './status.js';
 import { full, moment } from './time.js';
 import { toast, toastError } from './toast.js';
+import { usesText } from './used-by.js';
 
 /** Fills `root` with the list of a `kind`: its words, its routes and its own column. */
 export async function runnableList(root, { query, signal, loaded }, kind) {
@@ -72,7 +73,8 @@ export async function runnableList(root, { query, signal, loaded }, kind) {
   }
 
   async function archive(script) {
-    const sure = await confirm({ title: `Archive this ${kind.one}?`, text: `${script.path} leaves this list and can no longer be run. Triggers that run it get failed jobs that say so.`, action: 'Archive', danger: true });
+    const uses = await kind.routes.usedBy(script.path, signal).then(usesText, () => null);
+    const sure = await confirm({ title: `Archive this ${kind.one}?`, text: `${script.path} leaves this list and can no longer be run. ${uses === null ? 'What uses it gets failed jobs that say so.' : uses ? `It is used by ${uses}, whose jobs will fail and say so.` : 'No trigger and no flow uses it.'}`, action: 'Archive', danger: true });
     if (!sure) return;
     try {
       await kind.routes.archive(script.path);

@@ -63,6 +63,50 @@ async fn a_script_is_written_tried_and_taken_back() {
     app.stop().await;
 }
 
+/// Not only for messages: before something is archived, one has to know what else needs it.
+#[actix::test]
+async fn everything_that_uses_a_script_is_told() {
+    if !ready(module_path!(), &[Need::Browser]) {
+        return;
+    }
+    let mut app = TestApp::start(Database::sqlite()).await;
+    app.create_script("u/admin/address", "bash", "echo ws://127.0.0.1:9/")
+        .await;
+    app.create_script("u/admin/other", "bash", "echo 1").await;
+    let off = json!({"mode": "disabled"});
+    app.create_trigger("f/a/url", "u/admin/other", "$script:u/admin/address", off)
+        .await;
+    let step = json!({"id": "b", "value": {"type": "script", "path": "u/admin/address", "input_transforms": {}}});
+    let deep = json!({"id": "a", "value": {"type": "forloopflow", "skip_failures": false,
+        "iterator": {"type": "static", "value": [1]}, "modules": [step]}});
+    let flow = json!({"path": "u/admin/steps", "summary": "", "value": {"modules": [deep]}});
+    app.post("flows/create", &flow).await.expect(201);
+    let uses = app.get("scripts/used_by/u/admin/address").await.expect(200);
+    let uses = uses.json();
+    assert_eq!(uses["triggers"][0]["path"], "f/a/url");
+    assert_eq!(uses["triggers"][0]["fields"], json!(["url"]));
+    assert_eq!(uses["flows"][0]["path"], "u/admin/steps");
+
+    let browser = open(&app, "/scripts/edit/u/admin/address").await;
+    browser.see("gives the URL").await;
+    browser.see("u/admin/steps").await;
+    browser.open(&format!("{}/scripts", app.url())).await;
+    browser.click("Actions for u/admin/address").await;
+    browser.click("Archive").await;
+    browser.see("It is used by 1 trigger and 1 flow").await;
+    browser.click_in_dialog("Cancel").await;
+
+    // An older version of the flow no longer counts, nor does a flow of the script's name.
+    let less = json!({"path": "u/admin/steps", "summary": "", "value": {"modules": []}});
+    app.post("flows/update/u/admin/steps", &less)
+        .await
+        .expect(200);
+    let uses = app.get("scripts/used_by/u/admin/address").await.json();
+    assert_eq!(uses["flows"], json!([]));
+    browser.close().await;
+    app.stop().await;
+}
+
 #[actix::test]
 async fn a_flow_is_written_as_yaml_and_shown_as_a_graph() {
     if !ready(module_path!(), &[Need::Browser]) {
