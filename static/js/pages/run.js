@@ -3,7 +3,7 @@ import * as api from '../api.js';
 import * as router from '../router.js';
 import { button, copyButton, emptyState, errorState, fill, h, linkButton, pageHead, setText, skeleton } from '../parts/dom.js';
 import { confirm, openDialog } from '../parts/dialog.js';
-import { canRunAgain, fact, isDone, isFlowJob, jobBadge, jobName, logView, resultView, runAgain, showOnce, startsLater, timingBar, watchJob } from '../parts/job.js';
+import { canRunAgain, fact, isDone, isFlowJob, jobBadge, jobName, logView, resultView, retriesIn, runAgain, showOnce, startsLater, timingBar, watchJob } from '../parts/job.js';
 import { flowGraph } from '../parts/flow-graph.js';
 import { jsonView } from '../parts/json-tree.js';
 import { schemaForm } from '../parts/schema-form.js';
@@ -25,6 +25,7 @@ export async function render(root, params) {
   const state = h('span', { role: 'status' });
   const facts = h('dl', { class: 'facts' });
   const times = h('div', {});
+  const retries = h('div', {});
   const args = h('div', {});
   const result = h('div', {});
   const logs = logView({ name: `run-${id}` });
@@ -44,7 +45,7 @@ export async function render(root, params) {
       shown = true;
       const head = pageHead({ title: jobName(job), crumbs: CRUMBS, actions: [cancel, other, again] });
       head.querySelector('h1').after(h('p', { class: 'lead cluster' }, state, h('span', { class: 'mono muted wrap' }, job.id), copyButton(() => job.id, 'Copy id')));
-      fill(root, head, h('div', { class: 'run-grid' }, card('Time', 'times', times, facts), card('Arguments', 'args', args), card('Result', 'result', result), flowCard, card('Logs', 'logs-card', logs.element)));
+      fill(root, head, h('div', { class: 'run-grid' }, card('Time', 'times', times, retries, facts), card('Arguments', 'args', args), card('Result', 'result', result), flowCard, card('Logs', 'logs-card', logs.element)));
       document.title = `${jobName(job)} · run · windsock`;
       fill(args, jsonView(job.args ?? {}, { name: `arguments-${id}` }));
     }
@@ -92,6 +93,14 @@ export async function render(root, params) {
     flowCard.hidden = false;
   }
 
+  function addLogs(text, whole) {
+    logs.add(text, whole);
+    const all = retriesIn(logs.text());
+    showOnce(retries, String(all.length), () => all.length > 0 && [h('h3', {}, all.length === 1 ? 'One run failed before' : `${all.length} runs failed before`),
+      h('ol', { class: 'retries' }, all.length > RETRIES_SHOWN && h('li', { class: 'muted' }, `${all.length - RETRIES_SHOWN} earlier ones: see the logs`),
+        all.slice(-RETRIES_SHOWN).map(({ run, next }) => h('li', {}, `Run ${run} failed, the next one was set for `, moment(next))))]);
+  }
+
   function scriptLink() {
     return h('a', { class: 'mono', href: `/${isFlowJob(job) ? 'flows' : 'scripts'}/edit/${api.encodePath(job.script_path)}` }, job.script_path);
   }
@@ -134,7 +143,7 @@ export async function render(root, params) {
 
   try {
     await new Promise((resolve, reject) => {
-      watchJob(id, { signal, onLogs: logs.add, onJob: (next) => { show(next); resolve(); } }).catch((error) => (shown ? lost(error) : reject(error)));
+      watchJob(id, { signal, onLogs: addLogs, onJob: (next) => { show(next); resolve(); } }).catch((error) => (shown ? lost(error) : reject(error)));
       signal.addEventListener('abort', resolve, { once: true });
     });
   } catch (error) {
@@ -148,6 +157,6 @@ export async function render(root, params) {
   function lost(error) {
     if (signal.aborted || error.status === 401) return;
     setText(state, 'not up to date');
-    setTimeout(() => !signal.aborted && watchJob(id, { signal, onLogs: logs.add, onJob: show }).catch(lost), 2000);
+    setTimeout(() => !signal.aborted && watchJob(id, { signal, onLogs: addLogs, onJob: show }).catch(lost), 2000);
   }
 }

@@ -89,7 +89,13 @@ function wakerFor(id, signal) {
   });
 }
 
-/** Logs that follow their end while the reader is there. `{element, add(text, whole)}`. */
+/** What the server writes into the logs when a run has failed and another one follows. */
+const RETRIED = /^\[windsock: run (\d+) has failed; the job runs again at (\S+)\]$/gm;
+
+/** The failed runs that were followed by another, as the logs tell: `[{run, next}]` with the moment of the next one. */
+export const retriesIn = (logs) => [...logs.matchAll(RETRIED)].map(([, run, next]) => ({ run: Number(run), next }));
+
+/** Logs that follow their end while the reader is there. `{element, add(text, whole), text()}`. */
 export function logView({ name = 'logs' } = {}) {
   const lines = h('pre', { class: 'logs mono', tabindex: '0', role: 'log', 'aria-label': 'Logs', 'aria-live': 'off' });
   const none = h('p', { class: 'muted' }, 'No logs yet.');
@@ -107,7 +113,7 @@ export function logView({ name = 'logs' } = {}) {
     none.hidden = all !== '';
     if (follows) lines.scrollTop = lines.scrollHeight;
   }
-  return { element: h('div', {}, tools, none, lines), add, done: () => setText(none, 'This run wrote no logs.') };
+  return { element: h('div', {}, tools, none, lines), add, text: () => all, done: () => setText(none, 'This run wrote no logs.') };
 }
 
 /** A job's result: an error with its stack, or a value as a tree; a word while it is not there yet. */

@@ -206,3 +206,30 @@ async fn runs_are_found_by_trigger_runnable_and_time_and_cancelled_together() {
     browser.close().await;
     app.stop().await;
 }
+
+/// The next step of somebody whose job failed: how often was it tried, and when is it tried again?
+#[actix::test]
+async fn failed_runs_before_the_last_are_told() {
+    if !ready(module_path!(), &[Need::Browser, Need::Peer]) {
+        return;
+    }
+    let mut peer = Peer::start().await;
+    let mut app = TestApp::start(Database::sqlite()).await;
+    app.create_script("u/admin/fails", "bash", "exit 3").await;
+    let more = json!({"retry": {"constant": {"attempts": 2, "seconds": 0}}});
+    app.create_trigger("f/a/one", "u/admin/fails", &peer.url("/"), more)
+        .await;
+    let connection = peer.accept().await;
+    peer.send(&connection, &["hello"]).await;
+    let ended = wait_for("the job has failed for good", async || {
+        let ended = app.completed("trigger_path=f/a/one").await;
+        ended.into_iter().next().ok_or("it has not".to_owned())
+    })
+    .await;
+    let id = ended["id"].as_str().expect("it has an id");
+    let browser = open(&app, &format!("/runs/{id}")).await;
+    browser.see("2 runs failed before").await;
+    browser.see("Run 2 failed").await;
+    browser.close().await;
+    app.stop().await;
+}
