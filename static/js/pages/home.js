@@ -9,6 +9,8 @@ import { stateOf, statusView } from '../parts/status.js';
 import { duration, full, rate } from '../parts/time.js';
 
 const QUEUE_EVERY_MS = 5000;
+/** The server adds to the last hour this often. */
+const PAST_EVERY_MS = 10_000;
 const HOUR_MS = 3_600_000;
 /** Triggers shown as not connected; the list has them all. */
 const TROUBLES_MAX = 8;
@@ -26,7 +28,7 @@ export async function render(root, { signal, loaded }) {
     enqueued: chart({ title: 'Jobs a second', format: rate, note: hour, href: '/runs' }),
     waiting: chart({ title: 'Jobs waiting', format: full, note: since, href: '/runs?outcome=queued' }),
     age: chart({ title: 'Oldest waiting job', format: (ms) => (ms === 0 ? 'none' : duration(ms)), note: hour, href: '/runs?outcome=queued' }),
-    failed: chart({ title: 'Failed runs in the last hour', format: full, note: since, href: '/runs?outcome=failed&time=60' }),
+    failed: chart({ title: 'Failed runs in the last hour', format: full, note: 'each 10 s of the last hour', href: '/runs?outcome=failed&time=60' }),
   };
   const troubles = h('div', {}, skeleton(2, 'low'));
   const held = h('p', { class: 'muted' });
@@ -41,18 +43,22 @@ export async function render(root, { signal, loaded }) {
     h('div', { class: 'half-grid' }, card('Needs attention', 'troubles', '/triggers?state=backoff', 'All that are not connected', troubles, held), card('Latest failures', 'recent', '/runs?outcome=failed', 'All failed runs', failures.element)));
 
   /** What windsock has kept of the last hour, from before this page was opened. */
-  let past = { connected: [], received: [], enqueued: [], age: [] };
+  let past = { connected: [], received: [], enqueued: [], age: [], failed: [] };
   const joined = (name, points) => [...past[name].filter((one) => points.length === 0 || one.at < points[0].at), ...points];
   async function loadPast() {
+    if (document.hidden && past.failed.length > 0) return;
     try {
       const { step_secs: step, points } = await api.stats(signal);
       const of = (value) => points.map((one) => ({ at: Date.parse(one.at) + step * 1000, value: value(one) }));
-      past = { connected: of((one) => one.connections), received: of((one) => one.messages / step), enqueued: of((one) => one.jobs / step), age: of((one) => one.queue_age_ms) };
+      past = { connected: of((one) => one.connections), received: of((one) => one.messages / step), enqueued: of((one) => one.jobs / step), age: of((one) => one.queue_age_ms), failed: of((one) => one.failures) };
       drawLive();
+      drawFailed();
     } catch {
       // the charts then begin now
     }
   }
+
+  const drawFailed = () => charts.failed.set(past.failed, queue.length > 0 ? full(queue.at(-1).failed) : undefined);
 
   const triggers = new Map();
   function drawLive() {
@@ -94,7 +100,8 @@ export async function render(root, { signal, loaded }) {
       if (queue.length > POINTS_MAX) queue.shift();
       const samples = (name) => queue.map((one) => ({ at: one.at, value: one[name] }));
       charts.age.set(joined('age', samples('age')));
-      for (const name of ['waiting', 'failed']) charts[name].set(samples(name));
+      charts.waiting.set(samples('waiting'));
+      drawFailed();
       setText(held, count.suspended > 0 ? `${full(count.suspended)} jobs are held by suspended triggers.` : '');
     } catch {
       // the next sample tells; the banner says when windsock is out of reach
@@ -118,7 +125,8 @@ export async function render(root, { signal, loaded }) {
   live.on('trigger', load, signal);
   live.on('resync', load, signal);
   const timer = setInterval(sampleQueue, QUEUE_EVERY_MS);
-  signal.addEventListener('abort', () => clearInterval(timer), { once: true });
+  const pastTimer = setInterval(loadPast, PAST_EVERY_MS);
+  signal.addEventListener('abort', () => { clearInterval(timer); clearInterval(pastTimer); }, { once: true });
   await Promise.all([load(), loadPast(), sampleQueue(), failures.load({ success: false, canceled: false, has_null_parent: true })]);
   loaded();
 }
