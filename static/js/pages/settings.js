@@ -1,6 +1,7 @@
 // Settings page: who one is, how the page looks, tokens, the linked Windmill, how the server is and was started, and where its documentation is.
 import * as api from '../api.js';
 import { askPassword } from '../parts/accounts.js';
+import { pastAlertsCard } from '../parts/alerts.js';
 import { button, errorState, fill, h, linkButton, pageHead, skeleton } from '../parts/dom.js';
 import { groupField, radioGroup } from '../parts/field.js';
 import { healthCard } from '../parts/health.js';
@@ -23,7 +24,7 @@ export async function render(root, { signal, loaded }) {
   });
   fill(root, pageHead({ title: 'Settings' }), h('div', { class: 'stack settings-page' },
     h('div', { class: 'half-grid' }, card('You', me), card('This page', groupField({ name: 'theme', label: 'Theme', help: 'Kept in this browser.', body: theme.element }))),
-    tokensCard({ signal }), remoteCard({ signal }), healthCard({ signal }), serverSettingsCard({ signal }),
+    tokensCard({ signal }), remoteCard({ signal }), healthCard({ signal }), pastAlertsCard({ signal }), serverSettingsCard({ signal }),
     card('API', h('p', {}, 'Everything on this page is done through the API. ', h('a', { href: '/api/openapi.json', target: '_blank', rel: 'noopener' }, 'OpenAPI document'), ' · ',
       h('a', { href: '/metrics', target: '_blank', rel: 'noopener' }, 'Prometheus metrics'), ' · ', h('a', { href: '/api/health/status', target: '_blank', rel: 'noopener' }, 'Health')))));
   try {

@@ -1,11 +1,16 @@
-// Alerts: what has been wrong for too long, until somebody acknowledges it. Not there while there is none, and for those
-// who may not see them.
+// Alerts: what has been wrong for too long, until somebody acknowledges it, and all of them to look back at. Not there for
+// those who may not see them.
 import * as api from '../api.js';
-import { button, fill, h, icon } from './dom.js';
+import { button, errorState, fill, h, icon, skeleton } from './dom.js';
+import { badge } from './status.js';
 import { full, moment } from './time.js';
 import { toast, toastError } from './toast.js';
 
 const AGAIN_MS = 30_000;
+/** Alerts to look back at. */
+const PAST = 50;
+
+const isOver = (alert) => alert.alert_type.startsWith('recovered');
 
 /** A card that shows itself when there are alerts. */
 export function alertsCard({ signal }) {
@@ -29,7 +34,7 @@ export function alertsCard({ signal }) {
       const { alerts, total_rows: total } = await api.alerts.open(signal);
       element.hidden = alerts.length === 0;
       count.textContent = total > alerts.length ? `Alerts (the newest ${alerts.length} of ${full(total)})` : `Alerts (${full(alerts.length)})`;
-      fill(list, alerts.map((alert) => h('li', {}, icon(alert.alert_type.startsWith('recovered') ? 'check' : 'alert'),
+      fill(list, alerts.map((alert) => h('li', {}, icon(isOver(alert) ? 'check' : 'alert'),
         h('div', { class: 'grow' }, alert.message, h('p', { class: 'muted' }, moment(alert.created_at))),
         button({ text: 'Acknowledge', kind: 'small', 'aria-label': `Acknowledge: ${alert.message}`, onclick: () => done(api.alerts.acknowledge(alert.id)) }))));
     } catch {
@@ -39,5 +44,41 @@ export function alertsCard({ signal }) {
   look();
   const timer = setInterval(() => !document.hidden && look(), AGAIN_MS);
   signal.addEventListener('abort', () => clearInterval(timer), { once: true });
+  return element;
+}
+
+/** A card with the newest alerts, acknowledged or not; it is hidden from who may not see it. */
+export function pastAlertsCard({ signal }) {
+  const body = h('div', {}, skeleton(2, 'low'));
+  const element = h('section', { class: 'card', 'aria-label': 'Alerts' }, h('div', { class: 'card-head' }, h('div', {}, h('h2', {}, 'Alerts'), h('p', { class: 'muted' }, 'Triggers that could not connect for too long. The overview shows those that nobody has acknowledged.'))), body);
+
+  async function load() {
+    try {
+      const { alerts, total_rows: total } = await api.alerts.all(PAST, signal);
+      fill(body, alerts.length === 0 ? h('p', { class: 'muted' }, 'There was no alert yet.') : h('ul', { class: 'lined' }, alerts.map(row)),
+        total > alerts.length && h('p', { class: 'muted' }, `The newest ${alerts.length} of ${full(total)}.`));
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error.status === 403) element.hidden = true;
+      else fill(body, errorState(error, load));
+    }
+  }
+
+  function row(alert) {
+    const where = alert.trigger_path && h('a', { href: `/triggers/view/${api.encodePath(alert.trigger_path)}` }, 'Show the trigger');
+    return h('li', {}, h('div', { class: 'grow' }, alert.message, h('p', { class: 'muted' }, moment(alert.created_at), where && ' · ', where)),
+      alert.is_open ? badge('goes on', 'bad') : badge(isOver(alert) ? 'connected again' : 'over', 'ok'),
+      alert.acknowledged ? badge('acknowledged') : button({ text: 'Acknowledge', kind: 'small', 'aria-label': `Acknowledge: ${alert.message}`, onclick: () => acknowledge(alert) }));
+  }
+
+  async function acknowledge(alert) {
+    try {
+      await api.alerts.acknowledge(alert.id);
+    } catch (error) {
+      toastError(error);
+    }
+    await load();
+  }
+  load();
   return element;
 }
