@@ -37,7 +37,7 @@ export async function render(root, params) {
   const touched = () => { dirty = true; };
   guard(() => dirty);
 
-  const known = new Map(LANGUAGES);
+  const known = new Map(languageChoices);
   if (saved && !known.has(saved.language)) known.set(saved.language, saved.language);
   const language = h('select', { class: 'input', value: saved?.language ?? 'python3' }, [...known].map(([value, text]) => h('option', { value, selected: value === (saved?.language ?? 'python3') }, text)));
   const summary = h('input', { class: 'input', value: saved?.summary ?? '', placeholder: 'What it does, in a few words', oninput: touched });

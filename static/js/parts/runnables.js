@@ -7,7 +7,7 @@ import { openDialog } from './dialog.js';
 import { button, h, icon, put, uid } from './dom.js';
 import { clearErrors, field, showServerError } from './field.js';
 import { pathField } from './path-field.js';
-import { CORE_LANGUAGES, languageName, LANGUAGES, templatesOf, templateSource } from './templates.js';
+import { languageChoices, languageName, templatesOf, templateSource } from './templates.js';
 import { toast } from './toast.js';
 
 const OFFERED_MAX = 50;
@@ -72,7 +72,7 @@ export function runnablePicker({ name, label, help, path = '', isFlow = false, r
         event.preventDefault();
         take(index);
       },
-    }, icon(one.isFlow ? 'runs' : 'scripts'), h('span', { class: 'option-main' }, h('span', { class: 'mono' }, one.path), one.summary && h('span', { class: 'muted' }, one.summary)),
+    }, icon(one.isFlow ? 'flows' : 'scripts'), h('span', { class: 'option-main' }, h('span', { class: 'mono' }, one.path), one.summary && h('span', { class: 'muted' }, one.summary)),
     badge(one.fresh ? `new ${one.isFlow ? 'flow' : 'script'}` : one.isFlow ? 'flow' : languageName(one.language)))));
     if (options.length === 0) list.append(h('li', { class: 'option none', role: 'option', 'aria-disabled': 'true', 'aria-selected': 'false' }, known.length === 0 ? 'No script yet: create one from a template' : 'Nothing fits; a path like f/folder/name can be typed'));
     list.hidden = false;
@@ -143,7 +143,7 @@ export function runnablePicker({ name, label, help, path = '', isFlow = false, r
 
 /** Makes a script from a template; resolves with `{path, language}` or null. */
 function scriptDialog({ path, template, signal, taken }) {
-  const language = h('select', { class: 'input' }, LANGUAGES.filter(([one]) => CORE_LANGUAGES.includes(one)).map(([one, text]) => h('option', { value: one }, text)));
+  const language = h('select', { class: 'input' }, languageChoices.map(([one, text]) => h('option', { value: one }, text)));
   const kind = h('select', { class: 'input' });
   const where = pathField({ value: path, defaultName: 'on_message', help: 'Where the script is kept:', signal, taken });
   const code = codeEditor({ language: 'python3', rows: 10, label: 'Source of the new script' });

@@ -8,8 +8,11 @@ export const LANGUAGES = [
   ['deno', 'TypeScript (Deno)'],
 ];
 
-/** The languages that always run: the others need their program on the machine. */
-export const CORE_LANGUAGES = ['python3', 'nativets', 'bash'];
+/** Programs that have to be on the server's machine; the other languages always run. */
+const NEEDS = { bun: 'bun', deno: 'deno' };
+
+/** `[language, text]` for a choice, with what a language needs. */
+export const languageChoices = LANGUAGES.map(([language, text]) => [language, NEEDS[language] ? `${text}: needs ${NEEDS[language]} on the server` : text]);
 
 export const languageName = (language) => LANGUAGES.find(([one]) => one === language)?.[1] ?? language;
 
