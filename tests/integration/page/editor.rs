@@ -292,3 +292,52 @@ async fn the_url_comes_from_a_script_made_here() {
     browser.close().await;
     app.stop().await;
 }
+
+/// Texts of the initial messages, in their order.
+const MESSAGES: &str = "return [...document.querySelectorAll('[data-field=initial_messages] .item textarea')].map(one => one.value)";
+
+#[actix::test]
+async fn initial_messages_are_moved_by_keys_and_by_dragging() {
+    if !ready(module_path!(), &[Need::Browser]) {
+        return;
+    }
+    let mut app = TestApp::start(Database::sqlite()).await;
+    let messages = ["1", "2", "3"].map(|text| json!({"raw_message": text}));
+    let more = json!({"mode": "disabled", "initial_messages": messages});
+    app.create_trigger("f/a/one", "f/a/script", NOWHERE, more)
+        .await;
+    let browser = open(&app, "/triggers/edit/f/a/one").await;
+    becomes(&browser, "they are there", MESSAGES, json!(["1", "2", "3"])).await;
+    let focus = "document.querySelector('.item [aria-label=\"Move down\"]').focus()";
+    browser.run(focus, vec![]).await;
+    browser.press("Enter").await;
+    becomes(
+        &browser,
+        "the first is second",
+        MESSAGES,
+        json!(["2", "1", "3"]),
+    )
+    .await;
+    // The button keeps the focus on its way, and it is said where the message is now.
+    browser.press("Enter").await;
+    becomes(&browser, "it is last", MESSAGES, json!(["2", "3", "1"])).await;
+    browser.see("moved to place 3 of 3").await;
+
+    let drag = "const rows = [...document.querySelectorAll('[data-field=initial_messages] .item')]; \
+        const [from, to] = [rows[2], rows[0]]; const data = new DataTransfer(); \
+        const send = (target, type, y) => target.dispatchEvent(new DragEvent(type, { bubbles: true, cancelable: true, dataTransfer: data, clientY: y })); \
+        send(from.querySelector('.item-head'), 'dragstart', 0); send(to, 'dragover', to.getBoundingClientRect().top + 1); \
+        send(from.querySelector('.item-head'), 'dragend', 0)";
+    browser.run(drag, vec![]).await;
+    becomes(
+        &browser,
+        "it is first again",
+        MESSAGES,
+        json!(["1", "2", "3"]),
+    )
+    .await;
+    browser.click("Save").await;
+    browser.see("f/a/one is saved").await;
+    browser.close().await;
+    app.stop().await;
+}
