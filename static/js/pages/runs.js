@@ -35,7 +35,7 @@ export async function render(root, { query, signal, loaded }) {
   const controls = {
     trigger: word('trigger', 'Trigger', 'Trigger path', 'known-triggers'),
     runnable: word('runnable', 'Runnable', 'Runnable path', 'known-runnables'),
-    text: word('text', 'Text in the arguments', 'Text in the arguments'),
+    text: word('text', 'Text in the arguments', 'In arguments'),
     outcome: select('outcome', 'Outcome', OUTCOMES),
     level: select('level', 'Steps', LEVELS),
     time: select('time', 'Time', SPANS),

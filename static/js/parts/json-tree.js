@@ -10,7 +10,7 @@ const OPEN_CHILDREN_MAX = 30;
 export function jsonView(value, { name = 'value', open = 2, onpick } = {}) {
   const text = () => (typeof value === 'string' ? value : JSON.stringify(value, null, 2));
   return h('div', { class: 'json-view' },
-    h('div', { class: 'json-tools' }, copyButton(text), button({ text: 'Download', iconName: 'download', kind: 'small ghost', onclick: () => download(text(), `${name}.${typeof value === 'string' ? 'txt' : 'json'}`) })),
+    h('div', { class: 'json-tools' }, onpick && h('span', { class: 'help grow pick-hint', 'aria-hidden': 'true' }), copyButton(text), button({ text: 'Download', iconName: 'download', kind: 'small ghost', onclick: () => download(text(), `${name}.${typeof value === 'string' ? 'txt' : 'json'}`) })),
     h('div', { class: 'json-tree mono' }, node(null, value, open, '', onpick)));
 }
 

@@ -55,7 +55,7 @@ export function triggerRow(first, { onDeleted, onRestored, isChosen, onChoose })
       setText(url, urlText(trigger));
       url.title = urlText(trigger);
       setText(where, trigger.path);
-      runnable.replaceChildren(icon(trigger.is_flow ? 'runs' : 'scripts'), h('span', { class: 'ellipsis' }, trigger.script_path ?? ''));
+      runnable.replaceChildren(icon(trigger.is_flow ? 'flows' : 'scripts'), h('span', { class: 'ellipsis' }, trigger.script_path ?? ''));
       runnable.title = `runs the ${trigger.is_flow ? 'flow' : 'script'} ${trigger.script_path}`;
       labels.replaceChildren(...(trigger.labels ?? []).map((label) => badge(label)));
     }
