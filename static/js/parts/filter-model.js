@@ -56,19 +56,27 @@ export function problems(nodes, place = 'filters') {
 /** The filters in one plain sentence that begins with `verb`. */
 export function inWords(nodes, logic, verb = 'Runs') {
   if (nodes.length === 0) return `${verb} for every message.`;
-  return `${verb} for a message whose ${nodes.map((node) => phrase(node, true)).join(logic === 'or' ? ', or whose ' : ', and whose ')}.`;
+  const clauses = nodes.map((node) => `${isSentence(node) ? 'for which' : 'whose'} ${phrase(node)}`);
+  return `${verb} for a message ${clauses.join(logic === 'or' ? ', or ' : ', and ')}.`;
 }
 
-function phrase(node, outer) {
-  if (node.kind === 'leaf') {
-    const value = parsed(node.text);
-    const verb = value !== null && typeof value === 'object' ? 'contains' : 'is';
-    return `${node.name || '…'} ${verb} ${node.text.trim() === '' ? '…' : JSON.stringify(value)}`;
-  }
-  const inner = node.children.map((child) => phrase(child, false));
+/** Whether the words of a node do not begin with what is looked at. */
+const isSentence = (node) => node.kind === 'none_of' && !isOneLeaf(node);
+const isOneLeaf = (node) => node.children.length === 1 && node.children[0].kind === 'leaf';
+
+function phrase(node) {
+  if (node.kind === 'leaf') return leafPhrase(node, true);
+  const inner = node.children.map(phrase);
   if (inner.length === 0) return '(empty group)';
-  const text = node.kind === 'none_of' ? `not (${inner.join(' or ')})` : inner.join(node.kind === 'any_of' ? ' or ' : ' and ');
-  return outer && inner.length === 1 && node.kind !== 'none_of' ? text : node.kind === 'none_of' ? `content is ${text}` : `(${text})`;
+  if (node.kind !== 'none_of') return inner.length === 1 ? inner[0] : `(${inner.join(node.kind === 'any_of' ? ' or ' : ' and ')})`;
+  if (isOneLeaf(node)) return leafPhrase(node.children[0], false);
+  return inner.length === 1 ? `not ${inner[0]}` : `neither ${inner.join(' nor ')}`;
+}
+
+function leafPhrase({ name, text }, holds) {
+  const value = parsed(text);
+  const verb = value !== null && typeof value === 'object' ? (holds ? 'contains' : 'does not contain') : holds ? 'is' : 'is not';
+  return `${name || '…'} ${verb} ${text.trim() === '' ? '…' : JSON.stringify(value)}`;
 }
 
 /** One leaf in short, as a chip. */
