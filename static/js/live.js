@@ -161,6 +161,7 @@ function receive(text) {
 function sample() {
   const now = performance.now();
   const sum = { at: Date.now(), received: 0, enqueued: 0, connected: 0 };
+  let rated = 0;
   for (const [path, status] of statuses) {
     if (status.state === 'listening' || status.state === 'suspended') sum.connected += 1;
     const received = status.received ?? 0;
@@ -169,6 +170,7 @@ function sample() {
       rates.set(path, { received, enqueued: status.enqueued ?? 0, at: now, points: [] });
       continue;
     }
+    rated += 1;
     const rate = Math.max(0, received - known.received) / ((now - known.at) / 1000);
     sum.received += rate;
     sum.enqueued += Math.max(0, (status.enqueued ?? 0) - known.enqueued) / ((now - known.at) / 1000);
@@ -178,7 +180,8 @@ function sample() {
     known.received = received;
     known.at = now;
   }
-  if (statuses.size > 0) sums.push(sum);
+  // the first look at the counters gives no rate yet: a zero would tell of a feed that has fallen silent
+  if (rated > 0) sums.push(sum);
   if (sums.length > SUMS_MAX) sums = sums.slice(-SUMS_MAX);
   emit('rates');
 }
