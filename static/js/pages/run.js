@@ -54,7 +54,7 @@ export async function render(root, params) {
     fill(times, timingBar(job));
     fill(facts, fact('Created', moment(job.created_at)), job.started_at && fact('Started', moment(job.started_at)), startsLater(job) && fact('Next start', moment(job.scheduled_for), 'a retry, or a run that was asked for later'),
       fact('Trigger', job.trigger ? h('a', { class: 'mono', href: `/triggers/view/${api.encodePath(job.trigger)}` }, job.trigger) : job.trigger_kind ?? '–'),
-      job.script_path && fact(String(job.job_kind).includes('flow') ? 'Flow' : 'Script', scriptLink()),
+      job.script_path && fact(isFlowJob(job) ? 'Flow' : 'Script', scriptLink()),
       fact('Run as', h('span', { class: 'mono' }, job.permissioned_as ?? '–')), job.worker && fact('Worker', h('span', { class: 'mono' }, job.worker)),
       job.parent_job && fact('Part of', h('a', { class: 'mono', href: `/runs/${job.parent_job}` }, job.flow_step_id ? `step ${job.flow_step_id}` : job.parent_job)));
     showFlow();
