@@ -1,7 +1,7 @@
 //! The real `windsock` binary as a child process: its settings, its output, its end.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Stdio},
     time::Duration,
 };
@@ -87,11 +87,17 @@ pub struct Server {
     pub output: Lines,
 }
 
+/// The server that is tested; `WINDSOCK_TEST_SERVER` names another build of it, such as an optimized one to be measured.
+fn program() -> PathBuf {
+    let named = std::env::var_os("WINDSOCK_TEST_SERVER");
+    named.map_or_else(|| env!("CARGO_BIN_EXE_windsock").into(), PathBuf::from)
+}
+
 impl Server {
     /// Starts it on a port chosen by the system.
     pub fn spawn(settings: &Settings, database: &Database, folder: &Path) -> Self {
         use std::os::unix::process::CommandExt;
-        let mut command = bound_to_this_thread(Path::new(env!("CARGO_BIN_EXE_windsock")));
+        let mut command = bound_to_this_thread(&program());
         command.args(["serve", "--bind", "127.0.0.1", "--port", "0"]);
         command.args(["--database-url", &database.url()]);
         command.args(&settings.flags).current_dir(folder);

@@ -66,8 +66,8 @@ async fn the_first_load_is_small_and_quick() {
         assert!((1000.0..FIRST_LOAD_MAX).contains(&bytes), "{bytes} bytes");
         best = best.min(painted);
     }
-    // The server of a build for debugging takes many times as long for its files.
-    if all() && !cfg!(debug_assertions) {
+    // With WINDSOCK_TEST_SERVER it is an optimized server's; one for debugging takes many times as long for its answers.
+    if all() && (!cfg!(debug_assertions) || std::env::var_os("WINDSOCK_TEST_SERVER").is_some()) {
         assert!(best < FIRST_VIEW_MAX, "{best} ms");
     }
 }
