@@ -326,7 +326,7 @@ mod tests {
             conn.set_instrumentation(Notes(Arc::clone(&notes)));
         }
         let conn = &mut conn;
-        db::queue::claim(conn, "w", 1, now, now).unwrap();
+        db::claim::claim(conn, "w", 1, now, now).unwrap();
         turns_taken(conn, "main", "u/a/t").unwrap();
         give_turns(conn, ("main", "u/a/t"), 1).unwrap();
         slots_taken(conn, "k").unwrap();

@@ -11,6 +11,7 @@ pub(crate) mod alone;
 pub(crate) mod audit;
 pub(crate) mod below;
 pub mod capture;
+pub(crate) mod claim;
 mod columns;
 pub(crate) mod commits;
 mod conn;

@@ -4,12 +4,7 @@
 //! `COPY`, the fastest way in that was measured. Where a partial index must serve, its condition stands in
 //! the query as text: SQLite does not see through a bound value. Nothing here decides; see `crate::queue`.
 
-use diesel::{
-    dsl::sql,
-    prelude::*,
-    sql_query,
-    sql_types::{BigInt, Bool, Integer, Text},
-};
+use diesel::{dsl::sql, prelude::*, sql_types::Bool};
 
 use super::{
     Conn, DbError,
@@ -128,37 +123,6 @@ pub(crate) fn insert(conn: &mut Conn, rows: &[QueueRow]) -> Result<(), DbError> 
     Ok(())
 }
 
-/// Gives `worker` up to `max` jobs that are due, until `lease_until`: by priority, then by time, then by id.
-pub(crate) fn claim(
-    conn: &mut Conn,
-    worker: &str,
-    max: usize,
-    now: Timestamp,
-    lease_until: Timestamp,
-) -> Result<Vec<QueueRow>, DbError> {
-    // Two workers must not wait for each other's rows; SQLite has one writer anyway.
-    let locking = match conn {
-        Conn::Sqlite(_) => "",
-        Conn::Postgres(_) => "FOR UPDATE SKIP LOCKED",
-    };
-    let claim = sql_query(format!(
-        "UPDATE queue SET state = {RUNNING}, worker = $1, started_at = $2, lease_until = $3 \
-         WHERE id IN (SELECT id FROM queue WHERE state = {QUEUED} AND scheduled_at <= $4 \
-                      ORDER BY priority DESC, scheduled_at, id LIMIT $5 {locking}) \
-         RETURNING *"
-    ));
-    let mut rows: Vec<QueueRow> = claim
-        .bind::<Text, _>(worker)
-        .bind::<BigInt, _>(now)
-        .bind::<BigInt, _>(lease_until)
-        .bind::<BigInt, _>(now)
-        .bind::<BigInt, _>(i64::try_from(max).unwrap_or(i64::MAX))
-        .load(conn)?;
-    // RETURNING answers in any order.
-    rows.sort_by_key(|row| (std::cmp::Reverse(row.priority), row.scheduled_at, row.id));
-    Ok(rows)
-}
-
 /// Whether a job has not ended.
 pub(crate) fn is_there(conn: &mut Conn, id: JobId) -> Result<bool, DbError> {
     let one = queue::table.filter(queue::id.eq(id));
@@ -179,15 +143,30 @@ pub(crate) fn finish(
     worker: &str,
     rows: &[CompletedRow],
 ) -> Result<Vec<JobId>, DbError> {
-    let ids = rows.iter().map(|row| row.id);
-    let held: Vec<JobId> = diesel::delete(
-        queue::table
-            .filter(queue::id.eq_any(ids))
-            .filter(queue::worker.eq(worker))
-            .filter(queue::state.eq(RUNNING)),
-    )
-    .returning(queue::id)
-    .get_results(conn)?;
+    let held = match conn {
+        // One by one, as in `claim`.
+        Conn::Sqlite(conn) => {
+            let mut held = Vec::with_capacity(rows.len());
+            for row in rows {
+                let one = queue::table
+                    .filter(queue::id.eq(row.id))
+                    .filter(queue::worker.eq(worker))
+                    .filter(queue::state.eq(RUNNING));
+                if diesel::delete(one).execute(conn)? == 1 {
+                    held.push(row.id);
+                }
+            }
+            held
+        }
+        Conn::Postgres(conn) => diesel::delete(
+            queue::table
+                .filter(queue::id.eq_any(rows.iter().map(|row| row.id)))
+                .filter(queue::worker.eq(worker))
+                .filter(queue::state.eq(RUNNING)),
+        )
+        .returning(queue::id)
+        .get_results(conn)?,
+    };
     if held.len() == rows.len() {
         insert_completed(conn, rows)?;
     } else {
@@ -244,63 +223,6 @@ pub(crate) fn insert_log(
         ))
         .execute(conn)?;
     Ok(())
-}
-
-/// Keeps everything that `worker` holds until `lease_until`; one write for all of it.
-pub(crate) fn renew(
-    conn: &mut Conn,
-    worker: &str,
-    lease_until: Timestamp,
-) -> Result<usize, DbError> {
-    Ok(diesel::update(
-        queue::table
-            .filter(queue::worker.eq(worker))
-            .filter(sql::<Bool>("state = 1")),
-    )
-    .set(queue::lease_until.eq(lease_until))
-    .execute(conn)?)
-}
-
-/// Makes running jobs wait again, uncounted: their worker has not begun them.
-pub(crate) fn give_back(conn: &mut Conn, worker: &str, ids: &[JobId]) -> Result<usize, DbError> {
-    Ok(diesel::update(
-        queue::table
-            .filter(queue::id.eq_any(ids.to_vec()))
-            .filter(queue::worker.eq(worker))
-            .filter(queue::state.eq(RUNNING)),
-    )
-    .set((
-        queue::state.eq(QUEUED),
-        queue::worker.eq(None::<String>),
-        queue::lease_until.eq(None::<Timestamp>),
-        queue::started_at.eq(None::<Timestamp>),
-    ))
-    .execute(conn)?)
-}
-
-/// Takes jobs from workers whose lease ended before `now` (or, with `everybody`, from all): they wait again,
-/// one lost worker more. At most `max` at once.
-pub(crate) fn requeue_lost(
-    conn: &mut Conn,
-    now: Timestamp,
-    everybody: bool,
-    max: i64,
-) -> Result<Vec<QueueRow>, DbError> {
-    let locking = match conn {
-        Conn::Sqlite(_) => "",
-        Conn::Postgres(_) => "FOR UPDATE SKIP LOCKED",
-    };
-    let requeue = sql_query(format!(
-        "UPDATE queue SET state = {QUEUED}, worker = NULL, lease_until = NULL, started_at = NULL, lost = lost + 1 \
-         WHERE id IN (SELECT id FROM queue WHERE state = {RUNNING} AND (lease_until < $1 OR 1 = $2) \
-                      LIMIT $3 {locking}) \
-         RETURNING *"
-    ));
-    Ok(requeue
-        .bind::<BigInt, _>(now)
-        .bind::<Integer, _>(i32::from(everybody))
-        .bind::<BigInt, _>(max)
-        .load(conn)?)
 }
 
 /// Ends a job that no worker holds, whatever it waits for. Answers whether it was still there.

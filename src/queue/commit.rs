@@ -1,39 +1,25 @@
 //! One group commit: the operations that waited, in one transaction, and the news of it afterwards.
 //! Runs on a thread that may block; owned by [`super::ledger`].
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::Instant;
 
 use super::{
-    Canceled, Finished, Job, Outcome, QueueError,
-    cancel::cancel,
-    claim,
+    Canceled, QueueError,
+    claim::Claimed,
     doubt::{Doubt, Work},
-    ended::completed,
-    failure, flow, held,
     lanes::Lanes,
     ledger::{Op, Waiting},
     measure::measure,
     news::News,
     others,
-    prepare::{NewRows, prepare},
-    rows::refuse_known,
+    prepare::prepare,
     shared::Shared,
 };
 use crate::{
     config::Limits,
-    db::{
-        self, Conn, DbError, Pool,
-        queue::{self, CompletedRow},
-        vars,
-    },
+    db::{self, Conn, DbError, Pool},
     types::Timestamp,
 };
-
-/// Lapsed jobs taken back in one go; the rest follows with the next upkeep.
-const REQUEUE_AT_ONCE: i64 = 1_000;
 
 /// What an operation did.
 #[derive(Debug)]
@@ -41,7 +27,7 @@ pub(super) enum Done {
     /// The jobs are in the queue.
     Pushed,
     /// These jobs are this process's now.
-    Claimed(Vec<Job>),
+    Claimed(Claimed),
     /// Another server listens by now: nothing of it is kept.
     Fenced,
     /// It is written.
@@ -54,9 +40,6 @@ pub(super) enum Done {
     Stale,
 }
 
-/// How often claims look for jobs of lanes whose time has come.
-const WAKE_EVERY: Duration = Duration::from_millis(100);
-
 /// How a batch went.
 pub(super) struct Committed {
     /// The connection, while it is good.
@@ -67,15 +50,28 @@ pub(super) struct Committed {
     pub(super) doubt: Option<Doubt>,
     /// Operations that can be tried again, in their order.
     pub(super) undone: Vec<Waiting>,
+    /// Wishes for jobs that stand: there were none.
+    pub(super) standing: Vec<Waiting>,
 }
 
 impl Committed {
+    fn done(conn: Conn, standing: Vec<Waiting>) -> Self {
+        Self {
+            conn: Some(conn),
+            failure: None,
+            doubt: None,
+            undone: Vec::new(),
+            standing,
+        }
+    }
+
     fn failed(failure: DbError, doubt: Option<Doubt>, undone: Vec<Waiting>) -> Self {
         Self {
             conn: None,
             failure: Some(failure),
             doubt,
             undone,
+            standing: Vec::new(),
         }
     }
 }
@@ -102,13 +98,14 @@ pub(super) fn run(
         Err(error) => return Committed::failed(error, doubt, batch),
     };
     let scope = Scope { shared, limits };
+    let mut standing = Vec::new();
     if let Some(doubt) = doubt {
         match doubt.was_committed(&mut conn, shared) {
             Err(error) => return Committed::failed(error, Some(doubt), batch),
             Ok(true) => {
                 let Doubt { batch, work } = doubt;
                 let dones = scope.conclude(&batch, *work);
-                answer(batch, dones);
+                standing = answer(batch, dones);
             }
             Ok(false) => batch.splice(0..0, doubt.batch).for_each(drop),
         }
@@ -122,70 +119,83 @@ pub(super) fn run(
         | Op::Held(_)
         | Op::Bound { .. }
         | Op::Upkeep { .. } => 1,
-        Op::Outbox(_) | Op::Claim(..) | Op::ClaimBelow(_) => 2,
+        Op::Outbox(_) => 2,
+        Op::Claim(_) | Op::ClaimBelow(_) => 3,
     });
     match scope.transact(&mut conn, &batch) {
-        Ok(dones) => answer(batch, dones),
+        Ok(dones) => standing.extend(answer(batch, dones)),
         Err(Failed::Undone(error)) if error.is_the_rows_fault() => {
-            return scope.one_by_one(conn, batch);
+            return scope.one_by_one(conn, batch, standing);
         }
-        Err(Failed::Undone(error)) => return Committed::failed(error, None, batch),
+        Err(Failed::Undone(error)) => {
+            batch.append(&mut standing);
+            return Committed::failed(error, None, batch);
+        }
         Err(Failed::InDoubt(error, work)) => {
             let doubt = Some(Doubt { batch, work });
-            return Committed::failed(error, doubt, Vec::new());
+            return Committed::failed(error, doubt, standing);
         }
     }
-    Committed {
-        conn: Some(conn),
-        failure: None,
-        doubt: None,
-        undone: Vec::new(),
-    }
+    Committed::done(conn, standing)
 }
 
-fn answer(batch: Vec<Waiting>, dones: Vec<Done>) {
-    for ((_, answer), done) in batch.into_iter().zip(dones) {
+/// Answers everybody; but not wishes for jobs that found none and stand, which are returned.
+fn answer(batch: Vec<Waiting>, dones: Vec<Done>) -> Vec<Waiting> {
+    let mut standing = Vec::new();
+    for ((mut op, answer), done) in batch.into_iter().zip(dones) {
+        if let (Op::Claim(claim), Done::Claimed(claimed)) = (&mut op, &done)
+            && claim.stands
+            && claimed.jobs.is_empty()
+            && !claimed.more
+        {
+            claim.look = false;
+            standing.push((op, answer));
+            continue;
+        }
         // Whoever asked may have gone.
         let _ = answer.send(Ok(done));
     }
+    standing
 }
 
-struct Scope<'a> {
-    shared: &'a Shared,
-    limits: &'a Limits,
+/// What every operation of this process needs.
+pub(super) struct Scope<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) limits: &'a Limits,
 }
 
 impl Scope<'_> {
     /// Gives each operation a transaction of its own.
-    fn one_by_one(&self, mut conn: Conn, batch: Vec<Waiting>) -> Committed {
+    fn one_by_one(
+        &self,
+        mut conn: Conn,
+        batch: Vec<Waiting>,
+        mut standing: Vec<Waiting>,
+    ) -> Committed {
         let mut rest = batch.into_iter();
         while let Some(waiting) = rest.next() {
             let single = std::slice::from_ref(&waiting);
             match self.transact(&mut conn, single) {
-                Ok(mut dones) => {
-                    let _ = waiting.1.send(Ok(dones.pop().unwrap_or(Done::Written)));
-                }
+                Ok(dones) => standing.extend(answer(vec![waiting], dones)),
                 Err(Failed::Undone(error)) if error.is_the_rows_fault() => {
                     let refused = QueueError::Refused(error.to_string());
                     let _ = waiting.1.send(Err(refused));
                 }
                 Err(Failed::Undone(error)) => {
-                    let undone = std::iter::once(waiting).chain(rest).collect();
+                    let undone = std::iter::once(waiting)
+                        .chain(rest)
+                        .chain(standing)
+                        .collect();
                     return Committed::failed(error, None, undone);
                 }
                 Err(Failed::InDoubt(error, work)) => {
                     let batch = vec![waiting];
                     let doubt = Some(Doubt { batch, work });
-                    return Committed::failed(error, doubt, rest.collect());
+                    return Committed::failed(error, doubt, rest.chain(standing).collect());
                 }
             }
         }
-        Committed {
-            conn: Some(conn),
-            failure: None,
-            doubt: None,
-            undone: Vec::new(),
-        }
+        Committed::done(conn, standing)
     }
 
     fn transact(&self, conn: &mut Conn, batch: &[Waiting]) -> Result<Vec<Done>, Failed> {
@@ -236,154 +246,5 @@ impl Scope<'_> {
         measure(&work.news.ended, work.begun, batch);
         work.news.publish(self.shared);
         work.dones
-    }
-
-    /// Makes ready what has become so, before jobs are claimed.
-    fn settle(&self, conn: &mut Conn, lanes: &mut Lanes, news: &mut News) -> Result<(), DbError> {
-        let now = Timestamp::now();
-        let due = {
-            let mut woke = self.shared.woke.lock();
-            let due = woke.is_none_or(|woke| woke.elapsed() >= WAKE_EVERY);
-            if due {
-                *woke = Some(Instant::now());
-            }
-            due
-        };
-        if due {
-            news.ready |= lanes.wake(conn, now)?;
-        }
-        news.ready |= lanes.fill(conn, now)?;
-        Ok(())
-    }
-
-    fn apply(
-        &self,
-        conn: &mut Conn,
-        (op, new_rows): (&Op, NewRows),
-        lanes: &mut Lanes,
-        news: &mut News,
-    ) -> Result<Done, DbError> {
-        let worker = self.shared.worker.as_str();
-        match op {
-            Op::Push(jobs, stored, _) => {
-                let (mut rows, limits) = new_rows.unwrap_or_default();
-                refuse_known(conn, jobs)?;
-                lanes.place(conn, jobs, &mut rows, &limits)?;
-                queue::insert(conn, &rows)?;
-                if let Some(stored) = stored {
-                    vars::store(conn, &stored.workspace, &stored.path, &stored.values)?;
-                }
-                news.queued.extend(rows);
-                Ok(Done::Pushed)
-            }
-            Op::Claim(..) | Op::ClaimBelow(_) => {
-                let jobs = claim::apply(conn, (worker, self.limits), op)?;
-                if self.shared.events.receiver_count() > 0 {
-                    news.running.extend(jobs.iter().cloned());
-                }
-                Ok(Done::Claimed(jobs))
-            }
-            Op::Finish(jobs) => {
-                self.finish(conn, jobs, lanes, news)?;
-                Ok(Done::Written)
-            }
-            Op::Flow(change) => {
-                let new_rows = new_rows.unwrap_or_default();
-                flow::apply(conn, worker, change, new_rows, (lanes, news))
-            }
-            Op::GiveBack(ids) => {
-                queue::give_back(conn, worker, ids)?;
-                Ok(Done::Written)
-            }
-            Op::Outbox(what) => what.apply(conn, (worker, self.limits), news),
-            Op::Log(id, piece, text) => {
-                queue::insert_log(conn, *id, *piece, text)?;
-                Ok(Done::Written)
-            }
-            Op::Cancel {
-                workspace,
-                id,
-                by,
-                reason,
-            } => {
-                let wish = (*id, by.clone(), reason.clone());
-                cancel(conn, workspace, wish, lanes, news)
-            }
-            Op::Held(batch) => Ok(Done::Moved(held::apply(conn, batch, lanes, news)?)),
-            Op::Bound {
-                workspace,
-                trigger_path,
-                lane,
-            } => {
-                lanes.bound(conn, (workspace, trigger_path), *lane)?;
-                Ok(Done::Written)
-            }
-            Op::Upkeep { everybody, first } => self.upkeep(conn, (*everybody, *first), lanes, news),
-        }
-    }
-
-    fn finish(
-        &self,
-        conn: &mut Conn,
-        jobs: &[(Arc<Job>, Arc<Outcome>)],
-        lanes: &mut Lanes,
-        news: &mut News,
-    ) -> Result<(), DbError> {
-        let worker = self.shared.worker.as_str();
-        let now = Timestamp::now();
-        let mut ends = Vec::with_capacity(jobs.len());
-        for end in jobs {
-            if !failure::run_again(conn, worker, (&end.0, &end.1), lanes, news)? {
-                ends.push(end);
-            }
-        }
-        let rows: Vec<CompletedRow> = ends
-            .iter()
-            .map(|(job, outcome)| completed(job, outcome, now))
-            .collect();
-        let held = queue::finish(conn, worker, &rows)?;
-        for (job, outcome) in &ends {
-            if held.len() == ends.len() || held.contains(&job.id) {
-                if !outcome.logs.is_empty() {
-                    queue::insert_log(conn, job.id, failure::last_piece(job), &outcome.logs)?;
-                }
-                lanes.ended(conn, job)?;
-                failure::call_handler(conn, job, outcome, lanes, news)?;
-                news.ended.push(Finished {
-                    job: Arc::clone(job),
-                    outcome: Arc::clone(outcome),
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn upkeep(
-        &self,
-        conn: &mut Conn,
-        (everybody, first): (bool, bool),
-        lanes: &mut Lanes,
-        news: &mut News,
-    ) -> Result<Done, DbError> {
-        let worker = self.shared.worker.as_str();
-        let now = Timestamp::now();
-        if first {
-            db::lanes::wake_all(conn, now)?;
-        }
-        if !everybody {
-            queue::renew(conn, worker, now.plus(self.limits.job_lease))?;
-            news.cancellations.extend(queue::flagged(conn, worker)?);
-        }
-        for job in queue::requeue_lost(conn, now, everybody, REQUEUE_AT_ONCE)? {
-            if job.lost < self.limits.lost_workers {
-                news.queued.push(job);
-                continue;
-            }
-            let message = format!("the job has lost {} workers and is not run again", job.lost);
-            let outcome = Outcome::failed("WorkersLost", &message, now);
-            failure::give_up(conn, (job, outcome), lanes, news)?;
-        }
-        flow::wake_due(conn, now, news)?;
-        Ok(Done::Written)
     }
 }

@@ -73,8 +73,8 @@ impl Doubt {
 fn is_missed((done, (op, _)): (&Done, &Waiting)) -> bool {
     match (op, done) {
         (Op::Upkeep { .. }, _) => false,
-        (Op::Claim(..) | Op::ClaimBelow(_) | Op::Outbox(_), Done::Claimed(jobs)) => {
-            !jobs.is_empty()
+        (Op::Claim(_) | Op::ClaimBelow(_) | Op::Outbox(_), Done::Claimed(claimed)) => {
+            !claimed.jobs.is_empty()
         }
         _ => true,
     }

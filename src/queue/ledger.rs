@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 
 use super::{
     FlowChange, Job, Lane, NewJob, Outcome, QueueError, Stored,
+    claim::Claim,
     commit::{self, Done},
     doubt::Doubt,
     held::Batch,
@@ -49,13 +50,18 @@ pub struct Submit(
 #[rtype(result = "()")]
 pub(super) struct LookForCancellations;
 
+/// Jobs may be due that no transaction of this process made ready.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct Look;
+
 /// What can be written.
 #[derive(Debug)]
 pub(super) enum Op {
     /// Adds jobs, and the values that their messages stored; under a fence number, if it still holds.
     Push(Vec<NewJob>, Option<Stored>, Option<i64>),
-    /// Takes up to so many that are due; those of these workspaces go into their outbox.
-    Claim(usize, Vec<String>),
+    /// Takes jobs that are due, now or when there are some.
+    Claim(Claim),
     /// Takes one that these running ones may be waiting for.
     ClaimBelow(Vec<JobId>),
     /// Ends jobs this process holds.
@@ -100,7 +106,7 @@ impl Op {
             Self::Finish(jobs) => jobs.len(),
             Self::Flow(change) => change.rows(),
             Self::GiveBack(ids) => ids.len(),
-            Self::Claim(max, _) => *max,
+            Self::Claim(claim) => claim.appetite.now().jobs,
             Self::Outbox(what) => what.rows(),
             Self::Held(batch) => batch.of.ids.as_ref().map_or(ROWS_PER_COMMIT, Vec::len),
             Self::ClaimBelow(_)
@@ -121,7 +127,7 @@ impl Op {
             | Self::Log(..)
             | Self::GiveBack(_) => true,
             Self::Outbox(what) => matches!(what, Outbox::PutIn(_)),
-            Self::Claim(..)
+            Self::Claim(_)
             | Self::ClaimBelow(_)
             | Self::Cancel { .. }
             | Self::Held(_)
@@ -140,6 +146,10 @@ pub struct Ledger {
     limits: Limits,
     shared: Arc<Shared>,
     waiting: VecDeque<Waiting>,
+    /// Wishes for jobs that found none; each transaction that makes some ready takes them in.
+    standing: Vec<Waiting>,
+    /// Whether they are to look for what is due already.
+    look: bool,
     /// What may have been committed: cleared up before anything else is.
     doubt: Option<Doubt>,
     /// Its own connection; away while a transaction runs, or when there is none.
@@ -157,6 +167,8 @@ impl Ledger {
             limits,
             shared,
             waiting: VecDeque::new(),
+            standing: Vec::new(),
+            look: false,
             doubt: None,
             conn: None,
             committing: false,
@@ -202,7 +214,31 @@ impl Handler<LookForCancellations> for Ledger {
     }
 }
 
+impl Handler<Look> for Ledger {
+    type Result = ();
+
+    fn handle(&mut self, _: Look, ctx: &mut Self::Context) {
+        self.look = true;
+        self.look_for_jobs();
+        self.commit(ctx);
+    }
+}
+
 impl Ledger {
+    /// Has standing wishes look, if they are to; one that is being committed does so after.
+    fn look_for_jobs(&mut self) {
+        if !self.look || self.standing.is_empty() {
+            return;
+        }
+        self.look = false;
+        for (mut op, answer) in self.standing.drain(..) {
+            if let Op::Claim(claim) = &mut op {
+                claim.look = true;
+            }
+            self.waiting.push_back((op, answer));
+        }
+    }
+
     fn upkeep(&mut self, (everybody, first): (bool, bool), ctx: &mut Context<Self>) {
         let waits = |(op, _): &Waiting| matches!(op, Op::Upkeep { .. });
         if first || !self.waiting.iter().any(waits) {
@@ -228,6 +264,9 @@ impl Ledger {
             rows += next.0.rows();
             batch.extend(self.waiting.pop_front());
         }
+        // Whoever asked may have gone.
+        self.standing.retain(|(_, answer)| !answer.is_closed());
+        batch.append(&mut self.standing);
         let (conn, pool, shared) = (
             self.conn.take(),
             self.pool.clone(),
@@ -254,6 +293,8 @@ impl Ledger {
 
     fn committed(&mut self, result: commit::Committed, ctx: &mut Context<Self>) {
         self.conn = result.conn;
+        self.standing = result.standing;
+        self.look_for_jobs();
         let Some(error) = result.failure else {
             self.retry = RETRY.0;
             self.shared.database_is(None);

@@ -7,6 +7,7 @@
 //! a lapsed lease → queued again, failed after three lost workers · `cancel` → completed, or a flag the
 //! worker sees. What a user may count on: contract section 4.
 
+mod apply;
 mod cancel;
 mod claim;
 mod commit;
@@ -38,12 +39,8 @@ use std::{sync::Arc, time::Duration};
 use actix::{Addr, Message, Recipient, Supervisor};
 use tokio::sync::{Notify, broadcast, oneshot};
 
-use self::{
-    commit::Done,
-    ledger::{Op, Submit},
-    shared::Shared,
-};
 pub use self::{
+    claim::{Appetite, Claimed, Wanted},
     concurrency::ConcurrencyLimit,
     failure::retry_condition,
     flow::{Ended, FlowChange, RunState, Wish},
@@ -60,6 +57,11 @@ pub use self::{
     retry::{Constant, Exponential, RetryIf, RetryPolicy},
     rows::{is_event, new_row, park_row},
     shared::Cancellation,
+};
+use self::{
+    commit::Done,
+    ledger::{Op, Submit},
+    shared::Shared,
 };
 use crate::{
     config::Limits,

@@ -6,6 +6,18 @@ use super::{
 };
 use crate::db::queue::QUEUED;
 
+/// How much of what is ready somebody of this process took in the same transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Taken {
+    /// Nobody looked.
+    #[default]
+    Nothing,
+    /// As much as was wanted; who took it knows that there may be more.
+    Some,
+    /// Everything.
+    All,
+}
+
 /// What happened in a transaction that others want to know once it is committed.
 #[derive(Default)]
 pub(super) struct News {
@@ -21,9 +33,15 @@ pub(super) struct News {
     pub(super) flagged: bool,
     /// Fence numbers that were checked in this transaction, and whether they hold.
     pub(super) fences: Vec<(i64, bool)>,
+    pub(super) taken: Taken,
 }
 
 impl News {
+    /// Whether jobs have become ready in this transaction.
+    pub(super) fn has_ready(&self) -> bool {
+        self.ready || self.queued.iter().any(|job| job.state == QUEUED)
+    }
+
     /// Tells everybody in this process.
     pub(super) fn publish(self, shared: &Shared) {
         for job in &self.queued {
@@ -32,7 +50,7 @@ impl News {
         for job in &self.running {
             shared.tell(job, JobState::Running);
         }
-        if self.ready || self.queued.iter().any(|job| job.state == QUEUED) {
+        if self.taken == Taken::Nothing && self.has_ready() {
             shared.ready.notify_one();
         }
         let mut replies = shared.answered(&self.answered);

@@ -6,10 +6,13 @@
 use std::sync::Arc;
 
 use super::{
-    Finished, Job, JobFinished, Queue, QueueError, ended, ledger::Op, news::News, shared::Shared,
+    Finished, Job, JobFinished, Queue, QueueError, ended,
+    ledger::Op,
+    news::{News, Taken},
+    shared::Shared,
 };
 use crate::{
-    db::{self, Conn, DbError, queue::QUEUED, server},
+    db::{self, Conn, DbError, server},
     presence::Presence,
     types::JobId,
 };
@@ -46,8 +49,8 @@ pub(super) fn tell(conn: &mut Conn, presence: &Presence, news: &News) -> Result<
     if !presence.has_others() {
         return Ok(());
     }
-    let ready = news.ready || news.queued.iter().any(|job| job.state == QUEUED);
-    if ready && presence.others_run() {
+    let left = news.taken != Taken::All && news.has_ready();
+    if left && presence.others_run() {
         db::notify(conn, JOBS)?;
     }
     if news.flagged {

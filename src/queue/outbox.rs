@@ -1,7 +1,7 @@
 //! The outbox: jobs of workspaces that are linked to a Windmill, beyond those that are under way to it. They wait apart,
 //! so that claims of everybody else's jobs never walk over them; the runner fetches them when there is room.
 
-use super::{Job, Queue, QueueError, commit::Done, ledger::Op, news::News};
+use super::{Job, Queue, QueueError, claim::Claimed, commit::Done, ledger::Op, news::News};
 use crate::{
     config::Limits,
     db::{Conn, DbError, outbox},
@@ -48,7 +48,7 @@ impl Outbox {
                 let times = (now, now.plus(limits.job_lease));
                 let jobs = outbox::claim(conn, worker, (workspace, *max), times)?;
                 news.running.extend(jobs.iter().cloned());
-                Ok(Done::Claimed(jobs))
+                Ok(Done::Claimed(Claimed { jobs, more: false }))
             }
             Self::Release(workspace) => {
                 news.ready |= outbox::release(conn, workspace)? > 0;
@@ -74,18 +74,6 @@ pub(super) fn make_way(
 }
 
 impl Queue {
-    /// As [`Queue::claim`]; what is due of the workspaces that have no room goes into their outbox first.
-    ///
-    /// # Errors
-    /// As [`Queue::claim`].
-    pub async fn claim_beside(
-        &self,
-        max: usize,
-        no_room: Vec<String>,
-    ) -> Result<Vec<Job>, QueueError> {
-        self.submit_claim(Op::Claim(max, no_room)).await
-    }
-
     /// Takes up to `max` jobs of a workspace's outbox.
     ///
     /// # Errors
@@ -95,8 +83,8 @@ impl Queue {
         workspace: String,
         max: usize,
     ) -> Result<Vec<Job>, QueueError> {
-        self.submit_claim(Op::Outbox(Outbox::Claim(workspace, max)))
-            .await
+        let claim = Op::Outbox(Outbox::Claim(workspace, max));
+        Ok(self.submit_claim(claim).await?.jobs)
     }
 
     /// Puts jobs this process holds and has not sent into their outbox.

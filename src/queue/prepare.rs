@@ -50,7 +50,7 @@ pub(super) fn prepare(
             Op::Upkeep { everybody, first } => {
                 *first || db::lanes::any_lost(conn, Timestamp::now(), *everybody)?
             }
-            Op::Claim(..) | Op::ClaimBelow(_) | Op::Outbox(_) | Op::GiveBack(_) | Op::Log(..) => {
+            Op::Claim(_) | Op::ClaimBelow(_) | Op::Outbox(_) | Op::GiveBack(_) | Op::Log(..) => {
                 false
             }
         };

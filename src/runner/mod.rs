@@ -53,6 +53,7 @@ use actix::{
     MessageResult, ResponseActFuture, WrapFuture,
 };
 use actix_rt::Arbiter;
+use futures_util::future::OptionFuture;
 use tokio::{
     sync::{broadcast::error::RecvError, mpsc},
     task::JoinHandle,
@@ -84,7 +85,7 @@ pub use self::{
 use crate::{
     config::{Config, DatabaseUrl, ProxyEnvironment},
     db::Pool,
-    queue::{Job, Outcome, Queue, QueueError},
+    queue::{Appetite, Claimed, Job, Outcome, Queue, QueueError, Wanted},
     types::{JobId, Timestamp},
 };
 
@@ -385,56 +386,86 @@ impl Handler<Observe> for Runner {
     }
 }
 
-/// Claims jobs whenever workers are free or the look-ahead runs low.
+/// Claims jobs whenever workers are free or the look-ahead runs low; while there are none, its wish stands with the
+/// queue.
 async fn claim_jobs(shared: Arc<Shared>, runner: Addr<Runner>) {
     let ready = shared.source.ready();
-    let mut warned = false;
+    let appetite = appetite(&shared);
+    let mut claiming = None;
+    let mut look = true;
     let mut looked = Instant::now();
     while !shared.board.is_closed() {
         give_back(&shared, shared.board.stale(Instant::now())).await;
         let wanted = shared.board.wanted();
-        let mut more = false;
-        if wanted > 0 {
-            match claim(&shared, wanted).await {
-                Ok(jobs) => {
-                    warned = false;
-                    more = jobs.len() == wanted;
-                    let jobs = for_workers(&shared, jobs).await;
-                    give_back(&shared, shared.board.offer(jobs, Instant::now())).await;
-                }
-                Err(error) => {
-                    if !std::mem::replace(&mut warned, true) {
-                        log::warn!(error:% = error; "no jobs can be claimed, they wait");
-                    }
-                    tokio::time::sleep(POLL).await;
-                }
-            }
+        if wanted > 0 && claiming.is_none() {
+            let look = std::mem::take(&mut look);
+            claiming = Some(shared.source.await_jobs(appetite.clone(), look));
         }
         if wanted == 0 && (looked.elapsed() >= POLL || shared.board.has_idle_spare()) {
             looked = Instant::now();
             spare::unblock(&shared, &runner).await;
         }
-        // When the queue had less than was asked for, only new jobs are a reason to ask again.
-        if more && shared.board.wanted() > 0 {
-            continue;
-        }
-        let may_have_more = more || wanted == 0;
         tokio::select! {
+            claimed = OptionFuture::from(claiming.as_mut()), if claiming.is_some() => {
+                claiming = None;
+                look = match claimed {
+                    Some(claimed) => take_in(&shared, claimed).await,
+                    None => true,
+                };
+                continue;
+            }
             () = shared.board.closing() => {}
-            () = shared.board.low(), if may_have_more => {}
-            () = ready.notified() => {}
-            () = tokio::time::sleep(POLL) => {}
+            () = shared.board.low(), if claiming.is_none() => {}
+            () = ready.notified() => look = true,
+            () = tokio::time::sleep(POLL) => look = true,
         }
+        if claiming.is_some() && std::mem::take(&mut look) {
+            shared.source.look();
+        }
+    }
+    if let Some(claiming) = claiming {
+        shared.source.look();
+        take_in(&shared, claiming.await).await;
     }
 }
 
-/// Claims jobs once it is known which of them run elsewhere.
-async fn claim(shared: &Shared, wanted: usize) -> Result<Vec<Job>, QueueError> {
-    shared.source.refresh_links().await?;
-    let mut no_room = shared.carrier.full();
-    // What is under way of a link that has ended is no reason to keep the others waiting.
-    no_room.retain(|workspace| shared.source.is_linked(workspace));
-    shared.source.claim(wanted, no_room).await
+/// What the board wants, and what the carrier has no room for.
+fn appetite(shared: &Arc<Shared>) -> Appetite {
+    let shared = Arc::downgrade(shared);
+    Appetite::new(move || {
+        let Some(shared) = shared.upgrade() else {
+            return Wanted::default();
+        };
+        let mut no_room = shared.carrier.full();
+        // What is under way of a link that has ended is no reason to keep the others waiting.
+        no_room.retain(|workspace| shared.source.is_linked(workspace));
+        let jobs = shared.board.wanted();
+        Wanted { jobs, no_room }
+    })
+}
+
+/// Takes claimed jobs in, once it is known which of them run elsewhere. Answers whether more may be due.
+async fn take_in(shared: &Arc<Shared>, claimed: Result<Claimed, QueueError>) -> bool {
+    let claimed = match claimed {
+        Ok(claimed) => claimed,
+        Err(error) => {
+            log::debug!(error:% = error; "no jobs can be claimed, they wait");
+            tokio::time::sleep(POLL).await;
+            return true;
+        }
+    };
+    if claimed.jobs.is_empty() {
+        return claimed.more;
+    }
+    if let Err(error) = shared.source.refresh_links().await {
+        log::warn!(error:% = error; "it cannot be seen which jobs run elsewhere, they wait");
+        give_back(shared, claimed.jobs.iter().map(|job| job.id).collect()).await;
+        tokio::time::sleep(POLL).await;
+        return true;
+    }
+    let jobs = for_workers(shared, claimed.jobs).await;
+    give_back(shared, shared.board.offer(jobs, Instant::now())).await;
+    claimed.more
 }
 
 /// Those of `jobs` that take a worker: flows do not, nor what runs elsewhere.

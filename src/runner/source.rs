@@ -13,7 +13,7 @@ use crate::{
     access::references::{self, ReferenceError, Starting},
     db::{DbError, Pool, job_note, job_secret, script_content::ScriptContent},
     flow::{FlowValue, Step},
-    queue::{Cancellation, Job, Outcome, Queue, QueueError},
+    queue::{Appetite, Cancellation, Claimed, Job, Outcome, Queue, QueueError},
     secret::mask,
     types::{JobId, Language},
 };
@@ -34,12 +34,14 @@ pub type Identify = Arc<dyn Fn(&Job) -> JobIdentity + Send + Sync>;
 
 /// Where jobs come from and where their results go.
 pub(crate) trait JobSource: Send + Sync + 'static {
-    /// See [`Queue::claim_beside`].
-    fn claim(
+    /// See [`Queue::await_jobs`].
+    fn await_jobs(
         &self,
-        max: usize,
-        no_room: Vec<String>,
-    ) -> BoxFuture<'static, Result<Vec<Job>, QueueError>>;
+        appetite: Appetite,
+        look: bool,
+    ) -> BoxFuture<'static, Result<Claimed, QueueError>>;
+    /// See [`Queue::look`].
+    fn look(&self);
     /// See [`Queue::claim_below`].
     fn claim_below(&self, waiting: Vec<JobId>) -> BoxFuture<'static, Result<Vec<Job>, QueueError>>;
     /// See [`Queue::finish`].
@@ -119,13 +121,17 @@ pub(crate) struct Live {
 }
 
 impl JobSource for Live {
-    fn claim(
+    fn await_jobs(
         &self,
-        max: usize,
-        no_room: Vec<String>,
-    ) -> BoxFuture<'static, Result<Vec<Job>, QueueError>> {
+        appetite: Appetite,
+        look: bool,
+    ) -> BoxFuture<'static, Result<Claimed, QueueError>> {
         let queue = self.queue.clone();
-        Box::pin(async move { queue.claim_beside(max, no_room).await })
+        Box::pin(async move { queue.await_jobs(appetite, look).await })
+    }
+
+    fn look(&self) {
+        self.queue.look();
     }
 
     fn claim_below(&self, waiting: Vec<JobId>) -> BoxFuture<'static, Result<Vec<Job>, QueueError>> {

@@ -239,7 +239,7 @@ async fn a_worker_that_lost_its_lease_has_nothing_run_again() {
     bench.queue.push(vec![job]).await.unwrap();
     let held = bench.claim(1).await;
     let now = Timestamp::now().plus(Duration::from_secs(1));
-    let requeue = move |conn: &mut db::Conn| db::queue::requeue_lost(conn, now, false, 10);
+    let requeue = move |conn: &mut db::Conn| db::claim::requeue_lost(conn, now, false, 10);
     bench.pool.run(requeue).await.unwrap();
     bench.fail(&held[0]).await;
     assert_eq!(

@@ -1,5 +1,6 @@
 //! The queue against a real SQLite file; what differs on PostgreSQL is tested in `tests/integration`.
 
+mod awaited;
 mod below;
 mod failure;
 mod held;
@@ -337,7 +338,7 @@ async fn a_worker_that_lost_its_lease_cannot_end_the_job() {
     let held = bench.claim(1).await;
     let now = Timestamp::now().plus(Duration::from_secs(1));
     let requeue =
-        move |conn: &mut crate::db::Conn| crate::db::queue::requeue_lost(conn, now, false, 10);
+        move |conn: &mut crate::db::Conn| crate::db::claim::requeue_lost(conn, now, false, 10);
     assert_eq!(bench.pool.run(requeue).await.unwrap()[0].lost, 1);
     bench
         .queue

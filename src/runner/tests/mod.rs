@@ -37,7 +37,7 @@ use super::{
 use crate::{
     config::ProxyEnvironment,
     db::{DbError, script_content::ScriptContent},
-    queue::{Cancellation, Job, Outcome, QueueError},
+    queue::{Appetite, Cancellation, Claimed, Job, Outcome, QueueError},
     types::{JobId, JobKind, Language, Timestamp},
 };
 
@@ -228,8 +228,9 @@ pub(super) fn script(language: Language, content: &str) -> Script {
 /// A queue that remembers.
 #[derive(Default)]
 pub(super) struct FakeSource {
-    pub(super) state: Mutex<FakeState>,
+    pub(super) state: Arc<Mutex<FakeState>>,
     ready: Arc<Notify>,
+    looks: Arc<Notify>,
     pub(super) changed: Notify,
     cancellations: Option<broadcast::Sender<Cancellation>>,
 }
@@ -298,16 +299,32 @@ impl FakeSource {
 }
 
 impl JobSource for FakeSource {
-    fn claim(
+    fn await_jobs(
         &self,
-        max: usize,
-        _: Vec<String>,
-    ) -> BoxFuture<'static, Result<Vec<Job>, QueueError>> {
-        let mut state = self.state.lock();
-        state.claims.push(max);
-        let count = max.min(state.queued.len());
-        let jobs = state.queued.drain(..count).collect();
-        Box::pin(std::future::ready(Ok(jobs)))
+        appetite: Appetite,
+        _: bool,
+    ) -> BoxFuture<'static, Result<Claimed, QueueError>> {
+        let (state, looks) = (Arc::clone(&self.state), Arc::clone(&self.looks));
+        Box::pin(async move {
+            loop {
+                let wanted = appetite.now().jobs;
+                {
+                    let mut state = state.lock();
+                    state.claims.push(wanted);
+                    let count = wanted.min(state.queued.len());
+                    let jobs: Vec<Job> = state.queued.drain(..count).collect();
+                    if wanted == 0 || !jobs.is_empty() {
+                        let more = jobs.len() == wanted;
+                        return Ok(Claimed { jobs, more });
+                    }
+                }
+                looks.notified().await;
+            }
+        })
+    }
+
+    fn look(&self) {
+        self.looks.notify_one();
     }
 
     fn claim_below(&self, _: Vec<JobId>) -> BoxFuture<'static, Result<Vec<Job>, QueueError>> {

@@ -1,0 +1,128 @@
+//! Rows of `queue` that a worker holds: taken, kept, given back, taken from it. Written by the queue's ledger alone.
+
+use std::cmp::Reverse;
+
+use diesel::{
+    dsl::sql,
+    prelude::*,
+    sql_query,
+    sql_types::{BigInt, Bool, Integer},
+};
+
+use super::{
+    Conn, DbError,
+    queue::{QUEUED, QueueRow, RUNNING},
+    schema::queue,
+};
+use crate::types::{JobId, Timestamp};
+
+/// Gives `worker` up to `max` jobs that are due, until `lease_until`: by priority, then by time, then by id.
+pub(crate) fn claim(
+    conn: &mut Conn,
+    worker: &str,
+    max: usize,
+    now: Timestamp,
+    lease_until: Timestamp,
+) -> Result<Vec<QueueRow>, DbError> {
+    let max = i64::try_from(max).unwrap_or(i64::MAX);
+    let taken = (
+        queue::state.eq(RUNNING),
+        queue::worker.eq(worker),
+        queue::started_at.eq(now),
+        queue::lease_until.eq(lease_until),
+    );
+    match conn {
+        // One by one: SQLite would keep the ids, and then the rows it answers, in tables that last for this statement.
+        Conn::Sqlite(conn) => {
+            let mut rows: Vec<QueueRow> = queue::table
+                .filter(sql::<Bool>("state = 0"))
+                .filter(queue::scheduled_at.le(now))
+                .order((queue::priority.desc(), queue::scheduled_at, queue::id))
+                .limit(max)
+                .select(QueueRow::as_select())
+                .load(conn)?;
+            for row in &mut rows {
+                diesel::update(queue::table.filter(queue::id.eq(row.id)))
+                    .set(taken)
+                    .execute(conn)?;
+                row.state = RUNNING;
+                row.worker = Some(worker.to_owned());
+                (row.started_at, row.lease_until) = (Some(now), Some(lease_until));
+            }
+            Ok(rows)
+        }
+        Conn::Postgres(conn) => {
+            let due =
+                sql::<Bool>("id IN (SELECT id FROM queue WHERE state = 0 AND scheduled_at <= ")
+                    .bind::<BigInt, _>(now)
+                    .sql(" ORDER BY priority DESC, scheduled_at, id LIMIT ")
+                    .bind::<BigInt, _>(max)
+                    // Two workers must not wait for each other's rows.
+                    .sql(" FOR UPDATE SKIP LOCKED)");
+            let mut rows: Vec<QueueRow> = diesel::update(queue::table.filter(due))
+                .set(taken)
+                .returning(QueueRow::as_returning())
+                .load(conn)?;
+            // RETURNING answers in any order.
+            rows.sort_by_key(|row| (Reverse(row.priority), row.scheduled_at, row.id));
+            Ok(rows)
+        }
+    }
+}
+
+/// Keeps everything that `worker` holds until `lease_until`; one write for all of it.
+pub(crate) fn renew(
+    conn: &mut Conn,
+    worker: &str,
+    lease_until: Timestamp,
+) -> Result<usize, DbError> {
+    Ok(diesel::update(
+        queue::table
+            .filter(queue::worker.eq(worker))
+            .filter(sql::<Bool>("state = 1")),
+    )
+    .set(queue::lease_until.eq(lease_until))
+    .execute(conn)?)
+}
+
+/// Makes running jobs wait again, uncounted: their worker has not begun them.
+pub(crate) fn give_back(conn: &mut Conn, worker: &str, ids: &[JobId]) -> Result<usize, DbError> {
+    Ok(diesel::update(
+        queue::table
+            .filter(queue::id.eq_any(ids.to_vec()))
+            .filter(queue::worker.eq(worker))
+            .filter(queue::state.eq(RUNNING)),
+    )
+    .set((
+        queue::state.eq(QUEUED),
+        queue::worker.eq(None::<String>),
+        queue::lease_until.eq(None::<Timestamp>),
+        queue::started_at.eq(None::<Timestamp>),
+    ))
+    .execute(conn)?)
+}
+
+/// Takes jobs from workers whose lease ended before `now` (or, with `everybody`, from all): they wait again,
+/// one lost worker more. At most `max` at once.
+pub(crate) fn requeue_lost(
+    conn: &mut Conn,
+    now: Timestamp,
+    everybody: bool,
+    max: i64,
+) -> Result<Vec<QueueRow>, DbError> {
+    let locking = match conn {
+        Conn::Sqlite(_) => "",
+        Conn::Postgres(_) => "FOR UPDATE SKIP LOCKED",
+    };
+    let requeue = sql_query(format!(
+        "UPDATE queue SET state = {QUEUED}, worker = NULL, lease_until = NULL, started_at = NULL, lost = lost + 1 \
+         WHERE id IN (SELECT id FROM queue WHERE state = {RUNNING} AND (lease_until < $1 OR 1 = $2) \
+                      LIMIT $3 {locking}) \
+         RETURNING *"
+    ));
+    Ok(requeue
+        .bind::<BigInt, _>(now)
+        .bind::<Integer, _>(i32::from(everybody))
+        .bind::<BigInt, _>(max)
+        .load(conn)?)
+}
