@@ -149,6 +149,9 @@ const CONNECTION: [(&str, &str); 5] = [
 /// A process that is stopped in the middle of a transaction must not hold its locks for as long as it is stopped.
 const IDLE_IN_TRANSACTION: &str = "5s";
 
+/// Pages in the log of a SQLite file before they are moved into it: what every commit changes is moved once for many.
+const CHECKPOINT_PAGES: u32 = 4_000;
+
 /// Opens connections to one database.
 #[derive(Debug, Clone)]
 struct Manager {
@@ -171,6 +174,7 @@ impl Manager {
                      PRAGMA synchronous = FULL;
                      PRAGMA foreign_keys = ON;
                      PRAGMA cache_size = -16384;
+                     PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
                      PRAGMA journal_size_limit = 67108864;",
                     BUSY_TIMEOUT.as_millis()
                 ))
@@ -299,6 +303,16 @@ impl Pool {
     /// The database cannot be reached.
     pub fn connect(&self) -> Result<Conn, DbError> {
         r2d2::ManageConnection::connect(&self.manager)
+    }
+
+    /// As [`Pool::connect`], for who writes all the time.
+    pub(crate) fn connect_writer(&self) -> Result<Conn, DbError> {
+        let mut conn = self.connect()?;
+        if let Conn::Sqlite(conn) = &mut conn {
+            // 64 MiB at most: some 100,000 waiting jobs are not read from the file again.
+            conn.batch_execute("PRAGMA cache_size = -65536")?;
+        }
+        Ok(conn)
     }
 
     /// Whether the database is SQLite: one process, one writer.

@@ -93,7 +93,7 @@ pub(super) fn run(
     doubt: Option<Doubt>,
     mut batch: Vec<Waiting>,
 ) -> Committed {
-    let mut conn = match conn.map_or_else(|| pool.connect(), Ok) {
+    let mut conn = match conn.map_or_else(|| pool.connect_writer(), Ok) {
         Ok(conn) => conn,
         Err(error) => return Committed::failed(error, doubt, batch),
     };
