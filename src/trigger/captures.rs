@@ -185,7 +185,7 @@ impl Tryouts {
             }
         };
         let live = Arc::new(Live::detached(&setup.workspace, &setup.path));
-        let (common, filter) = (self.common.clone(), self.threads.filters.assign());
+        let (common, filter) = (Arc::clone(&self.common), self.threads.filters.assign());
         let with = (key.clone(), Arc::clone(&live));
         let socket = self.start_in_thread(move |_| Socket::on_capture(common, setup, filter, with));
         Some(Capturing {

@@ -49,7 +49,7 @@ pub struct Trial {
 
 /// See the file's documentation.
 pub struct Tryouts {
-    pub(super) common: Common,
+    pub(super) common: Arc<Common>,
     pub(super) threads: Threads,
     /// The thread of the next connection.
     next: usize,
@@ -67,7 +67,7 @@ impl Tryouts {
     /// Starts it where it is called.
     pub fn start(common: Common, threads: Threads) -> Addr<Self> {
         Supervisor::start(move |_| Self {
-            common,
+            common: Arc::new(common),
             threads,
             next: 0,
             places: Arc::new(Semaphore::new(TRIALS)),
@@ -114,7 +114,7 @@ impl Handler<Trial> for Tryouts {
         let places = Arc::clone(&self.places).try_acquire_owned();
         let place = places.map_err(|_| NotTried::Busy)?;
         let (events, told) = mpsc::channel(EVENTS);
-        let (common, filter) = (self.common.clone(), self.threads.filters.assign());
+        let (common, filter) = (Arc::clone(&self.common), self.threads.filters.assign());
         let setup = Arc::new(setup);
         // It lives as long as its reader does.
         self.start_in_thread(move |_| Socket::on_trial(common, setup, filter, (events, place)));

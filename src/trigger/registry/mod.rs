@@ -54,7 +54,7 @@ pub struct StopAll;
 
 /// See the file's documentation.
 pub struct Registry {
-    common: Common,
+    common: Arc<Common>,
     threads: Threads,
     every: Duration,
     running: HashMap<Key, Running>,
@@ -99,7 +99,7 @@ impl Registry {
         every: Duration,
     ) -> Addr<Self> {
         Supervisor::start(move |ctx: &mut Context<Self>| {
-            let common = common(ctx.address().recipient());
+            let common = Arc::new(common(ctx.address().recipient()));
             let leases = Leases::new(common.pool.clone(), common.presence.clone());
             Self {
                 fence: common.presence.fence(),
@@ -277,8 +277,10 @@ impl Registry {
     }
 
     fn start_socket(&mut self, setup: Arc<Setup>) -> Running {
-        let (mut common, filter) = (self.common.clone(), self.threads.filters.assign());
-        common.fence = self.fence;
+        if self.common.fence != self.fence {
+            Arc::make_mut(&mut self.common).fence = self.fence;
+        }
+        let (common, filter) = (Arc::clone(&self.common), self.threads.filters.assign());
         let version = setup.version;
         let kept = Arc::clone(&setup);
         let socket = self.start_in_thread(move |_| Socket::new(common, setup, filter));

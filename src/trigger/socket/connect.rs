@@ -112,7 +112,7 @@ pub(super) struct Asked {
 
 /// Connects.
 pub(super) async fn open(
-    common: Common,
+    common: Arc<Common>,
     setup: Arc<Setup>,
     asked: Asked,
 ) -> Result<Opened, Failure> {

@@ -116,7 +116,7 @@ pub struct Common {
 
 /// See the file's documentation.
 pub struct Socket {
-    common: Common,
+    common: Arc<Common>,
     setup: Arc<Setup>,
     live: Arc<Live>,
     filter: Addr<Filter>,
@@ -192,7 +192,7 @@ impl End {
 impl Socket {
     /// A socket for the trigger of `setup`, which begins to connect when it starts.
     #[must_use]
-    pub fn new(common: Common, setup: Arc<Setup>, filter: Addr<Filter>) -> Self {
+    pub fn new(common: Arc<Common>, setup: Arc<Setup>, filter: Addr<Filter>) -> Self {
         let live = common.board.entry(&setup.workspace, &setup.path);
         Self::with_role((common, setup, filter), (Role::Listener, live))
     }
@@ -201,7 +201,7 @@ impl Socket {
     /// its `place` until then.
     #[must_use]
     pub fn on_trial(
-        common: Common,
+        common: Arc<Common>,
         setup: Arc<Setup>,
         filter: Addr<Filter>,
         (events, place): (mpsc::Sender<TrialEvent>, OwnedSemaphorePermit),
@@ -217,7 +217,7 @@ impl Socket {
     /// A socket that keeps messages for the editor of the runnable at `key`; it shows on `live` where it is.
     #[must_use]
     pub fn on_capture(
-        common: Common,
+        common: Arc<Common>,
         setup: Arc<Setup>,
         filter: Addr<Filter>,
         (key, live): (CaptureKey, Arc<Live>),
@@ -226,7 +226,7 @@ impl Socket {
     }
 
     fn with_role(
-        (common, setup, filter): (Common, Arc<Setup>, Addr<Filter>),
+        (common, setup, filter): (Arc<Common>, Arc<Setup>, Addr<Filter>),
         (role, live): (Role, Arc<Live>),
     ) -> Self {
         Self {

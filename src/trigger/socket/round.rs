@@ -32,7 +32,7 @@ impl Socket {
     /// Begins an attempt, after the wait that `connect_rate` asks for.
     pub(super) fn attempt_now(&mut self, ctx: &mut Context<Self>) {
         self.live.connecting();
-        let (common, setup) = (self.common.clone(), Arc::clone(&self.setup));
+        let (common, setup) = (Arc::clone(&self.common), Arc::clone(&self.setup));
         let asked = Asked {
             vars: self.talk.vars.take(),
             live: Arc::clone(&self.live),

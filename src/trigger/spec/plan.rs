@@ -56,7 +56,7 @@ pub struct Plan {
     /// Which messages count.
     pub filter: CompiledFilter,
     /// The text sent at intervals.
-    pub heartbeat: Option<HeartbeatPlan>,
+    pub heartbeat: Option<Box<HeartbeatPlan>>,
     /// Waits between attempts.
     pub backoff: Backoff,
     /// Time between protocol pings; `None` = none.
@@ -346,13 +346,13 @@ fn rule(place: &str, rule: &ConversationRule) -> Result<ReplyRule, Invalid> {
     })
 }
 
-fn heartbeat(heartbeat: &Heartbeat) -> Result<HeartbeatPlan, Invalid> {
+fn heartbeat(heartbeat: &Heartbeat) -> Result<Box<HeartbeatPlan>, Invalid> {
     let interval_field = heartbeat.interval_field.as_ref();
     let expect = heartbeat.expect.as_ref().map(|expect| {
         let on = condition("heartbeat.expect", &expect.on)?;
         Ok((on, Duration::from_secs(expect.timeout_secs)))
     });
-    Ok(HeartbeatPlan {
+    Ok(Box::new(HeartbeatPlan {
         interval: Duration::from_secs(heartbeat.interval_secs),
         message: template("heartbeat.message", &heartbeat.message, Place::Message)?,
         state: heartbeat.state_field.as_deref().map(Picker::key),
@@ -361,5 +361,5 @@ fn heartbeat(heartbeat: &Heartbeat) -> Result<HeartbeatPlan, Invalid> {
             .transpose()?,
         idle_only: heartbeat.idle_only.unwrap_or(false),
         expect: expect.transpose()?,
-    })
+    }))
 }
