@@ -20,7 +20,9 @@ pub(crate) use self::{
     enter::{authenticate, renewed},
     members::{new_workspace, prepare_to_save, read_variables},
     password::{NotHashed, Passwords, unfit},
-    token::{NewToken, PREFIX, SESSION, new_session, new_session_of, new_token},
+    token::{
+        NewToken, PREFIX, SESSION, new_session, new_session_of, new_session_of_link, new_token,
+    },
 };
 
 /// The user of the first start, and whom `SUPERADMIN_SECRET` acts as.

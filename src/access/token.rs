@@ -75,6 +75,18 @@ pub fn new_login_link(conn: &mut Conn) -> Result<String, DbError> {
     Ok(text)
 }
 
+/// Exchanges a login link for a session; it is used up by it.
+///
+/// # Errors
+/// The database gives no answer.
+pub(crate) fn new_session_of_link(conn: &mut Conn, text: &str) -> Result<Option<String>, DbError> {
+    // What a link holds, somebody else may have written: with their own token, one would work as them.
+    match valid(conn, text)? {
+        Some(row) if row.kind == "login_link" => new_session(conn, None, text),
+        _ => Ok(None),
+    }
+}
+
 /// Exchanges a login link, or any token its owner holds, for a session; a login link is used up by it.
 ///
 /// # Errors

@@ -23,6 +23,7 @@ use actix_web::{
     web,
 };
 use parking_lot::Mutex;
+use percent_encoding::percent_decode_str;
 
 use super::{State, error::Error};
 use crate::access::{self, Caller, Denied};
@@ -147,8 +148,9 @@ pub(crate) async fn identify<B: MessageBody + 'static>(
     let bearer = bearer(req.headers()).map(str::to_owned);
     let safe = matches!(*req.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     let upgrade = req.headers().contains_key(header::UPGRADE);
+    let asked = Asked::of(req.path())?;
     if bearer.is_none()
-        && (!safe || upgrade)
+        && (!safe || upgrade || asked.runs)
         && !same_origin(req.request(), state.config.base_url.as_deref())
     {
         let text = "this request comes from another site; send the token as 'Authorization: Bearer <token>'";
@@ -166,7 +168,6 @@ pub(crate) async fn identify<B: MessageBody + 'static>(
     let Some(token) = bearer.or_else(cookie) else {
         return Err(Error::from(Denied::NotLoggedIn).into());
     };
-    let asked = Asked::of(req.path());
     let secret = state.config.superadmin_secret.clone();
     let workspace = asked.workspace.clone();
     let caller = state
@@ -196,30 +197,36 @@ struct Asked {
     domain: String,
     /// The path runs something.
     runs: bool,
+    /// It asks who one is, which every token may.
+    whoami: bool,
 }
 
 impl Asked {
-    fn of(path: &str) -> Self {
-        let mut segments = path.trim_start_matches("/api/").split('/');
-        let mut first = segments.next().unwrap_or_default();
+    /// Reads the path as the router does, which sees through percent escapes.
+    fn of(path: &str) -> Result<Self, Error> {
+        let mut segments = path.trim_start_matches("/api/").split('/').map(decode);
+        let mut next = || segments.next().transpose().map(Option::unwrap_or_default);
+        let mut first = next()?;
         let mut workspace = None;
         if first == "w" {
-            workspace = segments.next().map(decode);
-            first = segments.next().unwrap_or_default();
+            workspace = Some(next()?);
+            first = next()?;
         }
-        let second = segments.next().unwrap_or_default();
+        let second = next()?;
         let jobs = first == "jobs" || first == "jobs_u";
-        let domain = match first {
+        let whoami = first == "users" && second == "whoami";
+        let domain = match &*first {
             _ if jobs => "jobs".to_owned(),
             // `trigger/<kind>/…` holds what all kinds of triggers have.
             "trigger" => format!("{second}_triggers"),
-            first => first.to_owned(),
+            _ => first,
         };
-        Self {
+        Ok(Self {
             workspace,
             domain,
             runs: jobs && second.starts_with("run"),
-        }
+            whoami,
+        })
     }
 
     /// What a token with scopes or one that only reads may not even try; paths are checked by the handlers.
@@ -232,8 +239,7 @@ impl Asked {
         if caller.read_only && action != "read" {
             return Err(Denied::Forbidden("this token only reads".to_owned()).into());
         }
-        let whoami = self.domain == "users" && safe;
-        if !whoami && !caller.scoped(action, None) {
+        if !self.whoami && !caller.scoped(action, None) {
             let text = format!("this token has no scope '{}:{action}'", self.domain);
             return Err(Denied::Forbidden(text).into());
         }
@@ -241,12 +247,11 @@ impl Asked {
     }
 }
 
-fn decode(segment: &str) -> String {
-    // The only parser of percent escapes at hand that needs no dependency of its own.
-    let pair = format!("a={}", segment.replace('+', "%2B"));
-    url::form_urlencoded::parse(pair.as_bytes())
-        .next()
-        .map_or_else(String::new, |(_, value)| value.into_owned())
+fn decode(segment: &str) -> Result<String, Error> {
+    let decoded = percent_decode_str(segment).decode_utf8();
+    let decoded =
+        decoded.map_err(|_| Error::BadRequest("the path of the URL cannot be read".to_owned()))?;
+    Ok(decoded.into_owned())
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -365,7 +370,7 @@ mod tests {
                 false,
             ),
         ] {
-            let asked = Asked::of(path);
+            let asked = Asked::of(path).unwrap();
             assert_eq!(
                 (
                     asked.workspace.as_deref(),

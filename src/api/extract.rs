@@ -1,9 +1,13 @@
 //! What handlers take from a request: [`Body`], [`Query`], [`At`], [`Page`]; every failure names the field.
 
-use std::{future::Future, pin::Pin};
+use std::{
+    future::Future,
+    pin::Pin,
+    time::{Duration, Instant},
+};
 
 use actix_web::{
-    FromRequest, HttpRequest,
+    FromRequest, HttpMessage as _, HttpRequest,
     dev::Payload,
     web::{self, Bytes},
 };
@@ -11,10 +15,15 @@ use futures_util::StreamExt as _;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{State, error::Error};
-use crate::types::{JobId, ObjectPath};
+use crate::{
+    access::Caller,
+    types::{JobId, ObjectPath},
+};
 
 /// Bodies up to this size are parsed where they are: it takes less than the way to another thread.
 const PARSED_HERE_BYTES: usize = 64 * 1024;
+/// Bytes of a body that a client sends at least in a second, on the whole.
+const SLOWEST_BYTES: usize = 16 * 1024;
 /// Rows of a page when nothing is asked for (contract section 8).
 const DEFAULT_ROWS: u32 = 1000;
 /// Most rows of a page.
@@ -60,9 +69,11 @@ impl FromRequest for RawBody {
 }
 
 fn read(req: &HttpRequest, payload: &mut Payload) -> Future_<Bytes> {
-    let most = req
+    let limits = req
         .app_data::<web::Data<State>>()
-        .map_or(0, |state| state.config.limits.body_bytes);
+        .map(|state| &state.config.limits);
+    let most = limits.map_or(0, |limits| limits.body_bytes);
+    let wait = limits.map_or(Duration::ZERO, |limits| limits.body_wait);
     let announced = req
         .headers()
         .get("content-length")
@@ -72,8 +83,18 @@ fn read(req: &HttpRequest, payload: &mut Payload) -> Future_<Bytes> {
         if announced.is_some_and(|length| length > most) {
             return Err(Error::TooLarge(most));
         }
-        let mut body = web::BytesMut::new();
-        while let Some(piece) = payload.next().await {
+        let (mut body, begun) = (web::BytesMut::new(), Instant::now());
+        loop {
+            let allowed = wait + Duration::from_secs((body.len() / SLOWEST_BYTES) as u64);
+            let left = allowed.saturating_sub(begun.elapsed());
+            let piece = tokio::time::timeout(left, payload.next()).await;
+            let piece = piece.map_err(|_| {
+                Error::BadRequest(format!(
+                    "the body did not come within {} s",
+                    allowed.as_secs()
+                ))
+            })?;
+            let Some(piece) = piece else { break };
             let piece = piece.map_err(|_| {
                 Error::BadRequest("the body ended early or is badly encoded".to_owned())
             })?;
@@ -86,7 +107,7 @@ fn read(req: &HttpRequest, payload: &mut Payload) -> Future_<Bytes> {
     })
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     let body = if body.is_empty() { b"{}" } else { body };
     let mut json = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut json)
@@ -134,7 +155,7 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
     }
 }
 
-fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, Error> {
+pub(super) fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, Error> {
     // Clients send `page=` for what they leave out. Written again because the deserializer takes the parser itself.
     let given =
         url::form_urlencoded::parse(query.as_bytes()).filter(|(_, value)| !value.is_empty());
@@ -198,8 +219,16 @@ impl FromRequest for At {
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let at = web::Path::<Self>::from_request(req, payload).into_inner();
+        let entered = |at: &Self| {
+            // Whoever reads the path must read it as the one who looked at the rights did.
+            let extensions = req.extensions();
+            let caller = extensions.get::<Caller>();
+            caller.is_none_or(|caller| {
+                caller.workspace.as_deref().unwrap_or_default() == at.workspace
+            })
+        };
         std::future::ready(match at {
-            Ok(at) if !at.path.contains('\0') => Ok(at.into_inner()),
+            Ok(at) if !at.path.contains('\0') && entered(&at) => Ok(at.into_inner()),
             Ok(_) | Err(_) => Err(Error::BadRequest(
                 "the path of the URL cannot be read".to_owned(),
             )),
@@ -255,14 +284,19 @@ impl FromRequest for CaptureAt {
     type Error = Error;
     type Future = std::future::Ready<Result<Self, Error>>;
 
-    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let info = req.match_info();
-        let id = info.get("id").unwrap_or_default();
-        let at = id.parse().map(|id| Self {
-            workspace: info.get("workspace").unwrap_or_default().to_owned(),
-            id,
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let at = At::from_request(req, payload).into_inner();
+        let capture = at.and_then(|at| {
+            let id = req.match_info().get("id").unwrap_or_default();
+            let id = id
+                .parse()
+                .map_err(|_| Error::field("id", "must be a number"))?;
+            Ok(Self {
+                workspace: at.workspace,
+                id,
+            })
         });
-        std::future::ready(at.map_err(|_| Error::field("id", "must be a number")))
+        std::future::ready(capture)
     }
 }
 
@@ -305,11 +339,10 @@ impl FromRequest for JobAt {
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let at = At::from_request(req, payload).into_inner();
-        let job = at.and_then(|_| {
-            let info = req.match_info();
+        let job = at.and_then(|at| {
             Ok(Self {
-                workspace: info.get("workspace").unwrap_or_default().to_owned(),
-                id: info.get("id").unwrap_or_default().parse()?,
+                workspace: at.workspace,
+                id: req.match_info().get("id").unwrap_or_default().parse()?,
             })
         });
         std::future::ready(job)

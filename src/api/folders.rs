@@ -165,7 +165,10 @@ pub(crate) async fn create(
     let created = format!("Created folder {name}");
     state
         .transaction(move |conn| {
-            if folder::by_name(conn, &at.workspace, &name)?.is_some() {
+            // What a removed folder left behind is not for whoever takes its name.
+            let taken = folder::by_name(conn, &at.workspace, &name)?.is_some()
+                || !caller.is_admin && folder::holds_anything(conn, &at.workspace, &name)?;
+            if taken {
                 return Err(Error::Conflict(format!(
                     "name: folder '{name}' exists already"
                 )));

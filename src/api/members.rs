@@ -77,6 +77,15 @@ pub(crate) async fn add(
                 let text = format!("email: '{email}' belongs to the workspace already");
                 return Err(Error::Conflict(text));
             }
+            // Jobs of a super admin who is not in the workspace have the rights of that name.
+            let admins = account::super_admins(conn)?;
+            let theirs = admins.iter().find(|admin| admin.username == username);
+            if theirs.is_some_and(|admin| admin.email != email) {
+                let text = format!(
+                    "username: '{username}' is a super admin of the server; take another name"
+                );
+                return Err(Error::Conflict(text));
+            }
             let row = UserRow {
                 workspace_id: at.workspace,
                 username,

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     access::{self, Caller, Denied},
-    db::account,
+    db::{Conn, DbError, account},
 };
 
 /// Body of `auth/session`.
@@ -83,22 +83,24 @@ pub(crate) async fn start(
     body: Body<Login>,
     state: web::Data<State>,
 ) -> Result<Entered, Error> {
-    let session = exchange(&req, &state, body.0.token).await?;
+    let secret = state.config.superadmin_secret.clone();
+    let token = body.0.token;
+    let session = exchange(&req, &state, move |conn| {
+        access::new_session(conn, secret.as_deref(), &token)
+    });
+    let session = session.await?;
     Ok(Entered(session_cookie(&state, session)))
 }
 
-/// Turns a login link's token (or any token of one's own) into a session.
-pub(crate) async fn exchange(
+/// Makes a session in exchange for something, within the bounds of failed logins.
+async fn exchange(
     req: &HttpRequest,
     state: &State,
-    token: String,
+    make: impl FnOnce(&mut Conn) -> Result<Option<String>, DbError> + Send + 'static,
 ) -> Result<String, Error> {
     let address = client_address(req, &state.config);
     state.attempts.begin(address, Instant::now())?;
-    let secret = state.config.superadmin_secret.clone();
-    let session = state
-        .run(move |conn| Ok(access::new_session(conn, secret.as_deref(), &token)?))
-        .await?;
+    let session = state.run(move |conn| Ok(make(conn)?)).await?;
     let session = session.ok_or(Denied::NotLoggedIn)?;
     state.attempts.succeeded(address);
     Ok(session)
@@ -123,7 +125,8 @@ pub(crate) async fn enter(
     state: &State,
     token: String,
 ) -> Result<HttpResponse, Error> {
-    let session = exchange(req, state, token).await?;
+    let link = move |conn: &mut Conn| access::new_session_of_link(conn, &token);
+    let session = exchange(req, state, link).await?;
     Ok(HttpResponse::SeeOther()
         .cookie(session_cookie(state, session))
         .insert_header((header::LOCATION, "/"))

@@ -110,7 +110,7 @@ pub(super) fn readable(conn: &mut Conn, caller: &Caller, at: &At) -> Result<Trig
 
 /// The fields of a body that are not settings.
 #[derive(Debug)]
-struct Around {
+pub(super) struct Around {
     path: Option<ObjectPath>,
     mode: Option<Mode>,
     permissioned_as: Option<String>,
@@ -120,7 +120,7 @@ struct Around {
 }
 
 impl Around {
-    fn read(body: &Map<String, Value>) -> Result<Self, Error> {
+    pub(super) fn read(body: &Map<String, Value>) -> Result<Self, Error> {
         let text = |name: &str| match body.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
@@ -140,6 +140,7 @@ impl Around {
         );
         let enabled = enabled.map(|on| if on { Mode::Enabled } else { Mode::Disabled });
         let permissioned_as = text("permissioned_as")?;
+        let edited_at = text("edited_at")?.map(|moment| moment.parse());
         if let Some(owner) = &permissioned_as
             && !owner.starts_with("u/")
             && !owner.starts_with("g/")
@@ -157,7 +158,9 @@ impl Around {
             permissioned_as,
             preserve: flag("preserve_permissioned_as")?.unwrap_or(false),
             labels: labels(body.get("labels"))?,
-            edited_at: text("edited_at")?.and_then(|moment| moment.parse().ok()),
+            edited_at: edited_at
+                .transpose()
+                .map_err(|error| Error::field("edited_at", error))?,
         })
     }
 

@@ -7,6 +7,9 @@ use std::time::Duration;
 pub struct Limits {
     /// Largest body of a request: 50 MiB, Windmill's default (windmill-facts §6).
     pub body_bytes: usize,
+    /// How long a body may take, besides a second for each 16 KiB of it: who sends byte by byte holds a connection,
+    /// and connections are few.
+    pub body_wait: Duration,
     /// Messages of one trigger that may wait for their commit; past it the socket is not read.
     pub uncommitted_messages: usize,
     /// Bytes of those messages. At least one message of the largest size fits, so nothing can block for ever.
@@ -35,6 +38,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body_bytes: 50 * 1024 * 1024,
+            body_wait: Duration::from_secs(30),
             uncommitted_messages: 10_000,
             uncommitted_bytes: 32 * 1024 * 1024,
             database_connections: 8,

@@ -2,7 +2,11 @@
 
 use diesel::prelude::*;
 
-use super::{Conn, DbError, schema::folders};
+use super::{
+    Conn, DbError,
+    schema::{flows, folders, resources, scripts, triggers, variables},
+    starts_with,
+};
 use crate::types::Timestamp;
 
 /// A folder.
@@ -37,6 +41,26 @@ pub(crate) fn all(conn: &mut Conn, workspace: &str) -> Result<Vec<FolderRow>, Db
         .filter(folders::workspace_id.eq(workspace))
         .order(folders::name)
         .load(conn)?)
+}
+
+/// Whether anything lies under the name, be there such a folder or not.
+pub(crate) fn holds_anything(
+    conn: &mut Conn,
+    workspace: &str,
+    name: &str,
+) -> Result<bool, DbError> {
+    let start = format!("f/{name}/");
+    macro_rules! any_of {
+        ($($table:ident),+) => {
+            $(diesel::select(diesel::dsl::exists(
+                $table::table
+                    .filter($table::workspace_id.eq(workspace))
+                    .filter(starts_with($table::path, &start)),
+            ))
+            .get_result(conn)?)||+
+        };
+    }
+    Ok(any_of!(variables, resources, scripts, flows, triggers))
 }
 
 /// Adds a folder.

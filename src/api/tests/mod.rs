@@ -1,5 +1,6 @@
 //! The API's main rules, asked through the router against a SQLite file of its own.
 
+mod attacks;
 mod audit;
 mod entering;
 mod jobs;

@@ -4,7 +4,10 @@ use std::{net::TcpListener, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream,
     tungstenite::{Error as WsError, Message, client::IntoClientRequest as _},
@@ -14,6 +17,7 @@ use super::{Board, NewJob, ROOT, Runnable, State, parts, person, script, server,
 use crate::api::Listeners;
 use crate::{
     access::{self, Caller, NewToken},
+    config::Config,
     db::{
         account,
         job_list::{self, AnyJob, JobFilter, Window},
@@ -41,7 +45,14 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 impl Served {
     async fn start() -> Self {
-        let (parts, _, folder) = parts().await;
+        Self::start_with(|_| ()).await
+    }
+
+    async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let (mut parts, _, folder) = parts().await;
+        let mut config = (*parts.config).clone();
+        change(&mut config);
+        parts.config = config.into();
         let (queue, board, pool) = (parts.queue.clone(), parts.board.clone(), parts.pool.clone());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -320,5 +331,37 @@ async fn a_client_that_goes_away_cancels_the_job_it_waits_for() {
             None => {}
         }
     }
+    served.handle.stop(false).await;
+}
+
+#[actix_rt::test]
+async fn who_sends_a_body_byte_by_byte_is_let_go() {
+    let served =
+        Served::start_with(|config| config.limits.body_wait = Duration::from_secs(1)).await;
+    let mut client = TcpStream::connect(&served.address).await.unwrap();
+    // Nobody needs to be known for it.
+    let head = format!(
+        "POST /api/auth/login HTTP/1.1\r\nhost: {}\r\ncontent-length: 1000\r\n\r\n",
+        served.address
+    );
+    client.write_all(head.as_bytes()).await.unwrap();
+    let (mut reads, mut writes) = client.split();
+    let mut every = tokio::time::interval(Duration::from_millis(100));
+    let drips = async {
+        while writes.write_all(b" ").await.is_ok() {
+            every.tick().await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let mut said = String::new();
+    let ended = tokio::time::timeout(DEADLINE, reads.read_to_string(&mut said));
+    tokio::select! {
+        ended = ended => drop(ended.expect("the connection stays open")),
+        () = drips => unreachable!(),
+    }
+    assert!(
+        said.starts_with("HTTP/1.1 400") && said.contains("did not come within 1 s"),
+        "{said}"
+    );
     served.handle.stop(false).await;
 }

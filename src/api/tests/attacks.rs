@@ -1,0 +1,247 @@
+//! Ways around the rights that were found open once: each stays closed.
+
+use super::*;
+
+/// `GET`, `POST` … as the owner of `token`.
+async fn status(bench: &Bench, verb: Verb, path: &str, token: &str, body: &Value) -> (u16, String) {
+    let body = if body.is_null() {
+        String::new()
+    } else {
+        body.to_string()
+    };
+    let (status, _, text) = bench.ask(verb, path, Some(token), &body).await;
+    (status, text)
+}
+
+#[actix_rt::test]
+async fn a_percent_escape_in_the_path_opens_no_door() {
+    let bench = Bench::new().await;
+    for path in ["u/ann/s", "u/admin/s"] {
+        assert_eq!(bench.post("scripts/create", script(path)).await.0, 201);
+    }
+    let reader = NewToken {
+        read_only: true,
+        ..NewToken::default()
+    };
+    let reader = bench.user("ann", reader).await;
+    for path in [
+        "/api/w/main/jobs/run_wait_result/p/u/ann/s",
+        "/api/w/main/jobs/%72un_wait_result/p/u/ann/s",
+        "/api/w/main/%6Aobs/run_wait_result/p/u/ann/s",
+        "/api/w/main/%6a%6f%62%73/%72%75%6e_wait_result/p/u/ann/s",
+        "/api/w/main/jobs/run%5fwait_result/p/u/ann/s",
+    ] {
+        // What is let in waits for a job that nobody runs.
+        let wait = std::time::Duration::from_secs(5);
+        let asked = status(&bench, Verb::GET, path, &reader, &Value::Null);
+        let answer = actix_rt::time::timeout(wait, asked).await;
+        let (status, text) = answer.unwrap_or_else(|_| panic!("{path} runs"));
+        assert_eq!(status, 403, "{path}: {text}");
+    }
+    let ann = bench.user("ann", NewToken::default()).await;
+    let variable = json!({"path": "u/ann/v", "value": "x", "is_secret": false});
+    for workspace in [
+        "main&other",
+        "main%26other",
+        "main%00",
+        "main%ff",
+        "main/../other",
+        "main%2F..",
+        "%6dain&",
+        "main;x",
+        "+main",
+    ] {
+        let path = format!("/api/w/{workspace}/variables/create");
+        let (status, text) = status(&bench, Verb::POST, &path, &ann, &variable).await;
+        assert!(matches!(status, 400 | 403 | 404), "{path}: {status} {text}");
+    }
+    let (status, text) = status(
+        &bench,
+        Verb::POST,
+        "/api/w/m%61in/variables/create",
+        &ann,
+        &variable,
+    )
+    .await;
+    assert_eq!(status, 201, "{text}");
+    let scopes = NewToken {
+        scopes: Some(vec!["variables:read".to_owned()]),
+        ..NewToken::default()
+    };
+    let narrow = bench.user("ann", scopes).await;
+    for (path, expected) in [
+        ("/api/w/main/variables/get/u/ann/v", 200),
+        ("/api/w/main/v%61riables/get/u/ann/v", 200),
+        ("/api/w/main/scripts/get/p/u/ann/s", 403),
+        ("/api/w/main/%73cripts/get/p/u/ann/s", 403),
+        ("/api/w/variables/scripts/get/p/u/ann/s", 403),
+        ("/api//w/main/scripts/get/p/u/ann/s", 403),
+    ] {
+        let (status, text) = self::status(&bench, Verb::GET, path, &narrow, &Value::Null).await;
+        assert_eq!(status, expected, "{path}: {text}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_page_from_another_port_runs_nothing() {
+    let bench = Bench::new().await;
+    assert_eq!(
+        bench.post("scripts/create", script("u/admin/s")).await.0,
+        201
+    );
+    let session = bench
+        .state
+        .pool
+        .run(|conn| access::new_session(conn, Some(ROOT), ROOT));
+    let session = session.await.unwrap().unwrap();
+    // Cookies and SameSite do not tell ports apart, and an image is a GET without an Origin.
+    for (name, value) in [
+        ("sec-fetch-site", "same-site"),
+        ("sec-fetch-site", "cross-site"),
+        ("origin", "http://127.0.0.1:8001"),
+    ] {
+        let request = TestRequest::get()
+            .uri("/api/w/main/jobs/run_wait_result/p/u/admin/s")
+            .insert_header((header::HOST, "127.0.0.1:8000"))
+            .insert_header((name, value))
+            .cookie(Cookie::new("token", session.clone()));
+        let wait = std::time::Duration::from_secs(5);
+        let answer = actix_rt::time::timeout(wait, bench.send(request)).await;
+        let answer = answer.unwrap_or_else(|_| panic!("{name}: {value} runs it"));
+        assert_eq!(answer.status().as_u16(), 403, "{name}: {value}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_token_with_scopes_learns_nothing_of_people() {
+    let bench = Bench::new().await;
+    let scopes = NewToken {
+        scopes: Some(vec!["scripts:read".to_owned()]),
+        ..NewToken::default()
+    };
+    let narrow = bench.user("ann", scopes).await;
+    for (path, expected) in [
+        ("/api/users/whoami", 200),
+        ("/api/w/main/users/whoami", 200),
+        ("/api/users/tokens/list", 403),
+        ("/api/w/main/users/list", 403),
+        ("/api/w/main/users/list_usernames", 403),
+        ("/api/w/main/users/username_to_email/admin", 403),
+        ("/api/w/main/users/get/whoami", 403),
+    ] {
+        let (status, text) = status(&bench, Verb::GET, path, &narrow, &Value::Null).await;
+        assert_eq!(status, expected, "{path}: {text}");
+    }
+}
+
+#[actix_rt::test]
+async fn what_a_removed_folder_left_behind_is_not_for_whoever_takes_its_name() {
+    let bench = Bench::new().await;
+    let variable = json!({"path": "f/team/key", "value": "secret", "is_secret": false});
+    assert_eq!(bench.post("variables/create", variable).await.0, 201);
+    let (status, _, text) = bench
+        .ask(
+            Verb::DELETE,
+            "/api/w/main/folders/delete/team",
+            Some(ROOT),
+            "",
+        )
+        .await;
+    assert_eq!(status, 200, "{text}");
+    let ann = bench.user("ann", NewToken::default()).await;
+    let take = async |name: &str| {
+        let body = json!({"name": name});
+        self::status(
+            &bench,
+            Verb::POST,
+            "/api/w/main/folders/create",
+            &ann,
+            &body,
+        )
+        .await
+    };
+    let (status, text) = take("team").await;
+    assert_eq!(
+        (status, text.as_str()),
+        (409, "name: folder 'team' exists already")
+    );
+    let path = "/api/w/main/variables/get_value/f/team/key";
+    assert_eq!(
+        self::status(&bench, Verb::GET, path, &ann, &Value::Null)
+            .await
+            .0,
+        404
+    );
+    assert_eq!(take("tea").await.0, 200, "what begins alike is another one");
+    assert_eq!(
+        bench
+            .post("folders/create", json!({"name": "team"}))
+            .await
+            .0,
+        200
+    );
+}
+
+#[actix_rt::test]
+async fn nobody_is_given_the_name_of_a_super_admin() {
+    let bench = Bench::new().await;
+    let new = json!({"id": "second", "name": "Second", "username": "boss"});
+    let (status, _, text) = bench
+        .ask(
+            Verb::POST,
+            "/api/workspaces/create",
+            Some(ROOT),
+            &new.to_string(),
+        )
+        .await;
+    assert_eq!(status, 201, "{text}");
+    let add = async |email: &str, username: &str| {
+        let body = json!({"email": email, "username": username}).to_string();
+        let path = "/api/w/second/workspaces/add_user";
+        bench.ask(Verb::POST, path, Some(ROOT), &body).await
+    };
+    // `u/admin` are the rights that the super admin's own jobs have there.
+    let (status, _, text) = add("mallory@example.com", "admin").await;
+    assert_eq!(status, 409, "{text}");
+    assert_eq!(add("mallory@example.com", "mallory").await.0, 201);
+}
+
+#[actix_rt::test]
+async fn an_edit_that_cannot_tell_what_it_saw_is_refused() {
+    let bench = Bench::new().await;
+    let mut body = trigger("u/admin/t");
+    assert_eq!(
+        bench
+            .post("websocket_triggers/create", body.clone())
+            .await
+            .0,
+        201
+    );
+    for (seen, expected) in [
+        (json!("yesterday"), 400),
+        (json!("2020-01-01T00:00:00Z"), 409),
+        (Value::Null, 200),
+    ] {
+        body["edited_at"] = seen.clone();
+        let (status, _, text) = bench
+            .post("websocket_triggers/update/u/admin/t", body.clone())
+            .await;
+        assert_eq!(status, expected, "{seen}: {text}");
+        assert!(status == 200 || text.starts_with("edited_at: "), "{text}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_link_logs_in_with_nothing_but_a_login_link() {
+    let bench = Bench::new().await;
+    // Else anybody could have somebody work as them, by a link that looks like the page's own.
+    let ann = bench.user("ann", NewToken::default()).await;
+    for token in [ann.as_str(), ROOT] {
+        let request = TestRequest::get()
+            .uri(&format!("/?token={token}"))
+            .insert_header(("host", "localhost"));
+        let answer = bench.send(request).await;
+        assert_eq!(answer.status().as_u16(), 401);
+        assert!(answer.cookies().next().is_none());
+    }
+}
