@@ -22,14 +22,16 @@ use super::{
     extract::{At, Body, Query, RawBody},
     flow_steps,
     scripts::unhex,
+    triggers::check_retry,
 };
 use crate::{
     access::{Caller, Denied, references::may_give},
     db::{Conn, flow, remote, script},
     queue::{
-        Args, Finished, MAX_DEPTH, NewJob, Queue, Runnable, StepRunnable, is_event, references_in,
-        refers,
+        Args, Finished, MAX_DEPTH, NewJob, Options, Queue, Runnable, StepRunnable, is_event,
+        references_in, refers,
     },
+    trigger::spec::Retry,
     types::{JobId, JobKind, Language, Timestamp, TriggerKind},
 };
 
@@ -74,6 +76,8 @@ pub(crate) struct How {
     job_id: Option<JobId>,
     /// Runs `main` with the arguments as they are.
     skip_preprocessor: Option<bool>,
+    /// When the job is run again if it fails, under the same id: a JSON object as in `retry` of a trigger.
+    retry: Option<String>,
     /// The arguments of a GET: a JSON object as base64 (URL alphabet).
     payload: Option<String>,
 }
@@ -208,9 +212,21 @@ async fn runnable(caller: &Caller, at: At, what: What, state: &State) -> Result<
         .await
 }
 
+/// What the query's `retry` says, as the queue keeps it.
+async fn options(how: &How, state: &State) -> Result<Option<String>, Error> {
+    let Some(text) = &how.retry else {
+        return Ok(None);
+    };
+    let value = serde_json::from_str(text)
+        .map_err(|error| Error::field("retry", format!("is not JSON: {error}")))?;
+    let retry = Retry::read("retry", &value)?;
+    check_retry(&retry, state).await?;
+    Ok(Options::new(retry.policy(), None).column())
+}
+
 /// A new job of the caller's.
-fn new_job(
-    (caller, req): (&Caller, &HttpRequest),
+async fn new_job(
+    (caller, req, state): (&Caller, &HttpRequest, &State),
     runnable: Runnable,
     args: String,
     how: How,
@@ -235,6 +251,7 @@ fn new_job(
     job.permissioned_as = caller.run_as().into();
     job.given = given;
     job.trigger = Some((kind, None));
+    job.options = options(&how, state).await?;
     how.apply(&mut job)?;
     if let Some(depth) = caller.depth {
         job.depth = depth + 1;
@@ -259,7 +276,7 @@ macro_rules! run_route {
         ) -> Result<Created, Error> {
             let args = arguments(&body.0)?;
             let runnable = runnable(&caller, at, $what, &state).await?;
-            let job = new_job((&caller, &req), runnable, args, how.0)?;
+            let job = new_job((&caller, &req, &state), runnable, args, how.0).await?;
             let id = job.id;
             state.queue.push_soon(vec![job]).await?;
             Ok(Created(id.to_string()))
@@ -323,7 +340,7 @@ pub(crate) async fn run_preview(
         language,
         content,
     };
-    let mut job = new_job((&caller, &req), runnable, args, how)?;
+    let mut job = new_job((&caller, &req, &state), runnable, args, how).await?;
     job.preprocessor = preprocessor;
     let id = job.id;
     state.queue.push_soon(vec![job]).await?;
@@ -386,7 +403,8 @@ async fn flow_preview(
         hash: None,
         raw: Some(raw),
     };
-    let mut job = new_job((caller, req), Runnable::Step(Box::new(runnable)), args, how)?;
+    let runnable = Runnable::Step(Box::new(runnable));
+    let mut job = new_job((caller, req, state), runnable, args, how).await?;
     job.preprocessor = preprocessor;
     Ok(job)
 }
@@ -544,7 +562,7 @@ macro_rules! wait_route {
         ) -> Result<Waited, Error> {
             let args = arguments(&body.0)?;
             let runnable = runnable(&caller, at, $what, &state).await?;
-            let job = new_job((&caller, &req), runnable, args, how.0)?;
+            let job = new_job((&caller, &req, &state), runnable, args, how.0).await?;
             Ok(Waited(answer(&wait(&caller, job, &state).await?)))
         }
 
@@ -557,7 +575,7 @@ macro_rules! wait_route {
         ) -> Result<Waited, Error> {
             let args = how.0.get_arguments()?;
             let runnable = runnable(&caller, at, $what, &state).await?;
-            let job = new_job((&caller, &req), runnable, args, how.0)?;
+            let job = new_job((&caller, &req, &state), runnable, args, how.0).await?;
             Ok(Waited(answer(&wait(&caller, job, &state).await?)))
         }
     };

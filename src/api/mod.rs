@@ -59,7 +59,7 @@ mod tests;
 
 use std::sync::{Arc, OnceLock};
 
-use actix_web::{FromRequest, Handler, Responder, middleware::from_fn, web};
+use actix_web::{FromRequest, Handler, HttpRequest, Responder, middleware::from_fn, web};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, value::RawValue};
 use tokio::sync::broadcast;
@@ -517,10 +517,23 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &web::Data<State>) {
         .service(page);
 }
 
-async fn no_route() -> Result<answer::Text, Error> {
-    Err(Error::NotFound(
-        "no such route; see /api/openapi.json".to_owned(),
-    ))
+/// What clients ask for to have a person let a flow go on.
+const APPROVALS: &[&str] = &[
+    "/jobs/resume_urls/",
+    "/jobs/wac_approval_urls/",
+    "/jobs/slack_approval/",
+    "/jobs/flow/resume/",
+    "/jobs_u/resume/",
+    "/jobs_u/cancel/",
+];
+
+async fn no_route(req: HttpRequest) -> Result<answer::Text, Error> {
+    let why = if APPROVALS.iter().any(|part| req.path().contains(part)) {
+        "no such route: flows do not wait for approvals here; see /api/openapi.json for what there is"
+    } else {
+        "no such route; see /api/openapi.json"
+    };
+    Err(Error::NotFound(why.to_owned()))
 }
 
 /// JSON of the database as it stands there; what is not JSON shows as null.

@@ -29,7 +29,7 @@ use crate::{
     },
     queue::{Held, Lane},
     trigger::{
-        spec::TriggerSpec,
+        spec::{Retry, TriggerSpec},
         status::{Dropped, TriggerState, TriggerStatus},
     },
     types::{Mode, ObjectPath, Timestamp},
@@ -468,11 +468,15 @@ fn note_edit(
 
 /// Whether the condition of the trigger's retries can be read.
 async fn check_condition(spec: &TriggerSpec, state: &State) -> Result<(), Error> {
-    let condition = spec
-        .retry
-        .as_ref()
-        .and_then(|retry| retry.retry_if.as_ref());
-    if let Some(condition) = condition {
+    match &spec.retry {
+        Some(retry) => check_retry(retry, state).await,
+        None => Ok(()),
+    }
+}
+
+/// Whether the condition of retries can be read.
+pub(super) async fn check_retry(retry: &Retry, state: &State) -> Result<(), Error> {
+    if let Some(condition) = &retry.retry_if {
         let checked = state.script_check.check_condition(condition.expr.clone());
         let checked = checked.await;
         checked.map_err(|error| Error::field("retry.retry_if.expr", error))?;

@@ -7,6 +7,8 @@ console.warn = () => {};
 const told = {};
 const hash = process.env.HASH;
 const error = (call) => call().catch((problem) => String(problem.message));
+/** What the server answered to a call that fails. */
+const approval = (call) => call().catch((problem) => `${problem.body ?? ''} ${problem.message}`);
 /** Looks until it is so; the test that started this program has the deadline. */
 async function until(look, wanted) {
   for (;;) {
@@ -49,7 +51,17 @@ told.progress = await wmill.getProgress(slow);
 await wmill.cancelJob(slow);
 told.canceled = (await until(() => job(slow), (seen) => seen.type === 'CompletedJob')).type;
 
+const streamed = await wmill.runScriptByPathAsync('u/admin/streams', {});
+told.streamed = await wmill.waitJob(streamed);
+told.stream = (await wmill.JobService.getJobUpdates({ workspace, id: streamed, logOffset: 0, streamOffset: 0 })).new_result_stream;
+const policy = JSON.stringify({ constant: { attempts: 2, seconds: 0 } });
+const retried = await fetch(`${process.env.BASE_URL}/api/w/${workspace}/jobs/run/p/u/admin/third_time?retry=${encodeURIComponent(policy)}`,
+  { method: 'POST', headers: { Authorization: `Bearer ${process.env.WM_TOKEN}` }, body: '{"name": "js"}' });
+told.retried = await wmill.waitJob(await retried.text());
+
 process.env.WM_JOB_ID = flow;
+told.no_approvals = [await approval(() => wmill.getResumeUrls()), await approval(() => wmill.getResumeUrls('ann', true)),
+  await approval(() => wmill.getApprovalUrls())];
 await wmill.setFlowUserState('key', { a: [1] }, true);
 told.flow_user_state = await wmill.getFlowUserState('key', true);
 delete process.env.WM_JOB_ID;

@@ -40,6 +40,11 @@ told["run_script_by_hash"] = wmill.run_script_by_hash(hash_, args={"n": 4})
 told["run_script_old"] = wmill.run_script("u/admin/double", args={"n": 2})
 told["failure"] = error(lambda: wmill.run_script_by_path("u/admin/fails", args={}))
 told["missing"] = "404" in error(lambda: wmill.run_script_by_path("u/admin/none", args={}))
+# It fails twice, and is run again under the same id.
+policy = {"constant": {"attempts": 2, "seconds": 0}}
+told["retried"] = client.wait_job(wmill.Windmill().run_script_by_path_async("u/admin/third_time", args={"name": "py"}, retry=policy))
+told["bad_retry"] = error(lambda: wmill.Windmill().run_script_by_path_async("u/admin/double", retry={"constant": {"attempts": "many"}}))
+told["tagged"] = wmill.get_job(wmill.Windmill().run_script_by_path_async("u/admin/double", args={"n": 1}, tag="mine"))["tag"]
 job = wmill.run_script_by_path_async("u/admin/double", args={"n": 5})
 told["wait_job"] = client.wait_job(job)
 told["get_result"] = wmill.get_result(job)
@@ -64,7 +69,12 @@ told["canceled"] = until(lambda: wmill.get_job_status(slow), "COMPLETED")
 os.environ["WM_JOB_ID"] = flow
 wmill.set_flow_user_state("key", {"a": [1]})
 told["flow_user_state"] = wmill.get_flow_user_state("key")
+told["no_approvals"] = [error(wmill.get_resume_urls), error(lambda: wmill.get_resume_urls("ann", True)), error(wmill.get_approval_urls)]
 del os.environ["WM_JOB_ID"]
+streamed = wmill.run_script_by_path_async("u/admin/streams", args={})
+told["streamed"] = client.wait_job(streamed)
+seen = client.get(f"/w/{client.workspace}/jobs_u/getupdate/{streamed}", params={"log_offset": 0, "stream_offset": 0}).json()
+told["stream"] = seen["new_result_stream"]
 
 wmill.set_variable("u/admin/py_plain", "one")
 wmill.set_variable("u/admin/py_plain", "two")
@@ -75,6 +85,7 @@ wmill.set_resource("u/admin/py_res", {"a": 1, "password": "$var:u/admin/py_secre
 wmill.set_resource("u/admin/py_res", {"a": 2, "password": "$var:u/admin/py_secret"})
 told["resource"] = [wmill.get_resource(p) for p in ("u/admin/py_res", "$res:u/admin/py_res", "res://u/admin/py_res")]
 told["no_resource"] = error(lambda: wmill.get_resource("u/admin/none", none_if_undefined=True))
+told["as_saved"] = client.get_resource("u/admin/py_res", interpolated=False)
 told["resources"] = sorted(one["path"] for one in wmill.list_resources("any"))
 told["state"] = [wmill.get_state()]
 for value in ({"last": 1}, {"last": 2}):

@@ -25,6 +25,22 @@ async fn start() -> (TestApp, String) {
         "await new Promise((done) => setTimeout(done, 600000));",
     )
     .await;
+    script(
+        "streams",
+        "console.log('WM_STREAM: one '); console.log('WM_STREAM: two\\\\n'); return 'done';",
+    )
+    .await;
+    // How often it has run stands in the database: only the third time it ends well.
+    let content = "import * as wmill from 'windmill-client';\n\
+        export async function main(name: string) {\n\
+          const path = `u/admin/times_${name}`;\n\
+          const times = 1 + Number(await wmill.getVariable(path).catch(() => '0'));\n\
+          await wmill.setVariable(path, String(times));\n\
+          if (times < 3) throw new Error('not yet');\n\
+          return times;\n\
+        }\n";
+    app.create_script("u/admin/third_time", "nativets", content)
+        .await;
     let step = json!({"id": "a", "value": {"type": "script", "path": "u/admin/double",
         "input_transforms": {"n": {"type": "javascript", "expr": "flow_input.n"}}}});
     let flow = json!({"path": "f/tools/flow", "summary": "", "value": {"modules": [step]}});
@@ -76,6 +92,7 @@ fn expected() -> Value {
         "flow_user_state": {"a": [1]}, "variables": ["two", "two", "hidden"],
         "resource": vec![json!({"a": 2, "password": "hidden"}); 3],
         "no_resource": null, "state": [null, {"last": 1}, {"last": 2}],
+        "retried": 3, "streamed": "done", "stream": "one two\n",
     })
 }
 
@@ -88,6 +105,13 @@ fn assert_told(told: &Value, expected: Value) {
         told["failure"].as_str().unwrap().contains("refuses"),
         "{told:#}"
     );
+    for answer in told["no_approvals"].as_array().unwrap() {
+        let answer = answer.as_str().unwrap();
+        assert!(
+            answer.contains("do not wait for approvals here"),
+            "{answer}"
+        );
+    }
     assert!(told["email"].as_str().unwrap().contains('@'), "{told:#}");
 }
 
@@ -111,9 +135,16 @@ async fn wmill_of_pypi_works_outside_of_jobs() {
         ("no_variable", json!(true)),
         ("resources", json!(["u/admin/py_res"])),
         ("token", json!("admin")),
+        ("tagged", json!("mine")),
+        (
+            "as_saved",
+            json!({"a": 2, "password": "$var:u/admin/py_secret"}),
+        ),
     ] {
         assert_eq!(told[name], value, "{name}: {told:#}");
     }
+    let bad = told["bad_retry"].as_str().unwrap();
+    assert!(bad.contains("retry.constant.attempts: "), "{bad}");
     app.stop().await;
 }
 

@@ -107,7 +107,8 @@ impl HandlerPath {
 
 impl Retry {
     /// As the queue applies it; none when nothing is ever run again.
-    pub(super) fn policy(&self) -> Option<RetryPolicy> {
+    #[must_use]
+    pub fn policy(&self) -> Option<RetryPolicy> {
         let policy = RetryPolicy {
             constant: self.constant.as_ref().map(|constant| Constant {
                 attempts: constant.attempts,
@@ -126,7 +127,11 @@ impl Retry {
         Some(policy).filter(|policy| policy.retries() > 0)
     }
 
-    pub(super) fn read(place: &str, value: &Value) -> Result<Self, Invalid> {
+    /// Reads one that stands at `place`.
+    ///
+    /// # Errors
+    /// Names the field below `place` that does not fit.
+    pub fn read(place: &str, value: &Value) -> Result<Self, Invalid> {
         let count = |place: &str, value: &Value| read::whole(place, value, 0..=10_000);
         let secs = |place: &str, value: &Value| read::whole(place, value, 0..=MAX_SECS);
         let fields = Fields::at(place.to_owned(), value)?;
