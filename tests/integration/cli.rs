@@ -10,7 +10,9 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Database, Need, Settings, TOKEN, TestApp, peer::NODE_MODULES, ready};
+use crate::harness::{
+    Database, Need, Settings, TOKEN, TestApp, peer::NODE_MODULES, ready, wait_for,
+};
 
 /// What a repository holds: every kind of object, secrets as they are sealed.
 const REPOSITORY: &str = "defaultTs: bun\nincludes: ['f/**', 'u/**']\nexcludes: []\nskipVariables: false\n\
@@ -61,12 +63,17 @@ impl Repository {
     }
 
     fn run(&self, app: &TestApp, arguments: &[&str]) -> Output {
+        let server = ["--base-url", app.url(), "--workspace", "main"];
+        let token = ["--token", TOKEN];
+        self.run_plainly(&[&server[..], &token, arguments].concat())
+    }
+
+    /// Runs a command that finds out by itself where the server is.
+    fn run_plainly(&self, arguments: &[&str]) -> Output {
         let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join(NODE_MODULES);
         let mut command = Command::new("node");
         command
             .arg(modules.join("windmill-cli/esm/main.js"))
-            .args(["--base-url", app.url(), "--workspace", "main"])
-            .args(["--token", TOKEN])
             .args(arguments)
             .current_dir(self.path(""))
             .env_clear()
@@ -78,12 +85,17 @@ impl Repository {
 
     /// Runs one command of the CLI, off this thread; gives what it printed.
     async fn wmill(&self, app: &TestApp, arguments: &[&str]) -> String {
-        let output = self.run(app, arguments);
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let printed = text(&output.stdout) + &text(&output.stderr);
-        assert!(output.status.success(), "wmill {arguments:?}: {printed}");
-        printed
+        printed(&self.run(app, arguments), arguments)
     }
+}
+
+/// What a command that went well has printed.
+#[track_caller]
+fn printed(output: &Output, arguments: &[&str]) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let printed = text(&output.stdout) + &text(&output.stderr);
+    assert!(output.status.success(), "wmill {arguments:?}: {printed}");
+    printed
 }
 
 /// An object without what differs from save to save.
@@ -281,4 +293,68 @@ async fn single_objects_are_pushed_run_and_looked_at() {
     repository.wmill(&app, &flow).await;
     let other = app.get("flows/get/f/x/other").await.expect(200).json();
     assert_eq!(other["value"]["modules"][0]["id"], "a");
+}
+
+#[actix::test]
+async fn a_workspace_is_added_flows_are_run_and_jobs_are_canceled() {
+    if !ready(module_path!(), &[Need::Node]) {
+        return;
+    }
+    let app = TestApp::start(Database::sqlite()).await;
+    fill(&app).await;
+    app.create_script("f/x/slow", "bash", "sleep 600").await;
+    let repository = Repository::new();
+    let wmill = |arguments: &[&str]| printed(&repository.run_plainly(arguments), arguments);
+    wmill(&[
+        "workspace",
+        "add",
+        "local",
+        "main",
+        app.url(),
+        "--token",
+        TOKEN,
+    ]);
+    let list = wmill(&["workspace", "list"]);
+    assert!(list.contains("local") && list.contains(app.url()), "{list}");
+    // From here on nothing else says which server it is.
+    let run = wmill(&["flow", "run", "f/x/flow", "-d", r#"{"x": 41}"#]);
+    assert!(run.contains("42"), "{run}");
+    let slow = app.run_script("f/x/slow", &json!({})).await;
+    wait_for("the script runs", async || {
+        let job = app.get(&format!("jobs_u/get/{slow}")).await.json();
+        (job["running"] == true)
+            .then_some(())
+            .ok_or_else(|| job.to_string())
+    })
+    .await;
+    let list = wmill(&["job", "list"]);
+    assert!(list.contains(&slow), "{list}");
+    wmill(&["job", "cancel", &slow]);
+    let job = app.wait_for_job(&slow).await;
+    assert_eq!(
+        (&job["canceled"], &job["canceled_reason"]),
+        (&json!(true), &json!("Canceled via CLI"))
+    );
+    for (list, path) in [
+        ("script", "f/x/python"),
+        ("flow", "f/x/flow"),
+        ("variable", "f/x/secret"),
+        ("resource", "f/x/resource"),
+        ("trigger", "f/x/trigger"),
+    ] {
+        let printed = wmill(&[list]);
+        assert!(printed.contains(path), "wmill {list}: {printed}");
+    }
+    let wrong = repository.run_plainly(&[
+        "workspace",
+        "add",
+        "none",
+        "nowhere",
+        app.url(),
+        "--token",
+        TOKEN,
+    ]);
+    let said = String::from_utf8_lossy(&wrong.stdout).into_owned()
+        + &String::from_utf8_lossy(&wrong.stderr);
+    assert!(said.contains("nowhere"), "{said}");
 }
