@@ -475,7 +475,11 @@ pub(crate) async fn get_update_sse(
     how: Query<StreamHow>,
     state: web::Data<State>,
 ) -> Result<Events, Error> {
-    let how = how.0;
+    Ok(follow(caller, at, how.0, state))
+}
+
+/// What is new of a job, as server-sent events until it ends.
+pub(super) fn follow(caller: Caller, at: JobAt, how: StreamHow, state: web::Data<State>) -> Events {
     let stream = Stream {
         state,
         caller,
@@ -494,7 +498,7 @@ pub(crate) async fn get_update_sse(
     let events = HttpResponse::Ok()
         .content_type("text/event-stream")
         .streaming(stream::unfold(stream, Stream::next));
-    Ok(Events(events))
+    Events(events)
 }
 
 /// Cancels a job: at once when it waits, through its worker when it runs.

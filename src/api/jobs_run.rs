@@ -96,7 +96,7 @@ pub(crate) struct Preview {
 }
 
 /// Checks that `body` is a JSON object of arguments and gives it back as text, numbers untouched.
-fn arguments(body: &[u8]) -> Result<String, Error> {
+pub(super) fn arguments(body: &[u8]) -> Result<String, Error> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok("{}".to_owned());
     }
@@ -111,7 +111,7 @@ fn arguments(body: &[u8]) -> Result<String, Error> {
 }
 
 impl How {
-    fn get_arguments(&self) -> Result<String, Error> {
+    pub(super) fn get_arguments(&self) -> Result<String, Error> {
         let Some(payload) = &self.payload else {
             return Ok("{}".to_owned());
         };
@@ -159,7 +159,7 @@ fn own_id(id: JobId) -> Result<JobId, Error> {
 
 /// What a path of the URL runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum What {
+pub(super) enum What {
     Script,
     Version,
     Flow,
@@ -171,7 +171,12 @@ fn runs_elsewhere(conn: &mut Conn, at: &At) -> Result<bool, Error> {
 }
 
 /// The runnable at a path, if there is one and the caller may run it.
-async fn runnable(caller: &Caller, at: At, what: What, state: &State) -> Result<Runnable, Error> {
+pub(super) async fn runnable(
+    caller: &Caller,
+    at: At,
+    what: What,
+    state: &State,
+) -> Result<Runnable, Error> {
     let caller = caller.clone();
     state
         .run(move |conn| match what {
@@ -225,7 +230,7 @@ async fn options(how: &How, state: &State) -> Result<Option<String>, Error> {
 }
 
 /// A new job of the caller's.
-async fn new_job(
+pub(super) async fn new_job(
     (caller, req, state): (&Caller, &HttpRequest, &State),
     runnable: Runnable,
     args: String,

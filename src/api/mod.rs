@@ -31,6 +31,7 @@ mod job_view;
 mod jobs_list;
 mod jobs_read;
 mod jobs_run;
+mod jobs_stream;
 mod live;
 mod measures;
 mod members;
@@ -303,6 +304,7 @@ fn table() -> Vec<Group> {
         group! { "/w/{workspace}/workspaces", "workspaces";
             Get "/tarball" archive::tarball, "Everything in a workspace, as an archive of files";
             Post "/add_user" members::add, "Adds a user";
+            Get "/used_triggers" trigger_list::used, "Which kinds of triggers there are";
             Get "/list_ws_specific" archive::list_ws_specific, "Items that differ between workspaces: none";
             Get "/remote" remote::get, "The Windmill that runs the workspace's scripts and flows";
             Post "/remote" remote::set, "Has a Windmill run the workspace's scripts and flows";
@@ -397,6 +399,12 @@ fn table() -> Vec<Group> {
             Get "/run_wait_result/h/{path}" jobs_run::wait_version_get, "Runs a version and waits for its result";
             Post "/run_wait_result/f/{path:.*}" jobs_run::wait_flow, "Runs a flow and waits for its result";
             Get "/run_wait_result/f/{path:.*}" jobs_run::wait_flow_get, "Runs a flow and waits for its result";
+            Post "/run_and_stream/p/{path:.*}" jobs_stream::stream_script, "Runs a script and follows it";
+            Get "/run_and_stream/p/{path:.*}" jobs_stream::stream_script_get, "Runs a script and follows it";
+            Post "/run_and_stream/h/{path}" jobs_stream::stream_version, "Runs a version and follows it";
+            Get "/run_and_stream/h/{path}" jobs_stream::stream_version_get, "Runs a version and follows it";
+            Post "/run_and_stream/f/{path:.*}" jobs_stream::stream_flow, "Runs a flow and follows it";
+            Get "/run_and_stream/f/{path:.*}" jobs_stream::stream_flow_get, "Runs a flow and follows it";
             Get "/list" jobs_list::list, "Jobs, ended or not";
             Get "/queue/list" jobs_list::list_queue, "Jobs that have not ended";
             Get "/queue/count" jobs_list::count_queue, "How many jobs have not ended";

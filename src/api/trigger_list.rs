@@ -1,7 +1,7 @@
 //! The list of triggers (windmill-facts §1): which ones, how many of them, and how much of each.
 
 use actix_web::web;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::{
     IntoParams, PartialSchema, ToSchema,
     openapi::{
@@ -57,7 +57,7 @@ struct Brief {
 }
 
 /// Triggers as they are listed.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(transparent)]
 pub(crate) struct TriggerViews(Vec<TriggerView>);
 
@@ -74,6 +74,25 @@ impl ToSchema for TriggerViews {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         Trigger::schemas(schemas);
     }
+}
+
+/// Which kinds of triggers there are, as far as the caller may see: windsock has no other kind.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(crate) struct UsedKinds {
+    websocket_used: bool,
+    http_routes_used: bool,
+    kafka_used: bool,
+    nats_used: bool,
+    postgres_used: bool,
+    mqtt_used: bool,
+    amqp_used: bool,
+    sqs_used: bool,
+    gcp_used: bool,
+    azure_used: bool,
+    email_used: bool,
+    nextcloud_used: bool,
+    google_used: bool,
+    github_used: bool,
 }
 
 /// Which triggers a list shows.
@@ -141,4 +160,22 @@ pub(crate) async fn list(
         view
     });
     Ok(Json(TriggerViews(views.collect())))
+}
+
+/// Which kinds of triggers the caller can see.
+pub(crate) async fn used(
+    caller: Caller,
+    at: At,
+    state: web::Data<State>,
+) -> Result<Json<UsedKinds>, Error> {
+    let filter = TriggerFilter::default();
+    let rows = state
+        .run(move |conn| Ok(trigger::list(conn, &at.workspace, &filter)?))
+        .await?;
+    let mut seen = rows.iter();
+    let websocket_used = seen.any(|row| caller.may_read(&row.path, &row.extra_perms));
+    Ok(Json(UsedKinds {
+        websocket_used,
+        ..UsedKinds::default()
+    }))
 }

@@ -172,3 +172,61 @@ async fn the_document_knows_every_route() {
         );
     }
 }
+
+#[actix_rt::test]
+async fn a_job_is_started_and_followed_in_one_request() {
+    let bench = Bench::new().await;
+    assert_eq!(
+        bench.post("scripts/create", script("u/admin/s")).await.0,
+        201
+    );
+    let payload = "eyJ4IjogMX0"; // {"x": 1}
+    for (verb, query, body) in [
+        (Verb::POST, String::new(), r#"{"x": 1}"#),
+        (Verb::GET, format!("?payload={payload}"), ""),
+    ] {
+        let path = format!("/api/w/main/jobs/run_and_stream/p/u/admin/s{query}");
+        let asked = bench.ask(verb, &path, Some(ROOT), body);
+        let ended = end_one(&bench.state.queue, true, r#"{"a": [1]}"#);
+        let ((status, kind, text), ()) = futures_util::join!(asked, ended);
+        assert_eq!(
+            (status, kind.as_str()),
+            (200, "text/event-stream"),
+            "{text}"
+        );
+        let last = text.trim_end().rsplit("\n\n").next().unwrap();
+        let last: Value = serde_json::from_str(last.strip_prefix("data: ").unwrap()).unwrap();
+        assert_eq!(
+            (&last["type"], &last["only_result"], &last["success"]),
+            (&json!("update"), &json!({"a": [1]}), &json!(true))
+        );
+        let jobs = bench.json("jobs/completed/list").await;
+        let id = jobs[0]["id"].as_str().unwrap();
+        let args = bench.json(&format!("jobs_u/get_args/{id}")).await;
+        assert_eq!(args, json!({"x": 1}));
+    }
+    let missing = "/api/w/main/jobs/run_and_stream/p/u/admin/none";
+    assert_eq!(
+        bench.ask(Verb::POST, missing, Some(ROOT), "{}").await.0,
+        404
+    );
+}
+
+#[actix_rt::test]
+async fn which_triggers_are_used_is_told_to_who_may_see_one() {
+    let bench = Bench::new().await;
+    let used = async |token: &str| {
+        let path = "/api/w/main/workspaces/used_triggers";
+        let text = bench.ask(Verb::GET, path, Some(token), "").await.2;
+        serde_json::from_str::<Value>(&text).unwrap()["websocket_used"].clone()
+    };
+    let ann = bench.user("ann", NewToken::default()).await;
+    assert_eq!(used(ROOT).await, false);
+    bench
+        .post("websocket_triggers/create", trigger("u/admin/t"))
+        .await;
+    assert_eq!(
+        (used(ROOT).await, used(&ann).await),
+        (json!(true), json!(false))
+    );
+}

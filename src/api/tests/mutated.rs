@@ -5,8 +5,9 @@ use super::*;
 use crate::mutate;
 
 /// Routes that wait for a job, which nobody runs here, or go on as long as somebody reads.
-const ENDLESS: [&str; 3] = [
+const ENDLESS: [&str; 4] = [
     "/run_wait_result/",
+    "/run_and_stream/",
     "/websocket_triggers/try",
     "/websocket_triggers/test",
 ];
