@@ -3,6 +3,7 @@
 //!
 //! Everything depends on a seed alone, so a failure is told by it.
 
+#[cfg(test)]
 use proptest::test_runner::{Config, RngSeed};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::{Map, Value, json};
@@ -57,6 +58,7 @@ const ODD: [&str; 44] = [
 
 /// How many cases a property is tried with: a few seconds, always the same ones; minutes with `WINDSOCK_TEST_ALL`; and
 /// where somebody has the time, `WINDSOCK_TEST_CASES` times as many, others each time.
+#[cfg(test)]
 pub(crate) fn cases(short: u32) -> Config {
     let all = std::env::var_os("WINDSOCK_TEST_ALL").map_or(1, |_| 20);
     let asked = std::env::var("WINDSOCK_TEST_CASES").ok();

@@ -123,7 +123,7 @@ pub(crate) async fn to_yaml(_caller: Caller, body: Body<Plain>) -> Result<Text, 
     written(&body.0.value).map(Text)
 }
 
-fn read(yaml: &str) -> Result<Value, Error> {
+pub(super) fn read(yaml: &str) -> Result<Value, Error> {
     serde_saphyr::from_str(yaml).map_err(|error| {
         // The crate draws the place below its sentence; the page marks the line itself.
         let text = error.to_string();
@@ -132,7 +132,7 @@ fn read(yaml: &str) -> Result<Value, Error> {
     })
 }
 
-fn written(value: &Value) -> Result<String, Error> {
+pub(super) fn written(value: &Value) -> Result<String, Error> {
     serde_saphyr::to_string(&sorted(value))
         .map_err(|_| Error::Internal("the settings cannot be written as YAML"))
 }

@@ -23,6 +23,8 @@ mod flow_steps;
 mod flow_versions;
 mod flows;
 mod folders;
+#[cfg(fuzzing)]
+pub mod fuzzed;
 mod groups;
 mod held;
 mod job_contents;

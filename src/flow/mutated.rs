@@ -1,33 +1,14 @@
 //! Flows with something wrong in them: read, or refused in one sentence; never a panic.
 
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::FlowValue;
 use crate::mutate;
 
+/// One with every field that is taken; the fuzz target begins with it as well.
 fn whole() -> Value {
-    let raw = |id: &str| json!({"id": id, "value": {"type": "rawscript", "language": "bash", "content": "echo 1", "input_transforms": {}}});
-    json!({
-        "modules": [
-            {"id": "a", "summary": "first", "timeout": 7, "sleep": {"type": "javascript", "expr": "1 + 1"},
-                "retry": {"constant": {"attempts": 2, "seconds": 1}, "retry_if": {"expr": "error.name == 'X'"}},
-                "stop_after_if": {"expr": "result == 1", "skip_if_stopped": true, "error_message": "x"}, "skip_if": {"expr": "flow_input.skip"},
-                "continue_on_error": true, "cache_ttl": 0, "value": {"type": "rawscript", "language": "python3", "content": "def main(x): return x",
-                    "input_transforms": {"x": {"type": "static", "value": [1]}}}},
-            {"id": "b", "value": {"type": "script", "path": "f/x/s", "hash": "00000000000000ff", "input_transforms": {
-                "x": {"type": "static", "value": [1]}, "y": {"type": "javascript", "expr": "results.a"}}}},
-            {"id": "c", "value": {"type": "forloopflow", "iterator": {"type": "javascript", "expr": "[1, 2]"}, "modules": [raw("d")],
-                "skip_failures": true, "parallel": true, "parallelism": 3}},
-            {"id": "e", "value": {"type": "whileloopflow", "modules": [raw("f")], "skip_failures": false, "max_iterations": 5}},
-            {"id": "g", "value": {"type": "branchone", "branches": [{"expr": "true", "modules": [raw("h")]}], "default": [raw("i")]}},
-            {"id": "j", "value": {"type": "branchall", "branches": [{"modules": [raw("k")], "skip_failure": true}], "parallel": true}},
-            {"id": "l", "value": {"type": "flow", "path": "f/x/other", "input_transforms": {}}},
-            {"id": "m", "value": {"type": "identity"}},
-        ],
-        "failure_module": {"id": "failure", "value": {"type": "script", "path": "f/x/oops", "input_transforms": {}}},
-        "preprocessor_module": raw("preprocessor"), "early_return": "b", "same_worker": false, "notes": [{"text": "x"}], "groups": [],
-    })
+    serde_json::from_str(include_str!("../../tests/fuzz/seeds/flow/whole.json")).unwrap()
 }
 
 proptest! {

@@ -1,7 +1,7 @@
 //! Scripts: versions at a path; the newest live one is what runs (windmill-facts §2.1, §2.2).
 
 mod list;
-mod save;
+pub(super) mod save;
 
 use actix_web::web;
 use serde::Serialize;

@@ -6,33 +6,9 @@ use serde_json::{Map, Value, json};
 use super::TriggerSpec;
 use crate::mutate;
 
-/// One with every field.
+/// One with every field; the fuzz target begins with it as well.
 fn whole() -> Value {
-    json!({
-        "script_path": "f/x/s", "is_flow": false, "url": "wss://example.com/feed?c={{vars.cursor|urlencode}}&t=$var:u/a/t",
-        "url_runnable_args": {"a": 1}, "filter_logic": "or",
-        "filters": [{"key": "e", "value": "trade"}, {"any_of": [{"path": "a.b", "value": [1]}]}],
-        "initial_messages": [
-            {"raw_message": "\"{\\\"op\\\": \\\"sub\\\", \\\"id\\\": {{counter()}}}\""},
-            {"runnable_result": {"path": "u/a/first", "args": {"x": [1]}, "is_flow": true}},
-            {"await_message": {"filters": [{"key": "type", "value": "welcome"}], "filter_logic": "and", "timeout_secs": 5}},
-        ],
-        "heartbeat": {"interval_secs": 30, "message": "{\"d\": {{state}}}", "state_field": "s", "interval_field": "d.heartbeat_interval",
-            "idle_only": true, "expect": {"filters": [{"key": "op", "value": 11}], "timeout_secs": 10}},
-        "can_return_message": true, "can_return_error_result": false, "error_handler_path": "flow/u/a/h", "error_handler_args": {"x": 1},
-        "retry": {"constant": {"attempts": 2, "seconds": 1}, "exponential": {"attempts": 3, "multiplier": 2, "seconds": 1, "random_factor": 20},
-            "retry_if": {"expr": "error.name == 'X'"}},
-        "headers": {"Authorization": "Bearer $var:u/a/token", "X-N": "{{now_ms()}}"}, "subprotocols": ["graphql-transport-ws", "v2"],
-        "tls": {"ca_pem": "$var:u/a/ca"}, "proxy": "http://u:p@127.0.0.1:3128",
-        "reconnect": {"initial_delay_ms": 500, "max_delay_ms": 60000, "max_attempts": 4},
-        "ping_interval_secs": 30, "idle_timeout_secs": 60, "binary": "base64", "max_message_bytes": 16777216, "max_in_flight": 4, "ordered": true,
-        "conversation": [
-            {"on": {"filters": [{"key": "op", "value": 10}], "filter_logic": "and"}, "send": "{\"op\": 2, \"s\": {{msg.d.s}}}", "set": {"cursor": "d.seq"},
-                "once": true, "trigger": false},
-            {"on": {"filters": [{"key": "q", "value": 1}]}, "send_runnable": {"path": "u/a/answer", "args": {"y": 2}, "is_flow": false}},
-        ],
-        "on_close": {"4004": "disable", "4009": "reset", "default": "reconnect"}, "connect_rate": 3,
-    })
+    serde_json::from_str(include_str!("../../../tests/fuzz/seeds/trigger/whole.json")).unwrap()
 }
 
 fn check(body: &Map<String, Value>) -> Result<(), TestCaseError> {
