@@ -224,7 +224,7 @@ impl Asked {
         Ok(Self {
             workspace,
             domain,
-            runs: jobs && second.starts_with("run"),
+            runs: jobs && (second.starts_with("run") || second == "restart"),
             whoami,
         })
     }

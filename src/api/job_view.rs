@@ -74,6 +74,9 @@ pub(crate) struct JobView {
     result: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     logs: Option<String>,
+    /// Its arguments, result and logs were deleted; of one job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     raw_code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -131,13 +134,13 @@ impl Parts {
 }
 
 /// The text and the language of a preview, or of a script that is part of a flow.
-fn preview(raw: Option<String>) -> (Option<String>, Option<String>) {
+fn preview(raw: Option<&str>) -> (Option<String>, Option<String>) {
     #[derive(serde::Deserialize)]
     struct Preview {
         content: Option<String>,
         language: Option<String>,
     }
-    match raw.and_then(|raw| serde_json::from_str::<Preview>(&raw).ok()) {
+    match raw.and_then(|raw| serde_json::from_str::<Preview>(raw).ok()) {
         Some(preview) => (preview.content, preview.language),
         None => (None, None),
     }
@@ -161,7 +164,7 @@ fn is_skipped(status: &str) -> bool {
 
 impl JobView {
     fn queued(row: QueueRow, parts: Parts) -> Self {
-        let (code, language) = preview(row.raw);
+        let (code, language) = preview(row.raw.as_deref());
         Self {
             kind: "QueuedJob",
             workspace_id: row.workspace_id,
@@ -185,6 +188,7 @@ impl JobView {
             args: parts.args.then(|| raw(row.args)),
             result: None,
             logs: None,
+            deleted: None,
             raw_code: code.filter(|_| parts.args),
             language,
             raw_flow: None,
@@ -209,7 +213,8 @@ impl JobView {
     }
 
     fn completed(row: CompletedRow, parts: Parts) -> Self {
-        let (code, language) = preview(row.raw);
+        let deleted = row.is_erased().then_some(true);
+        let (code, language) = preview(row.raw.as_deref());
         Self {
             kind: "CompletedJob",
             workspace_id: row.workspace_id,
@@ -233,6 +238,7 @@ impl JobView {
             args: parts.args.then(|| raw(row.args)),
             result: parts.result.then(|| raw(row.result)),
             logs: None,
+            deleted,
             raw_code: code.filter(|_| parts.args),
             language,
             raw_flow: None,

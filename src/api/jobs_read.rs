@@ -38,8 +38,8 @@ const STREAM_STEP: Duration = Duration::from_millis(250);
 const STREAM_LOOKS: u32 = 120;
 /// A quiet stream says every so many looks (5 s) that it is alive.
 const STREAM_PING: u32 = 20;
-/// Jobs canceled by one request.
-const MOST_CANCELED: usize = 10_000;
+/// Jobs named by one request.
+const MOST_IDS: usize = 10_000;
 
 /// Answer of `get_result_maybe`.
 #[derive(Debug, Serialize, ToSchema)]
@@ -548,6 +548,21 @@ pub(super) fn may_touch(caller: &Caller, job: &AnyJob) -> Result<(), Error> {
     Err(Denied::Forbidden("you may not change this job".to_owned()).into())
 }
 
+/// The ids in a body.
+pub(super) fn job_ids(ids: &[String]) -> Result<Vec<JobId>, Error> {
+    if ids.len() > MOST_IDS {
+        return Err(Error::field(
+            "body",
+            format!("at most {MOST_IDS} ids at once"),
+        ));
+    }
+    let parsed = ids.iter().enumerate().map(|(index, id)| {
+        id.parse()
+            .map_err(|error| Error::field(&format!("[{index}]"), error))
+    });
+    parsed.collect()
+}
+
 /// Cancels several jobs; the answer lists those that were canceled.
 pub(crate) async fn cancel_selection(
     caller: Caller,
@@ -555,19 +570,7 @@ pub(crate) async fn cancel_selection(
     ids: Body<Vec<String>>,
     state: web::Data<State>,
 ) -> Result<Json<Vec<String>>, Error> {
-    if ids.0.len() > MOST_CANCELED {
-        return Err(Error::field(
-            "body",
-            format!("at most {MOST_CANCELED} ids at once"),
-        ));
-    }
-    let mut wanted: Vec<JobId> = Vec::with_capacity(ids.0.len());
-    for (index, id) in ids.0.iter().enumerate() {
-        let id = id
-            .parse()
-            .map_err(|error| Error::field(&format!("[{index}]"), error))?;
-        wanted.push(id);
-    }
+    let wanted = job_ids(&ids.0)?;
     let (by, workspace) = (caller.username.clone(), at.workspace.clone());
     let who = caller.clone();
     let allowed = state

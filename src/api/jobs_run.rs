@@ -236,13 +236,23 @@ pub(super) async fn new_job(
     args: String,
     how: How,
 ) -> Result<NewJob, Error> {
-    let workspace: Arc<str> = caller.workspace.as_deref().unwrap_or_default().into();
     // What a job passes on may be the text of a message: it stays one.
     let given = match caller.job {
         None => references_in(&args),
         Some(_) => Vec::new(),
     };
     may_give(caller, &args, &given)?;
+    job_with((caller, req, state), runnable, (args, given), how).await
+}
+
+/// As [`new_job`], with the names of the arguments in which references are replaced: the caller may give them.
+pub(super) async fn job_with(
+    (caller, req, state): (&Caller, &HttpRequest, &State),
+    runnable: Runnable,
+    (args, given): (String, Vec<String>),
+    how: How,
+) -> Result<NewJob, Error> {
+    let workspace: Arc<str> = caller.workspace.as_deref().unwrap_or_default().into();
     let mut job = NewJob::new(workspace, runnable, Args::Object(args), &caller.username);
     let page = req
         .headers()

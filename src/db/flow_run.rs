@@ -1,7 +1,12 @@
 //! Tables `flow_runs` and `flow_values`: where each run of a flow is. Written by the queue's ledger alone, in the
 //! transaction that commits the step it came from.
 
-use diesel::{prelude::*, sql_query, sql_types::BigInt};
+use diesel::{
+    dsl::{exists, sql},
+    prelude::*,
+    sql_query,
+    sql_types::{BigInt, Bool},
+};
 
 use super::{
     Conn, DbError,
@@ -44,6 +49,28 @@ pub(crate) fn holding(
 /// Name of the value that holds what a flow has answered before its end, behind a `!` when its step had failed. No
 /// module is called so.
 const ANSWER: &str = "/answer";
+
+/// Name of the value that holds, as a list, the outermost jobs whose steps' results a restarted flow has taken over.
+pub(crate) const TAKEN: &str = "/taken";
+
+/// The outermost jobs whose results flows that have not ended have taken over.
+pub(crate) fn taken(conn: &mut Conn) -> Result<Vec<JobId>, DbError> {
+    let open = queue::table.filter(queue::id.eq(flow_values::job_id));
+    let lists: Vec<String> = flow_values::table
+        // As text: SQLite does not see through a bound value, and would not take the index.
+        .filter(sql::<Bool>("name = '/taken'"))
+        .filter(exists(open))
+        .select(flow_values::value)
+        .load(conn)?;
+    let mut jobs: Vec<JobId> = lists
+        .iter()
+        .filter_map(|list| serde_json::from_str::<Vec<JobId>>(list).ok())
+        .flatten()
+        .collect();
+    jobs.sort_unstable();
+    jobs.dedup();
+    Ok(jobs)
+}
 
 /// The result that a flow gave before its end (`early_return`), and whether its step had succeeded.
 pub(crate) fn early(conn: &mut Conn, job: JobId) -> Result<Option<(String, bool)>, DbError> {

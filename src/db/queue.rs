@@ -104,6 +104,16 @@ pub struct CompletedRow {
     pub worker: Option<String>,
 }
 
+/// Column `raw` of an ended job whose arguments, result and logs somebody has deleted.
+pub(crate) const ERASED: &str = r#"{"deleted":true}"#;
+
+impl CompletedRow {
+    /// Whether somebody has deleted its arguments, result and logs.
+    pub(crate) fn is_erased(&self) -> bool {
+        self.raw.as_deref() == Some(ERASED)
+    }
+}
+
 /// Adds new jobs.
 pub(crate) fn insert(conn: &mut Conn, rows: &[QueueRow]) -> Result<(), DbError> {
     match conn {

@@ -1,11 +1,15 @@
 //! Deletes ended jobs that are past their time, oldest first, in batches: with them their logs, notes and, of flows, states.
 
+use std::collections::HashSet;
+
 use diesel::{dsl::exists, prelude::*, sql_query, sql_types::BigInt};
 
 use super::{
     Conn, DbError,
     alone::{PRUNING, try_alone},
+    flow_run,
     job_list::id_at,
+    queue::{ERASED, insert_log},
     schema::{completed, flow_runs, flow_values, job_logs, job_notes, queue},
 };
 use crate::types::{JobId, Timestamp};
@@ -45,17 +49,101 @@ pub(crate) fn prune(conn: &mut Conn, cut: Cut, max: i64) -> Result<usize, DbErro
         if ids.is_empty() {
             return Ok(0);
         }
-        diesel::delete(job_logs::table.filter(job_logs::job_id.eq_any(&ids))).execute(conn)?;
-        diesel::delete(job_notes::table.filter(job_notes::job_id.eq_any(&ids))).execute(conn)?;
-        diesel::delete(flow_values::table.filter(flow_values::job_id.eq_any(&ids)))
-            .execute(conn)?;
-        diesel::delete(flow_runs::table.filter(flow_runs::job_id.eq_any(&ids))).execute(conn)?;
+        contents(conn, &ids)?;
         Ok(diesel::delete(completed::table.filter(completed::id.eq_any(&ids))).execute(conn)?)
     })
 }
 
+/// Deletes what stands beside ended jobs: logs, notes, states and values.
+fn contents(conn: &mut Conn, ids: &[JobId]) -> Result<(), DbError> {
+    diesel::delete(job_logs::table.filter(job_logs::job_id.eq_any(ids))).execute(conn)?;
+    diesel::delete(job_notes::table.filter(job_notes::job_id.eq_any(ids))).execute(conn)?;
+    diesel::delete(flow_values::table.filter(flow_values::job_id.eq_any(ids))).execute(conn)?;
+    diesel::delete(flow_runs::table.filter(flow_runs::job_id.eq_any(ids))).execute(conn)?;
+    Ok(())
+}
+
+/// Ended jobs named in one statement; SQLite binds at most 32,766 values.
+const AT_ONCE: usize = 1_000;
+/// What the logs of a job say whose contents somebody has deleted.
+const ERASED_LOGS: &str = "##DELETED##";
+
+/// The ended jobs among `ids` that flows which have not ended still need: as their steps, or because they go on from them.
+pub(crate) fn needed(conn: &mut Conn, ids: &[JobId]) -> Result<Vec<JobId>, DbError> {
+    let taken = flow_run::taken(conn)?;
+    let mut needed = Vec::new();
+    for ids in ids.chunks(AT_ONCE) {
+        let parent = queue::table.filter(queue::id.nullable().eq(completed::parent_job));
+        let root = queue::table.filter(queue::id.nullable().eq(completed::root_job));
+        let step = completed::flow_step_id
+            .is_not_null()
+            .and(exists(parent).or(exists(root)));
+        let from = completed::id.eq_any(&taken).or(completed::root_job
+            .is_not_null()
+            .and(completed::root_job.assume_not_null().eq_any(&taken)));
+        let some: Vec<JobId> = completed::table
+            .filter(completed::id.eq_any(ids))
+            .filter(step.or(from))
+            .select(completed::id)
+            .load(conn)?;
+        needed.extend(some);
+    }
+    Ok(needed)
+}
+
+/// Ended jobs with the steps of those that are flows, however deep.
+pub(crate) fn with_steps(conn: &mut Conn, ids: &[JobId]) -> Result<Vec<JobId>, DbError> {
+    let mut all: HashSet<JobId> = ids.iter().copied().collect();
+    let mut outer = ids.to_vec();
+    while !outer.is_empty() {
+        let mut steps = Vec::new();
+        for outer in outer.chunks(AT_ONCE) {
+            let some: Vec<JobId> = completed::table
+                .filter(completed::parent_job.is_not_null())
+                .filter(completed::parent_job.assume_not_null().eq_any(outer))
+                .filter(completed::flow_step_id.is_not_null())
+                .select(completed::id)
+                .load(conn)?;
+            steps.extend(some);
+        }
+        steps.retain(|step| all.insert(*step));
+        outer = steps;
+    }
+    Ok(all.into_iter().collect())
+}
+
+/// Deletes ended jobs; answers how many there were.
+pub(crate) fn remove(conn: &mut Conn, ids: &[JobId]) -> Result<usize, DbError> {
+    let mut count = 0;
+    for ids in ids.chunks(AT_ONCE) {
+        contents(conn, ids)?;
+        count +=
+            diesel::delete(completed::table.filter(completed::id.eq_any(ids))).execute(conn)?;
+    }
+    Ok(count)
+}
+
+/// Deletes what ended jobs got, came to and printed; that they ran, and how they ended, stays.
+pub(crate) fn erase(conn: &mut Conn, ids: &[JobId]) -> Result<(), DbError> {
+    for ids in ids.chunks(AT_ONCE) {
+        contents(conn, ids)?;
+        diesel::update(completed::table.filter(completed::id.eq_any(ids)))
+            .set((
+                completed::args.eq("{}"),
+                completed::result.eq("null"),
+                completed::raw.eq(ERASED),
+            ))
+            .execute(conn)?;
+        for id in ids {
+            insert_log(conn, *id, 0, ERASED_LOGS)?;
+        }
+    }
+    Ok(())
+}
+
 /// The first ended jobs before `id`, and of them only those that ended before `ended`. Ids sort by the moment they were
-/// given, so they stand at the start of the primary key. A step stays as long as its flow has not ended: that needs it.
+/// given, so they stand at the start of the primary key. A step stays as long as its flow, or one that was
+/// restarted from it, has not ended: that needs it.
 fn oldest(
     conn: &mut Conn,
     id: JobId,
@@ -63,6 +151,7 @@ fn oldest(
     max: i64,
 ) -> Result<Vec<JobId>, DbError> {
     let ended = ended.unwrap_or(Timestamp(i64::MAX));
+    let taken = flow_run::taken(conn)?;
     let parent = queue::table.filter(queue::id.nullable().eq(completed::parent_job));
     let root = queue::table.filter(queue::id.nullable().eq(completed::root_job));
     Ok(completed::table
@@ -70,6 +159,12 @@ fn oldest(
         .filter(completed::completed_at.lt(ended))
         .filter(diesel::dsl::not(exists(parent)))
         .filter(diesel::dsl::not(exists(root)))
+        .filter(completed::id.ne_all(taken.clone()))
+        .filter(
+            completed::root_job
+                .is_null()
+                .or(completed::root_job.assume_not_null().ne_all(taken)),
+        )
         .order(completed::id)
         .select(completed::id)
         .limit(max)

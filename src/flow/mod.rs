@@ -3,13 +3,14 @@
 //!
 //! - `value.rs` a flow: modules, what they do, when they stop, skip, wait and are tried again
 //! - `read.rs`, `steps.rs`, `inputs.rs`, `fields.rs` from JSON, every field checked: what has an effect and is not supported is refused by name
-//! - `status.rs` where a run is, in Windmill's shape
+//! - `status.rs` where a run is, in Windmill's shape · `restart.rs` what a run takes over from one that has ended
 
 mod fields;
 mod inputs;
 #[cfg(test)]
 mod mutated;
 mod read;
+mod restart;
 mod status;
 mod steps;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod value;
 mod walk;
 
 pub use self::{
+    restart::{Kept, RestartedFrom},
     status::{
         BranchAll, BranchChosen, FlowStatus, Iteration, ModuleState, ModuleStatus, RetryStatus,
     },

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{FAILURE, PREPROCESSOR, value::FlowValue};
+use super::{FAILURE, PREPROCESSOR, restart::RestartedFrom, value::FlowValue};
 use crate::types::{JobId, Timestamp};
 
 /// What a module of a run is.
@@ -152,6 +152,9 @@ pub struct FlowStatus {
     /// The preprocessor has made the arguments.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub preprocessed: bool,
+    /// It began with a step, and took over what the steps before it had come to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restarted_from: Option<RestartedFrom>,
 }
 
 impl ModuleStatus {
@@ -216,6 +219,7 @@ impl FlowStatus {
             failed_job: None,
             error: None,
             preprocessed: false,
+            restarted_from: None,
         }
     }
 

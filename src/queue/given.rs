@@ -37,12 +37,18 @@ pub fn refers(value: &Value) -> bool {
 /// The arguments of `job` in which references are replaced when it starts.
 #[must_use]
 pub fn given(job: &Job) -> Vec<String> {
+    given_in(job.raw.as_deref())
+}
+
+/// As [`given`], of a job's column `raw`.
+#[must_use]
+pub fn given_in(raw: Option<&str>) -> Vec<String> {
     #[derive(Default, Deserialize)]
     struct Given {
         #[serde(default)]
         given: Vec<String>,
     }
-    let raw = job.raw.as_deref().filter(|raw| raw.contains("\"given\""));
+    let raw = raw.filter(|raw| raw.contains("\"given\""));
     let given = raw.and_then(|raw| serde_json::from_str::<Given>(raw).ok());
     given.unwrap_or_default().given
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Bench, done, job};
 use crate::{
     config::{Limits, Retention},
-    db::retention::oldest_kept,
+    db::{flow_run, retention::oldest_kept},
     queue::{NewJob, retention::prune},
     types::JobId,
 };
@@ -103,6 +103,38 @@ async fn what_is_too_old_goes_with_all_that_belongs_to_it() {
     set_all_old(&bench).await;
     assert_eq!(prune(&bench.pool, policy).await.unwrap(), 2);
     assert_eq!(count(&bench, "completed").await, 1);
+}
+
+/// A flow that goes on from another one needs that one's steps until it has ended.
+#[actix::test]
+async fn what_a_restarted_flow_has_taken_over_stays() {
+    let bench = Bench::new("w1", Limits::default());
+    let flow = old(1);
+    let step = NewJob {
+        parent: Some(flow.id),
+        root: Some(flow.id),
+        ..old(2)
+    };
+    let (root, young) = (flow.id, job(&json!({})));
+    bench.queue.push(vec![flow, step, old(3)]).await.unwrap();
+    finish_all(&bench).await;
+    set_all_old(&bench).await;
+    let again = young.id;
+    bench.queue.push(vec![young]).await.unwrap();
+    let list = format!("[\"{root}\"]");
+    let noted = bench
+        .pool
+        .run(move |conn| flow_run::set_value(conn, again, flow_run::TAKEN, &list));
+    noted.await.unwrap();
+
+    let policy = Retention {
+        age: Some(Duration::from_secs(60 * 60)),
+        count: None,
+    };
+    assert_eq!(prune(&bench.pool, policy).await.unwrap(), 1);
+    finish_all(&bench).await;
+    assert_eq!(prune(&bench.pool, policy).await.unwrap(), 2);
+    assert_eq!(count(&bench, "completed").await, 1, "the young one");
 }
 
 async fn set_all_old(bench: &Bench) {

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{
     jobs::{Fault, raw_of, step_job, step_path},
     plan::Plan,
+    restart::restarted,
     run::{End, Todo},
     values::Extra,
 };
@@ -46,6 +47,9 @@ impl Plan<'_> {
         let secs = secs.and_then(|secs| u64::try_from(secs).ok());
         let secs = secs.filter(|secs| *secs > 0);
         run.status.deadline = secs.map(|secs| self.now.plus(Duration::from_secs(secs)));
+        if let Some(from) = restarted(&run.job) {
+            return self.restart(id, from);
+        }
         if run.status.step == -1 {
             return self.preprocess(id);
         }

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     db::{Conn, DbError, flow, flow_run},
-    flow::{FlowValue, Nest},
+    flow::{FlowValue, Nest, RestartedFrom},
     queue::Job,
     types::{JobId, JobKind},
 };
@@ -58,6 +58,9 @@ pub(crate) struct FlowRaw {
     /// The text of a script that is part of a preview.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) content: Option<String>,
+    /// The run it goes on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) restarted_from: Option<RestartedFrom>,
 }
 
 impl FlowRaw {

@@ -22,6 +22,10 @@ impl Plan<'_> {
         later: Option<Timestamp>,
     ) -> Result<(), DbError> {
         let itered_len = items.as_deref().map(count);
+        let (mut kept, mut ended) = self.kept(id, module)?;
+        kept.truncate(itered_len.unwrap_or(usize::MAX));
+        ended.truncate(kept.len());
+        let begun = kept.len();
         if let Some(items) = items {
             let name = super::iterated(&module.id);
             self.change.values.push((id, name, items));
@@ -30,21 +34,21 @@ impl Plan<'_> {
             && let Some(status) = run.status.module_mut(&module.id)
         {
             status.state = ModuleState::InProgress;
-            status.flow_jobs = Some(Vec::new());
-            status.flow_jobs_success = Some(Vec::new());
+            status.flow_jobs = Some(kept);
+            status.flow_jobs_success = Some(ended);
             status.iterator = Some(Iteration {
-                index: 0,
+                index: begun,
                 itered_len,
                 parallelism,
                 started_at: self.now,
             });
             run.changed = true;
         }
-        if itered_len == Some(0) {
+        if itered_len == Some(begun) {
             return self.many_done(id, &module.id, false);
         }
-        let first = parallelism.unwrap_or(1).min(itered_len.unwrap_or(1));
-        for index in 0..first {
+        let left = itered_len.map_or(1, |len| len - begun);
+        for index in begun..begun + parallelism.unwrap_or(1).min(left) {
             self.begin_nested(id, module, None, (Some(index), later))?;
         }
         Ok(())
@@ -77,16 +81,18 @@ impl Plan<'_> {
         (len, parallel): (usize, bool),
         later: Option<Timestamp>,
     ) -> Result<(), DbError> {
+        let (kept, ended) = self.kept(id, module)?;
+        let first = kept.len().min(len);
         if let Some(run) = self.runs.get_mut(&id)
             && let Some(status) = run.status.module_mut(&module.id)
         {
             status.state = ModuleState::InProgress;
-            status.flow_jobs = Some(Vec::new());
-            status.flow_jobs_success = Some(Vec::new());
-            status.branchall = Some(BranchAll { branch: 0, len });
+            status.flow_jobs = Some(kept);
+            status.flow_jobs_success = Some(ended);
+            status.branchall = Some(BranchAll { branch: first, len });
             run.changed = true;
         }
-        for branch in 0..if parallel { len } else { len.min(1) } {
+        for branch in first..if parallel { len } else { len.min(first + 1) } {
             self.begin_nested(id, module, Some(branch), (None, later))?;
         }
         if len == 0 {

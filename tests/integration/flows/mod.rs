@@ -4,6 +4,7 @@ mod branching;
 mod calling;
 mod failing;
 mod looping;
+mod restarting;
 mod running;
 mod saving;
 mod surviving;

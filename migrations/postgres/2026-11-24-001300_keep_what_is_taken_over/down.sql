@@ -1,0 +1,1 @@
+DROP INDEX flow_values_taken;
