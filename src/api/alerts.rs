@@ -1,4 +1,5 @@
-//! Critical alerts (windmill-facts §2.1): triggers that have failed for too long, until somebody acknowledges them.
+//! Critical alerts (windmill-facts §2.1): triggers that have failed for too long, and
+//! linked Windmills that do not take their token, until somebody acknowledges them.
 
 use actix_web::web;
 use serde::{Deserialize, Serialize};
@@ -43,9 +44,9 @@ pub(crate) struct Alert {
     created_at: Timestamp,
     acknowledged: bool,
     workspace_id: String,
-    /// The trigger it is about.
+    /// The trigger it is about; empty when it is about the Windmill that the workspace is linked to.
     trigger_path: String,
-    /// It has not listened again since.
+    /// It goes on: the trigger has not listened again since, the token is not taken yet.
     is_open: bool,
 }
 

@@ -11,11 +11,11 @@ use tokio::sync::{Notify, broadcast};
 use super::remote::{Link, Links};
 use crate::{
     access::references::{self, ReferenceError, Starting},
-    db::{DbError, Pool, job_note, job_secret, script_content::ScriptContent},
+    db::{DbError, Pool, alert, job_note, job_secret, script_content::ScriptContent},
     flow::{FlowValue, Step},
     queue::{Appetite, Cancellation, Claimed, Job, Outcome, Queue, QueueError},
     secret::mask,
-    types::{JobId, Language},
+    types::{JobId, Language, Timestamp},
 };
 
 /// Who a job acts as when it calls back: facts §8, `WM_TOKEN`, `WM_USERNAME`, `WM_EMAIL`.
@@ -104,6 +104,13 @@ pub(crate) trait JobSource: Send + Sync + 'static {
     fn remote_id(&self, id: JobId) -> BoxFuture<'static, Result<Option<JobId>, DbError>>;
     /// Commits the id under which the job is about to be sent elsewhere.
     fn note_remote_id(&self, id: JobId, there: JobId) -> BoxFuture<'static, Result<(), DbError>>;
+    /// Raises the alert of a workspace's link, unless it stands, or takes it back if it does.
+    fn alert(
+        &self,
+        workspace: String,
+        raised: bool,
+        message: String,
+    ) -> BoxFuture<'static, Result<(), DbError>>;
 }
 
 /// The queue, the database and the tokens of this process.
@@ -299,6 +306,33 @@ impl JobSource for Live {
                 crate::db::transaction(conn, |conn| {
                     job_note::put(conn, id, job_note::REMOTE, &note)
                 })
+            })
+            .await
+        })
+    }
+
+    fn alert(
+        &self,
+        workspace: String,
+        raised: bool,
+        message: String,
+    ) -> BoxFuture<'static, Result<(), DbError>> {
+        let pool = self.pool.clone();
+        Box::pin(async move {
+            pool.run(move |conn| {
+                // It is about no trigger.
+                let (place, now) = ((workspace.as_str(), ""), Timestamp::now());
+                if raised {
+                    return alert::raise(conn, place, &message, now).map(|_| ());
+                }
+                let open = alert::open(conn)?;
+                if open
+                    .iter()
+                    .any(|(of, path)| (of.as_str(), path.as_str()) == place)
+                {
+                    alert::recover(conn, place, &message, now)?;
+                }
+                Ok(())
             })
             .await
         })

@@ -326,6 +326,163 @@ async fn a_job_is_followed_after_a_kill_and_a_cancellation_is_passed_on() {
     there.stop().await;
 }
 
+/// There every text that looks like a reference is one: what a message brought must not become one.
+#[actix::test]
+async fn only_references_that_somebody_gave_are_sent() {
+    let name = "only_references_that_somebody_gave_are_sent";
+    if !ready(name, &[Need::Peer]) {
+        return;
+    }
+    let (mut here, mut there, _line) = start().await;
+    let secret =
+        json!({"path": "u/admin/word", "value": "sesame", "is_secret": true, "description": ""});
+    there.post("variables/create", &secret).await.expect(201);
+    let mut peer = Peer::start().await;
+    here.create_trigger("u/admin/feed", SCRIPT, &peer.url("/"), json!({}))
+        .await;
+    let connection = peer.accept().await;
+    here.wait_until_listening("u/admin/feed").await;
+    peer.send(&connection, &["$var:u/admin/word"]).await;
+    let job = wait_for("the message's job has ended", async || {
+        let jobs = ran(&here, SCRIPT).await;
+        jobs.first().cloned().ok_or("none has".to_owned())
+    })
+    .await;
+    let job = here.wait_for_job(job["id"].as_str().unwrap()).await;
+    assert_eq!(job["success"], false, "{job}");
+    let message = job["result"]["error"]["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("argument 'msg' is not sent"),
+        "{message}"
+    );
+    assert!(ran(&there, SCRIPT).await.is_empty());
+
+    let args = json!({"msg": "$var:u/admin/word"});
+    let given = here.run_script(SCRIPT, &args).await;
+    assert_eq!(here.wait_for_job(&given).await["result"], "sesame!");
+    here.stop().await;
+    there.stop().await;
+}
+
+/// A token for the other side that can be taken away.
+async fn new_token(there: &TestApp) -> String {
+    let new = json!({"label": "link"});
+    let token = there.post("/api/users/tokens/create", &new).await;
+    token.expect(201).text
+}
+
+async fn put_token(here: &TestApp, token: &str) {
+    let path = "variables/update/u/admin/token";
+    here.post(path, &json!({"value": token})).await.expect(200);
+}
+
+async fn alerts(app: &TestApp) -> Vec<Value> {
+    let list = app.get("workspaces/critical_alerts").await.expect(200);
+    list.json()["alerts"].as_array().unwrap().clone()
+}
+
+/// A token that has ended fails no job, neither one that runs there nor one that is to be sent: they go on with the next.
+#[actix::test]
+async fn jobs_wait_for_a_token_that_is_taken() {
+    let (mut here, mut there, _line) = start().await;
+    let slow = "import { getVariable } from 'windmill-client'
+export async function main() {
+  while ((await getVariable('u/admin/go')) != 'yes') await new Promise((r) => setTimeout(r, 50));
+  return 'went';
+}";
+    there.create_script("u/admin/slow", "nativets", slow).await;
+    let go = json!({"path": "u/admin/go", "value": "no", "is_secret": false, "description": ""});
+    there.post("variables/create", &go).await.expect(201);
+    // Who knows the token and refuses is not waited for: a token that only reads runs nothing.
+    let limits = json!({"label": "reads", "read_only": true});
+    let reads = there.post("/api/users/tokens/create", &limits).await;
+    put_token(&here, &reads.expect(201).text).await;
+    let refused = wait_for("a job is refused", async || {
+        let id = here.run_script(READY, &json!({})).await;
+        let job = here.wait_for_job(&id).await;
+        (job["success"] == false)
+            .then_some(job)
+            .ok_or("not yet".to_owned())
+    })
+    .await;
+    let message = refused["result"]["error"]["message"].as_str().unwrap();
+    assert!(message.contains("answered 403"), "{message}");
+    assert!(alerts(&here).await.is_empty());
+    put_token(&here, &new_token(&there).await).await;
+    wait_for("a job is sent with the new token", async || {
+        let id = here.run_script(READY, &json!({})).await;
+        let job = here.wait_for_job(&id).await;
+        (job["success"] == true)
+            .then_some(())
+            .ok_or(job.to_string())
+    })
+    .await;
+    let under_way = here.run_script("u/admin/slow", &json!({})).await;
+    wait_for("it runs there", async || {
+        let jobs = there
+            .jobs("script_path_exact=u/admin/slow&running=true")
+            .await;
+        (jobs.len() == 1).then_some(()).ok_or(format!("{jobs:?}"))
+    })
+    .await;
+    let tokens = there.get("/api/users/tokens/list").await.expect(200).json();
+    let mut tokens = tokens.as_array().unwrap().iter();
+    let ended = tokens.find(|token| token["label"] == "link").unwrap();
+    let prefix = ended["token_prefix"].as_str().unwrap();
+    let path = format!("/api/users/tokens/delete/{prefix}");
+    there.delete(&path).await.expect(200);
+
+    let mut ids = Vec::new();
+    for number in 0..5 {
+        let args = json!({"msg": number.to_string()});
+        ids.push(here.run_script(SCRIPT, &args).await);
+    }
+    let alert = wait_for("an alert says so", async || {
+        let alerts = alerts(&here).await;
+        alerts.first().cloned().ok_or("there is none".to_owned())
+    })
+    .await;
+    let text = alert["message"].as_str().unwrap();
+    assert!(
+        text.contains("does not take the token") && text.contains("401"),
+        "{text}"
+    );
+    assert_eq!(
+        (&alert["is_open"], &alert["trigger_path"]),
+        (&json!(true), &json!(""))
+    );
+    there
+        .post("variables/update/u/admin/go", &json!({"value": "yes"}))
+        .await
+        .expect(200);
+    wait_for("it has ended there", async || {
+        let jobs = ran(&there, "u/admin/slow").await;
+        (jobs.len() == 1).then_some(()).ok_or("not yet".to_owned())
+    })
+    .await;
+    assert!(ran(&here, "u/admin/slow").await.is_empty());
+    assert!(ran(&here, SCRIPT).await.is_empty());
+
+    let token = new_token(&there).await;
+    put_token(&here, &token).await;
+    for (number, id) in ids.iter().enumerate() {
+        let job = here.wait_for_job(id).await;
+        assert_eq!(job["result"], format!("{number}!"), "{job}");
+    }
+    assert_eq!(here.wait_for_job(&under_way).await["result"], "went");
+    assert_eq!(ran(&there, SCRIPT).await.len(), ids.len());
+    assert_eq!(ran(&there, "u/admin/slow").await.len(), 1);
+    let over = wait_for("the alert is over", async || {
+        let alerts = alerts(&here).await;
+        let open = alerts.iter().any(|alert| alert["is_open"] == true);
+        (!open).then_some(alerts.len()).ok_or(format!("{alerts:?}"))
+    })
+    .await;
+    assert_eq!(over, 2, "the alert, and that it is over");
+    here.stop().await;
+    there.stop().await;
+}
+
 #[actix::test]
 async fn links_are_checked_and_can_be_ended() {
     let mut app = TestApp::start(Database::sqlite()).await;

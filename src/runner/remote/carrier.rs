@@ -4,20 +4,14 @@
 //! Bounded for each workspace. What is claimed past that goes into the outbox of its workspace (`queue::outbox`), where
 //! claims do not see it, and is fetched from there when there is room ([`keep_up`]).
 
-use std::{
-    collections::HashMap,
-    panic::AssertUnwindSafe,
-    rc::Rc,
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
-};
+use std::{collections::HashMap, panic::AssertUnwindSafe, rc::Rc, sync::Arc, time::Duration};
 
 use actix_rt::Arbiter;
 use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
-use super::{Link, run};
+use super::{Link, reach::Reach, run};
 use crate::{
     queue::{Job, Outcome, QueueError},
     runner::{
@@ -61,7 +55,7 @@ struct State {
 struct Line {
     jobs: usize,
     args_bytes: usize,
-    is_away: Arc<AtomicBool>,
+    reach: Arc<Reach>,
 }
 
 impl Line {
@@ -78,7 +72,7 @@ struct Load {
     job: Arc<Job>,
     link: Arc<Link>,
     stop: Arc<Stop>,
-    is_away: Arc<AtomicBool>,
+    reach: Arc<Reach>,
 }
 
 impl Carrier {
@@ -161,7 +155,7 @@ impl Carrier {
             line.args_bytes += job.args.len();
             let load = Load {
                 stop: Arc::default(),
-                is_away: Arc::clone(&line.is_away),
+                reach: Arc::clone(&line.reach),
                 job: Arc::new(job),
                 link,
             };
@@ -215,10 +209,10 @@ async fn carry(shared: Arc<Shared>, host: Rc<dyn Host>, load: Load) {
         job,
         link,
         stop,
-        is_away,
+        reach,
     } = load;
     let whose = (job.workspace_id.clone(), job.id, job.args.len());
-    let way = (&*host, &*link, &*is_away);
+    let way = (&*host, &link, &*reach);
     let run = run(way, &*shared.source, (&job, &stop), &shared.limits);
     let run = AssertUnwindSafe(run).catch_unwind().await;
     let run = run.unwrap_or_else(|_| {

@@ -4,22 +4,29 @@
 //! there is committed before it is sent. Whatever is lost afterwards, an answer or this process, the job is looked for
 //! under that id before it is sent again, under the same id, which the other side takes once.
 //!
+//! A token that is not taken any more fails no job: they wait, an alert says so, and with a token that is taken they go on.
+//!
 //! `carrier` has the jobs that are under way, `links` knows who is linked; `windmill` speaks the API.
 
 mod carrier;
 mod links;
+mod reach;
 mod windmill;
 
 use std::{
-    cell::Cell,
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
-use self::windmill::{Found, Posted, Windmill};
 pub(crate) use self::{
     carrier::{Carrier, keep_up},
     links::{Link, Links},
+};
+use self::{
+    reach::{Reach, Reached},
+    windmill::{Found, Posted, Windmill},
 };
 use super::{
     executor::Run,
@@ -44,13 +51,14 @@ const LOOK_MAX: Duration = Duration::from_secs(2);
 const AWAY_FIRST: Duration = Duration::from_millis(250);
 /// Longest such pause: when it is back, jobs go on within so long.
 const AWAY_MAX: Duration = Duration::from_secs(15);
+/// How long a job waits for a token that is taken: as long as it may be brought late (see the API's `job_id`).
+const LOCKED_OUT_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// How long the database is left alone when it did not answer.
 const DATABASE_PAUSE: Duration = Duration::from_millis(500);
 
-/// Runs `job` where `link` leads. `is_away` is known to all jobs of the link: whether the other side has not answered
-/// last.
+/// Runs `job` where `link` leads. `reach` is known to all jobs of the link.
 async fn run(
-    (host, link, is_away): (&dyn Host, &Link, &AtomicBool),
+    (host, link, reach): (&dyn Host, &Arc<Link>, &Reach),
     source: &dyn JobSource,
     (job, stop): (&Job, &Stop),
     limits: &RunLimits,
@@ -58,18 +66,15 @@ async fn run(
     let started_at = Timestamp::now();
     let failed =
         |name: &str, message: &str| Run::Done(Box::new(Outcome::failed(name, message, started_at)));
-    let windmill = match Windmill::new(host, link) {
-        Ok(windmill) => windmill,
-        Err(error) => return failed("ExecutionErr", &error),
-    };
     let carried = Carried {
-        windmill,
+        host,
+        windmill: RefCell::new(Rc::new(Windmill::new(host, Arc::clone(link)))),
         source,
         job,
         limits,
         there: Cell::new(None),
         pauses: Cell::new(0),
-        is_away,
+        reach,
     };
     let of_job = job.timeout_secs.and_then(|secs| u64::try_from(secs).ok());
     let time = of_job
@@ -119,7 +124,9 @@ impl From<DbError> for End {
 
 /// One job on its way.
 struct Carried<'a> {
-    windmill: Windmill<'a>,
+    host: &'a dyn Host,
+    /// Another one once the link has another token.
+    windmill: RefCell<Rc<Windmill<'a>>>,
     source: &'a dyn JobSource,
     job: &'a Job,
     limits: &'a RunLimits,
@@ -127,18 +134,18 @@ struct Carried<'a> {
     there: Cell<Option<JobId>>,
     /// How often in a row the other side did not answer.
     pauses: Cell<u32>,
-    /// Whether it did not answer last, whichever job asked.
-    is_away: &'a AtomicBool,
+    /// How it was reached last, whichever job asked.
+    reach: &'a Reach,
 }
 
 impl Carried<'_> {
     /// Its time begins when it has arrived: it waits as long as it must for a Windmill that is away.
     async fn through(&self, started_at: Timestamp, time: Duration) -> Result<Outcome, End> {
         let id = self.arrived().await?;
-        let ended = tokio::time::timeout(time, self.ended(id)).await;
-        let (success, result) = ended.map_err(|_| End::TimedOut)??;
-        let mut logs = self.windmill.run_line(id);
-        logs.push_str(&self.windmill.logs(id, self.limits.log_bytes).await);
+        let (success, result) = self.ended(id, time).await?;
+        let windmill = self.windmill();
+        let mut logs = windmill.run_line(id);
+        logs.push_str(&windmill.logs(id, self.limits.log_bytes).await);
         let mut outcome = Outcome {
             success,
             result,
@@ -173,9 +180,13 @@ impl Carried<'_> {
         loop {
             if let Some(id) = noted.filter(|_| look) {
                 self.there.set(Some(id));
-                match self.windmill.find(id).await {
+                match self.windmill().find(id).await {
                     Found::There => return Ok(id),
                     Found::Nowhere => {}
+                    Found::LockedOut(text) => {
+                        self.wait_for_token(&text).await?;
+                        continue;
+                    }
                     Found::Refused(text) => return Err(End::Failed(text)),
                     Found::Away(text) => {
                         self.pause(&text).await;
@@ -194,15 +205,17 @@ impl Carried<'_> {
             noted = Some(id);
             self.there.set(Some(id));
             look = true;
-            match self.windmill.post(self.job, id).await {
+            match self.windmill().post(self.job, id).await {
                 Posted::Yes => {
-                    self.answered();
+                    self.answered().await;
                     return Ok(id);
                 }
+                Posted::LockedOut(text) => self.wait_for_token(&text).await?,
                 Posted::Perhaps(text) => self.pause(&text).await,
                 // Perhaps because an earlier call got through after all.
-                Posted::Refused(text) => match self.windmill.find(id).await {
+                Posted::Refused(text) => match self.windmill().find(id).await {
                     Found::There => return Ok(id),
+                    Found::LockedOut(text) => self.wait_for_token(&text).await?,
                     Found::Away(text) => self.pause(&text).await,
                     // windsock takes new ids only; a refused one has run nothing.
                     Found::Nowhere if !is_new && text.contains("job_id") => noted = None,
@@ -212,49 +225,149 @@ impl Carried<'_> {
         }
     }
 
-    /// Waits for the end of the job there.
-    async fn ended(&self, id: JobId) -> Result<(bool, String), End> {
+    /// Waits for the end of the job there, at most `time`; the wait for a token is no part of that.
+    async fn ended(&self, id: JobId, time: Duration) -> Result<(bool, String), End> {
+        let (begun, mut locked_out) = (Instant::now(), Duration::ZERO);
         let mut pause = LOOK_FIRST;
         loop {
-            match self.windmill.result(id).await {
-                Ok(Some(ended)) => return Ok(ended),
-                Ok(None) => {
-                    self.answered();
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 3 / 2).min(LOOK_MAX);
+            let left = (time + locked_out).saturating_sub(begun.elapsed());
+            let look = tokio::time::timeout(left, self.look(id, &mut pause));
+            match look.await.map_err(|_| End::TimedOut)?? {
+                Look::Ended(success, result) => return Ok((success, result)),
+                Look::Again => {}
+                Look::LockedOut(text) => {
+                    let since = Instant::now();
+                    self.wait_for_token(&text).await?;
+                    locked_out += since.elapsed();
                 }
-                Err(Found::Nowhere) => {
-                    let text = "the job is gone from the Windmill it was sent to, with its result";
-                    return Err(End::Failed(text.to_owned()));
-                }
-                Err(Found::Refused(text)) => return Err(End::Failed(text)),
-                Err(Found::Away(text)) => self.pause(&text).await,
-                Err(Found::There) => {}
             }
         }
+    }
+
+    /// Asks once whether the job has ended; if not, waits a while.
+    async fn look(&self, id: JobId, pause: &mut Duration) -> Result<Look, End> {
+        match self.windmill().result(id).await {
+            Ok(Some((success, result))) => return Ok(Look::Ended(success, result)),
+            Ok(None) => {
+                self.answered().await;
+                tokio::time::sleep(*pause).await;
+                *pause = (*pause * 3 / 2).min(LOOK_MAX);
+            }
+            Err(Found::Nowhere) => {
+                let text = "the job is gone from the Windmill it was sent to, with its result";
+                return Err(End::Failed(text.to_owned()));
+            }
+            Err(Found::Refused(text)) => return Err(End::Failed(text)),
+            Err(Found::LockedOut(text)) => return Ok(Look::LockedOut(text)),
+            Err(Found::Away(text)) => self.pause(&text).await,
+            Err(Found::There) => {}
+        }
+        Ok(Look::Again)
     }
 
     /// Has the job there end, as far as that can be had.
     async fn cancel(&self, why: &str) {
         if let Some(id) = self.there.get() {
-            self.windmill.cancel(id, why).await;
+            self.windmill().cancel(id, why).await;
         }
     }
 
-    fn answered(&self) {
+    fn windmill(&self) -> Rc<Windmill<'_>> {
+        Rc::clone(&self.windmill.borrow())
+    }
+
+    async fn answered(&self) {
         self.pauses.set(0);
-        if self.is_away.swap(false, Ordering::Relaxed) {
-            log::info!(workspace = self.job.workspace_id.as_str(); "the Windmill of a workspace answers again");
+        if self.reach.note(Reached::Well) {
+            log::info!(workspace = self.job.workspace_id.as_str(); "the Windmill of a workspace answers");
+            self.alert(None).await;
         }
     }
 
     async fn pause(&self, why: &str) {
-        let pauses = self.pauses.get();
-        if !self.is_away.swap(true, Ordering::Relaxed) {
+        if self.reach.note(Reached::Away) {
             let workspace = self.job.workspace_id.as_str();
             log::warn!(workspace = workspace, error:% = why; "the Windmill of a workspace does not answer, its jobs wait");
         }
+        self.wait().await;
+    }
+
+    async fn wait(&self) {
+        let pauses = self.pauses.get();
         self.pauses.set(pauses.saturating_add(1));
         tokio::time::sleep((AWAY_FIRST * (1 << pauses.min(8))).min(AWAY_MAX)).await;
+    }
+
+    /// Waits a while, and takes the token that the link has by then.
+    async fn wait_for_token(&self, why: &str) -> Result<(), End> {
+        if is_overdue(self.job, Timestamp::now()) {
+            let days = LOCKED_OUT_MAX.as_secs() / (24 * 60 * 60);
+            return Err(End::Failed(format!(
+                "{why}; the token was not taken for {days} days"
+            )));
+        }
+        if self.reach.note(Reached::LockedOut) {
+            let workspace = self.job.workspace_id.as_str();
+            log::warn!(workspace = workspace, error:% = why; "the token of a workspace's Windmill is not taken, its jobs wait");
+            self.alert(Some(why)).await;
+        }
+        self.wait().await;
+        if let Some(link) = self.source.link(self.job) {
+            *self.windmill.borrow_mut() = Rc::new(Windmill::new(self.host, link));
+        }
+        Ok(())
+    }
+
+    /// Raises the alert of the workspace's link, or takes it back.
+    async fn alert(&self, why: Option<&str>) {
+        let message = match why {
+            None => "the Windmill that the workspace is linked to takes the token again".to_owned(),
+            Some(why) => format!(
+                "the Windmill that the workspace is linked to does not take the token; jobs wait until the variable holds one that it takes: {why}"
+            ),
+        };
+        let workspace = self.job.workspace_id.clone();
+        let noted = self.source.alert(workspace, why.is_some(), message).await;
+        if let Err(error) = noted {
+            log::debug!("an alert was not written: {error}");
+            self.reach.forget();
+        }
+    }
+}
+
+/// What came of a look at a job that runs elsewhere.
+enum Look {
+    /// Whether it succeeded, and its result.
+    Ended(bool, String),
+    /// It has not ended.
+    Again,
+    /// Nobody may look.
+    LockedOut(String),
+}
+
+/// Whether a job has waited too long for a token that is taken.
+fn is_overdue(job: &Job, now: Timestamp) -> bool {
+    let since = job.created_at.max(job.scheduled_at);
+    now > since.plus(LOCKED_OUT_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_waits_a_week_for_a_token() {
+        let day = Duration::from_secs(24 * 60 * 60);
+        let job = crate::runner::tests::job(1, &serde_json::json!({}));
+        let later = |days| job.scheduled_at.plus(day * days);
+        assert!(!is_overdue(&job, later(7)));
+        assert!(is_overdue(&job, later(8)));
+        // From when it was to run.
+        let planned = Job {
+            scheduled_at: later(30),
+            ..job.clone()
+        };
+        assert!(!is_overdue(&planned, later(37)));
+        assert!(is_overdue(&planned, later(38)));
     }
 }

@@ -1,6 +1,6 @@
 //! [`Windmill`]: the few routes of Windmill's API that running a job elsewhere takes (windmill-facts §2.1).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
@@ -20,8 +20,7 @@ const SHOWN: usize = 1000;
 /// See the file's documentation.
 pub(super) struct Windmill<'a> {
     host: &'a dyn Host,
-    link: &'a Link,
-    token: &'a str,
+    link: Arc<Link>,
 }
 
 /// Whether a job is there.
@@ -32,6 +31,8 @@ pub(super) enum Found {
     Nowhere,
     /// Nobody there may say so.
     Refused(String),
+    /// The token is not taken there, whatever it is asked for with.
+    LockedOut(String),
     /// There was no answer, or one that says nothing about the job: it may be asked again.
     Away(String),
 }
@@ -42,6 +43,8 @@ pub(super) enum Posted {
     Yes,
     /// It was refused.
     Refused(String),
+    /// As [`Found::LockedOut`]: this call has run nothing.
+    LockedOut(String),
     /// It may be there.
     Perhaps(String),
 }
@@ -53,12 +56,8 @@ fn is_for_now(status: u16) -> bool {
 
 impl<'a> Windmill<'a> {
     /// One that speaks through `host`.
-    ///
-    /// # Errors
-    /// The link has no token.
-    pub(super) fn new(host: &'a dyn Host, link: &'a Link) -> Result<Self, String> {
-        let token = link.token.as_deref().map_err(Clone::clone)?;
-        Ok(Self { host, link, token })
+    pub(super) fn new(host: &'a dyn Host, link: Arc<Link>) -> Self {
+        Self { host, link }
     }
 
     /// A line that says where the job ran.
@@ -67,7 +66,7 @@ impl<'a> Windmill<'a> {
             base_url,
             workspace,
             ..
-        } = self.link;
+        } = &*self.link;
         format!("[windsock: ran in {base_url}/run/{id}?workspace={workspace}]\n")
     }
 
@@ -85,23 +84,34 @@ impl<'a> Windmill<'a> {
                 percent_encoding::utf8_percent_encode(tag, percent_encoding::NON_ALPHANUMERIC);
             way.push_str(&format!("&tag={tag}"));
         }
+        if let Err(text) = &self.link.token {
+            return Posted::LockedOut(text.clone());
+        }
         match self.ask("POST", &way, Some(job.args.clone())).await {
             Err(error) => Posted::Perhaps(error),
             Ok(answer) if answer.status < 300 => Posted::Yes,
             Ok(answer) if is_for_now(answer.status) => Posted::Perhaps(self.said(&answer)),
-            Ok(answer) => Posted::Refused(self.said(&answer)),
+            Ok(answer) => match self.not_found(&answer).await {
+                Found::LockedOut(text) => Posted::LockedOut(text),
+                Found::There | Found::Nowhere | Found::Refused(_) | Found::Away(_) => {
+                    Posted::Refused(self.said(&answer))
+                }
+            },
         }
     }
 
     /// Looks for the job `id`.
     pub(super) async fn find(&self, id: JobId) -> Found {
+        if let Err(text) = &self.link.token {
+            return Found::LockedOut(text.clone());
+        }
         match self
             .ask("GET", &format!("jobs_u/get/{id}?no_logs=true"), None)
             .await
         {
             Err(error) => Found::Away(error),
             Ok(answer) if answer.status == 200 => Found::There,
-            Ok(answer) => self.not_found(&answer),
+            Ok(answer) => self.not_found(&answer).await,
         }
     }
 
@@ -115,10 +125,13 @@ impl<'a> Windmill<'a> {
             #[serde(default)]
             success: Option<bool>,
         }
+        if let Err(text) = &self.link.token {
+            return Err(Found::LockedOut(text.clone()));
+        }
         let way = format!("jobs_u/completed/get_result_maybe/{id}?get_started=false");
         let answer = self.ask("GET", &way, None).await.map_err(Found::Away)?;
         if answer.status != 200 {
-            return Err(self.not_found(&answer));
+            return Err(self.not_found(&answer).await);
         }
         let maybe: Maybe = serde_json::from_slice(&answer.body)
             .map_err(|error| Found::Away(format!("an answer that is none: {error}")))?;
@@ -167,7 +180,8 @@ impl<'a> Windmill<'a> {
         body: Option<String>,
     ) -> Result<FetchResponse, String> {
         let header = |name: &str, value: String| (name.to_owned(), value);
-        let mut headers = vec![header("authorization", format!("Bearer {}", self.token))];
+        let token = self.link.token.as_deref().map_err(Clone::clone)?;
+        let mut headers = vec![header("authorization", format!("Bearer {token}"))];
         if body.is_some() {
             headers.push(header("content-type", "application/json".to_owned()));
         }
@@ -175,7 +189,7 @@ impl<'a> Windmill<'a> {
             base_url,
             workspace,
             ..
-        } = self.link;
+        } = &*self.link;
         let request = FetchRequest {
             method: method.to_owned(),
             url: format!("{base_url}/api/w/{workspace}/{way}"),
@@ -188,11 +202,22 @@ impl<'a> Windmill<'a> {
         asked.map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))?
     }
 
-    fn not_found(&self, answer: &FetchResponse) -> Found {
+    async fn not_found(&self, answer: &FetchResponse) -> Found {
         match answer.status {
             404 => Found::Nowhere,
             status if is_for_now(status) => Found::Away(self.said(answer)),
+            401 | 403 => self.refused(answer).await,
             _ => Found::Refused(self.said(answer)),
+        }
+    }
+
+    /// Whether a refusal is about the job, or about the token: then it does not even learn who it is.
+    async fn refused(&self, answer: &FetchResponse) -> Found {
+        match self.ask("GET", "users/whoami", None).await {
+            Ok(whoami) if whoami.status < 300 => Found::Refused(self.said(answer)),
+            Ok(whoami) if is_for_now(whoami.status) => Found::Away(self.said(&whoami)),
+            Ok(_) => Found::LockedOut(self.said(answer)),
+            Err(error) => Found::Away(error),
         }
     }
 

@@ -244,6 +244,8 @@ pub(super) struct FakeState {
     pub(super) scripts: HashMap<i64, ScriptContent>,
     pub(super) claims: Vec<usize>,
     pub(super) database_away: bool,
+    /// What jobs have read is not to be had.
+    pub(super) secrets_sealed: bool,
 }
 
 impl FakeSource {
@@ -399,7 +401,9 @@ impl JobSource for FakeSource {
     }
 
     fn learn_secrets(&self, _: JobId) -> BoxFuture<'static, Result<(), DbError>> {
-        Box::pin(std::future::ready(Ok(())))
+        let sealed = self.state.lock().secrets_sealed;
+        let known = if sealed { Err(DbError::NoKey) } else { Ok(()) };
+        Box::pin(std::future::ready(known))
     }
 
     fn refresh_links(&self) -> BoxFuture<'_, Result<(), DbError>> {
@@ -439,6 +443,10 @@ impl JobSource for FakeSource {
     }
 
     fn note_remote_id(&self, _: JobId, _: JobId) -> BoxFuture<'static, Result<(), DbError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn alert(&self, _: String, _: bool, _: String) -> BoxFuture<'static, Result<(), DbError>> {
         Box::pin(std::future::ready(Ok(())))
     }
 }
