@@ -79,6 +79,40 @@ async fn a_running_job_is_canceled_and_the_worker_goes_on() {
     runner.send(Stop { within: PATIENCE }).await.unwrap();
 }
 
+/// Where it cannot be known which secrets a job has read, nothing that it said is kept.
+#[actix_rt::test]
+async fn what_cannot_be_masked_is_not_kept() {
+    let source = FakeSource::new();
+    source.state.lock().secrets_sealed = true;
+    let text = "print('s3cret')\nimport time\ndef main(fails):\n    \
+                print('s3cret', flush=True)\n    time.sleep(0.3)\n    \
+                if fails: raise ValueError('s3cret')\n    return 'kept'\n";
+    source.save(1, Language::Python3, text);
+    let fast = RunLimits {
+        log_interval: Duration::from_millis(10),
+        ..limits()
+    };
+    let runner = start(&source, fast, 1);
+    let jobs = [false, true].map(|fails| job(1, &json!({"fails": fails})));
+    source.push(jobs.to_vec());
+    for (job, success) in jobs.iter().zip([true, false]) {
+        let (succeeded, result, logs) = source.end_of(job.id).await;
+        assert_eq!(succeeded, success, "{result}");
+        assert!(logs.starts_with("[windsock: the log is not kept"), "{logs}");
+        let all = format!("{result} {logs}");
+        assert!(!all.contains("s3cret"), "{all}");
+        if success {
+            assert_eq!(result, "kept");
+        } else {
+            let message = result["error"]["message"].as_str().unwrap();
+            assert!(message.contains("the error is not kept"), "{message}");
+        }
+    }
+    let pieces = source.state.lock().pieces.clone();
+    assert!(pieces.is_empty(), "{pieces:?}");
+    runner.send(Stop { within: PATIENCE }).await.unwrap();
+}
+
 #[actix_rt::test]
 async fn stopping_hands_running_and_waiting_jobs_back() {
     let source = FakeSource::new();
