@@ -36,7 +36,7 @@ use super::{
     contain::{
         files,
         users::JobUser,
-        watch::{Bounds, Watched},
+        watch::{self, Bounds, Watched},
     },
     limits::RunLimits,
 };
@@ -163,13 +163,21 @@ impl Child {
         }
     }
 
+    /// Kills its session. What has a user of its own is killed by that, when the user is given back.
+    fn kill_all(&self) {
+        self.kill();
+        self.watched.end();
+        if !self.reaped && self._user.is_none() {
+            watch::kill_session(self.group);
+        }
+    }
+
     /// Waits until it has ended by itself for at most `patience`, kills what is left of its group, and
     /// answers how it ended, in words.
     pub(crate) async fn end(&mut self, patience: Duration) -> String {
         // The group is killed before its leader is reaped: its number cannot be anybody else's then.
         let ended = tokio::time::timeout(patience, self.exited()).await.is_ok();
-        self.kill();
-        self.watched.end();
+        self.kill_all();
         let status = self.inner.wait().await;
         self.reaped = true;
         if let Some(why) = self.watched.killed() {
@@ -203,8 +211,7 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        self.watched.end();
-        self.kill();
+        self.kill_all();
     }
 }
 

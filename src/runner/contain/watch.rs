@@ -28,6 +28,8 @@ use super::users;
 const TICK: Duration = Duration::from_millis(100);
 /// The thread rests this many times as long as it has looked: at most 5 % of one core.
 const REST: u32 = 20;
+/// How often a session that is killed is looked at for what was started meanwhile.
+const SESSION_ROUNDS: u32 = 3;
 /// Unit of the resident size in `/proc/<pid>/stat`, on every machine this runs on (x86-64, most arm64).
 const PAGE_BYTES: u64 = 4096;
 
@@ -177,6 +179,25 @@ impl Process {
                 Some(kibibytes.ok()? * 1024)
             })
             .unwrap_or(self.resident_bytes)
+    }
+}
+
+/// Kills every process of the session of `leader`, whatever group it is in. To be called before the leader is reaped.
+pub(crate) fn kill_session(leader: Pid) {
+    for _ in 0..SESSION_ROUNDS {
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let processes = entries
+            .filter(|entry| entry.file_name().as_encoded_bytes()[0].is_ascii_digit())
+            .filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok())
+            .filter(|stat| !stat.contains(") Z "))
+            .filter_map(|stat| Process::parse(&stat));
+        let mut any = false;
+        for process in processes.filter(|process| process.session == leader.as_raw()) {
+            any |= kill(process.pid, Signal::SIGKILL).is_ok() && process.pid != leader;
+        }
+        if !any {
+            return;
+        }
     }
 }
 

@@ -95,20 +95,33 @@ async fn processes_are_counted_where_they_have_no_user_of_their_own() {
 
 #[actix_rt::test]
 async fn all_of_a_session_ends_where_it_has_no_user_of_its_own() {
-    let shell = Shell::start("sleep 1000 & echo $!; wait", &limits(), None);
-    let Shell { child, mut output } = shell;
-    let mut text = String::new();
-    while !text.ends_with('\n') {
-        let letter = tokio::time::timeout(PATIENCE, output.read_u8()).await;
-        text.push(char::from(letter.unwrap().unwrap()));
-    }
-    let started = format!("/proc/{}/stat", text.trim());
-    assert!(std::fs::metadata(&started).is_ok(), "{started}");
-    drop(child);
-    let end = Instant::now() + PATIENCE;
-    while std::fs::read_to_string(&started).is_ok_and(|stat| !stat.contains(") Z ")) {
-        assert!(Instant::now() < end, "{started} lives on");
-        tokio::time::sleep(Duration::from_millis(10)).await;
+    // With `set -m` what is started in the background has a group of its own.
+    let own_group = "exec bash -c 'set -m; sleep 1000 & echo $!; wait'";
+    for (text, ends) in [
+        ("sleep 1000 & echo $!; wait", false),
+        (own_group, false),
+        (own_group, true),
+    ] {
+        let Shell {
+            mut child,
+            mut output,
+        } = Shell::start(text, &limits(), None);
+        let mut said = String::new();
+        while !said.ends_with('\n') {
+            let letter = tokio::time::timeout(PATIENCE, output.read_u8()).await;
+            said.push(char::from(letter.unwrap().unwrap()));
+        }
+        let started = format!("/proc/{}/stat", said.trim());
+        assert!(std::fs::metadata(&started).is_ok(), "{started}");
+        if ends {
+            child.end(Duration::ZERO).await;
+        }
+        drop(child);
+        let end = Instant::now() + PATIENCE;
+        while std::fs::read_to_string(&started).is_ok_and(|stat| !stat.contains(") Z ")) {
+            assert!(Instant::now() < end, "{text}: {started} lives on");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }
 
