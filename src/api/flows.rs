@@ -12,11 +12,12 @@ use super::{
     error::Error,
     extract::{At, Body, Page, Query},
     flow_steps, raw,
+    standing::unchanged,
 };
 use crate::{
     access::{Caller, prepare_to_save},
     db::{
-        Conn, flow,
+        Conn, alone, flow,
         flow::{FlowFilter, FlowRow},
     },
     types::{ObjectPath, Timestamp},
@@ -55,6 +56,9 @@ pub(crate) struct NewFlow {
     tag: Option<String>,
     /// Longest run in seconds, waiting included.
     timeout: Option<i32>,
+    /// Of an update: what was read before the edit; refused (409) when somebody has saved a version since.
+    #[schema(value_type = Option<String>)]
+    edited_at: Option<Timestamp>,
     #[serde(flatten)]
     #[schema(ignore)]
     rest: Map<String, Value>,
@@ -214,7 +218,10 @@ fn save(
     row.created_by.clone_from(&caller.username);
     let workspace = row.workspace_id.clone();
     let newest = flow::newest(conn, &workspace, &row.path)?;
-    let old_path = old.is_some();
+    let operation = match &old {
+        Some(_) => "flows.update",
+        None => "flows.create",
+    };
     let stays = old.as_deref() == Some(row.path.as_str());
     if newest.as_ref().is_some_and(|newest| !newest.archived) && !stays {
         return Err(Error::Conflict(format!(
@@ -233,11 +240,6 @@ fn save(
         row.created_at = Timestamp(newest.created_at.0 + 1);
     }
     flow::insert(conn, &row)?;
-    let operation = if old_path {
-        "flows.update"
-    } else {
-        "flows.create"
-    };
     audit::note(conn, caller, operation, &row.path)?;
     Ok(row.path)
 }
@@ -269,10 +271,13 @@ pub(crate) async fn update(
     let (who, place) = (caller.clone(), at.clone());
     state.run(move |conn| by_path(conn, &who, &place)).await?;
     flow_steps::may_start(&caller, &body.0.value, &state).await?;
+    let read = body.0.edited_at;
     let row = body.0.check(&at.workspace, Some(&at.path), &state).await?;
     let path = state
         .transaction(move |conn| {
-            by_path(conn, &caller, &at)?;
+            alone::edit(conn, &at.workspace, &at.path)?;
+            let newest = by_path(conn, &caller, &at)?;
+            unchanged(read, newest.created_at, "flow")?;
             save(conn, &caller, row, Some(at.path))
         })
         .await?;

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     access::{Caller, Denied},
-    db::{Conn, folder, folder::FolderRow},
+    db::{Conn, alone, folder, folder::FolderRow},
     types::Timestamp,
 };
 
@@ -169,9 +169,11 @@ pub(crate) async fn create(
             let taken = folder::by_name(conn, &at.workspace, &name)?.is_some()
                 || !caller.is_admin && folder::holds_anything(conn, &at.workspace, &name)?;
             if taken {
-                return Err(Error::Conflict(format!(
-                    "name: folder '{name}' exists already"
-                )));
+                // A name is given once: that it is taken cannot be hidden, whether by a folder can.
+                return Err(Error::Conflict(match visible(&caller, &name) {
+                    true => format!("name: folder '{name}' exists already"),
+                    false => format!("name: '{name}' is taken; choose another one"),
+                }));
             }
             let me = caller.run_as();
             let mut row = FolderRow {
@@ -204,6 +206,7 @@ pub(crate) async fn update(
     let updated = format!("Updated folder {}", at.path);
     state
         .transaction(move |conn| {
+            alone::edit(conn, &at.workspace, &at.path)?;
             let mut row = owned(conn, &caller, &at)?;
             body.0.apply(&mut row);
             folder::update(conn, &row)?;
@@ -270,6 +273,7 @@ async fn change_owners(
 ) -> Result<(), Error> {
     state
         .transaction(move |conn| {
+            alone::edit(conn, &at.workspace, &at.path)?;
             let mut row = owned(conn, &caller, &at)?;
             let mut owners = serde_json::from_str(&row.owners).unwrap_or_default();
             edit(&mut owners);

@@ -50,6 +50,7 @@ mod server;
 mod server_settings;
 mod session;
 mod sharing;
+mod standing;
 mod trigger_list;
 mod triggers;
 mod tryout;

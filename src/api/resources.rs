@@ -14,10 +14,11 @@ use super::{
     error::Error,
     extract::{At, Body, Page, Query},
     raw,
+    standing::unchanged,
 };
 use crate::{
     access::{Caller, prepare_to_save, references::replace},
-    db::{Conn, resource, resource::ResourceRow},
+    db::{Conn, alone, resource, resource::ResourceRow},
     types::{ObjectPath, Timestamp},
 };
 
@@ -67,6 +68,9 @@ pub(crate) struct EditResource {
     value: Option<Value>,
     resource_type: Option<String>,
     description: Option<String>,
+    /// What was read before the edit: refused (409) when somebody has edited it since.
+    #[schema(value_type = Option<String>)]
+    edited_at: Option<Timestamp>,
 }
 
 /// A value alone.
@@ -195,8 +199,10 @@ pub(crate) async fn update(
     }
     state
         .transaction(move |conn| {
+            alone::edit(conn, &at.workspace, &at.path)?;
             let mut row = readable(conn, &caller, &at)?;
             caller.may_write(&row.path, &row.extra_perms)?;
+            unchanged(edit.edited_at, row.edited_at, "resource")?;
             if let Some(path) = edit.path.filter(|path| path.as_str() != at.path) {
                 prepare_to_save(conn, &caller, &path)??;
                 if resource::by_path(conn, &at.workspace, path.as_str())?.is_some() {
@@ -230,6 +236,7 @@ pub(crate) async fn update_value(
         value: Some(body.0.value),
         resource_type: None,
         description: None,
+        edited_at: None,
     };
     let path = at.path.clone();
     update(caller, at, Body(edit), state).await?;

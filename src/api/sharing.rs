@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     access::{Caller, Denied},
-    db::{Conn, group, sharing, sharing::Kind, user},
+    db::{Conn, alone, group, sharing, sharing::Kind, user},
 };
 
 /// With whom.
@@ -113,6 +113,7 @@ async fn change(
 ) -> Result<(), Error> {
     state
         .transaction(move |conn| {
+            alone::edit(conn, &at.workspace, &at.path)?;
             let mut perms = readable(conn, &caller, kind, &at)?;
             must_own(&caller, kind, &at.path)?;
             edit(conn, &mut perms)?;

@@ -21,11 +21,13 @@ use super::{
     elsewhere::{Seen, seen_one},
     error::Error,
     extract::{At, Body},
+    standing::unchanged,
 };
 use crate::{
     access::{Caller, Denied, prepare_to_save},
     db::{
-        Conn, connection_log, connection_log::LogEntry, group, trigger, trigger::TriggerRow, user,
+        Conn, alone, connection_log, connection_log::LogEntry, group, trigger, trigger::TriggerRow,
+        user,
     },
     queue::{Held, Lane},
     trigger::{
@@ -365,13 +367,11 @@ pub(crate) async fn update(
     let (workspace, path) = (at.workspace.clone(), at.path.clone());
     let moved = state
         .transaction(move |conn| {
+            alone::edit(conn, &at.workspace, &at.path)?;
             let mut row = readable(conn, &caller, &at)?;
             caller.may_write(&row.path, &row.extra_perms)?;
             let before = row.clone();
-            if around.edited_at.is_some_and(|seen| seen != row.edited_at) {
-                let text = "the trigger was edited meanwhile; load it again";
-                return Err(Error::Conflict(format!("edited_at: {text}")));
-            }
+            unchanged(around.edited_at, row.edited_at, "trigger")?;
             let moved = around.path.clone().filter(|path| path.as_str() != at.path);
             if let Some(path) = &moved {
                 prepare_to_save(conn, &caller, path)??;

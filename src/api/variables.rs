@@ -13,10 +13,11 @@ use super::{
     error::Error,
     extract::{At, Body, Page, Query},
     raw,
+    standing::unchanged,
 };
 use crate::{
     access::{Caller, prepare_to_save},
-    db::{Conn, DbError, variable, variable::VariableRow},
+    db::{Conn, DbError, alone, variable, variable::VariableRow},
     secret,
     types::{ObjectPath, Timestamp},
 };
@@ -56,6 +57,9 @@ pub(crate) struct EditVariable {
     value: Option<String>,
     is_secret: Option<bool>,
     description: Option<String>,
+    /// What was read before the edit: refused (409) when somebody has edited it since.
+    #[schema(value_type = Option<String>)]
+    edited_at: Option<Timestamp>,
 }
 
 /// What `get` shows of a secret.
@@ -185,8 +189,10 @@ pub(crate) async fn update(
     ]);
     state
         .transaction(move |conn| {
+            alone::edit(conn, &at.workspace, &at.path)?;
             let mut row = readable(conn, &caller, &at)?;
             caller.may_write(&row.path, &row.extra_perms)?;
+            unchanged(edit.edited_at, row.edited_at, "variable")?;
             if let Some(path) = edit.path.filter(|path| path.as_str() != at.path) {
                 prepare_to_save(conn, &caller, &path)??;
                 if variable::by_path(conn, &at.workspace, path.as_str())?.is_some() {

@@ -3,7 +3,7 @@
 
 use diesel::{
     RunQueryDsl, sql_query,
-    sql_types::{BigInt, Bool},
+    sql_types::{BigInt, Bool, Text},
 };
 
 use super::{Conn, DbError};
@@ -19,6 +19,17 @@ pub(crate) fn start_alone(conn: &mut Conn) -> Result<(), DbError> {
     if let Conn::Postgres(conn) = conn {
         sql_query("SELECT pg_advisory_xact_lock($1)")
             .bind::<BigInt, _>(START)
+            .execute(conn)?;
+    }
+    Ok(())
+}
+
+/// Waits until no other transaction edits what is at a path (or the folder of a name): what is read from now on is what
+/// is replaced. Call it in a transaction.
+pub(crate) fn edit(conn: &mut Conn, workspace: &str, path: &str) -> Result<(), DbError> {
+    if let Conn::Postgres(conn) = conn {
+        sql_query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
+            .bind::<Text, _>(format!("{workspace}/{path}"))
             .execute(conn)?;
     }
     Ok(())

@@ -163,7 +163,7 @@ async fn what_a_removed_folder_left_behind_is_not_for_whoever_takes_its_name() {
     let (status, text) = take("team").await;
     assert_eq!(
         (status, text.as_str()),
-        (409, "name: folder 'team' exists already")
+        (409, "name: 'team' is taken; choose another one")
     );
     let path = "/api/w/main/variables/get_value/f/team/key";
     assert_eq!(

@@ -187,3 +187,51 @@ async fn references_are_followed_and_circles_end() {
         (404, "resource not found at path: u/admin/none")
     );
 }
+
+/// Whoever says what was read is told when somebody else was faster; whoever does not say it wins, as ever.
+#[actix_rt::test]
+async fn an_edit_of_what_was_edited_meanwhile_is_refused_where_the_client_says_what_it_read() {
+    let bench = Bench::new().await;
+    let new = |fields: Value| {
+        let mut body = json!({"path": "u/admin/x", "summary": "", "description": ""});
+        for (name, value) in fields.as_object().unwrap() {
+            body[name] = value.clone();
+        }
+        body
+    };
+    let flow = json!({"value": {"modules": []}});
+    let variable = json!({"value": "a", "is_secret": false});
+    let resource = json!({"value": 1, "resource_type": "x"});
+    for (kind, body) in [
+        ("flows", new(flow)),
+        ("variables", new(variable)),
+        ("resources", new(resource)),
+        ("websocket_triggers", trigger("u/admin/x")),
+    ] {
+        let made = bench.post(&format!("{kind}/create"), body.clone()).await;
+        assert_eq!(made.0, 201, "{kind}: {}", made.2);
+        let read = bench.json(&format!("{kind}/get/u/admin/x")).await;
+        let edit = format!("{kind}/update/u/admin/x");
+        let with = |edited_at: &Value| {
+            let mut body = body.clone();
+            body["edited_at"] = edited_at.clone();
+            body
+        };
+        let first = bench.post(&edit, with(&read["edited_at"])).await;
+        assert_eq!(first.0, 200, "{kind}: {}", first.2);
+        let late = bench.post(&edit, with(&read["edited_at"])).await;
+        let what = kind.trim_end_matches('s').trim_start_matches("websocket_");
+        let text = format!("edited_at: the {what} was edited meanwhile; load it again");
+        assert_eq!((late.0, late.2), (409, text), "{kind}");
+        for unsaid in [body.clone(), with(&Value::Null)] {
+            let any = bench.post(&edit, unsaid).await;
+            assert_eq!(any.0, 200, "{kind}: {}", any.2);
+        }
+        let broken = bench.post(&edit, with(&json!("yesterday"))).await;
+        assert!(
+            broken.0 == 400 && broken.2.starts_with("edited_at: "),
+            "{kind}: {}",
+            broken.2
+        );
+    }
+}
