@@ -58,10 +58,24 @@ pub(crate) fn authenticate(
 /// What a caller of some time ago may do now; none once the token, the person or the job is gone, or shut out. For
 /// connections that stay open.
 pub(crate) fn renewed(conn: &mut Conn, caller: &Caller) -> Result<Option<Caller>, DbError> {
-    if let Some(job) = caller.job
-        && !queue::is_there(conn, job)?
-    {
-        return Ok(None);
+    if let Some(job) = caller.job {
+        if !queue::is_there(conn, job)? {
+            return Ok(None);
+        }
+        let Some(workspace) = caller.workspace.as_deref() else {
+            return Ok(Some(caller.clone()));
+        };
+        let renewed = caller_as(conn, workspace, &caller.run_as())?;
+        return Ok(renewed.map(|renewed| Caller {
+            domain: caller.domain.clone(),
+            depth: caller.depth,
+            job: caller.job,
+            bound: true,
+            token_prefix: caller.token_prefix.clone(),
+            expires_at: caller.expires_at,
+            source: caller.source,
+            ..renewed
+        }));
     }
     if caller.token_hash.is_empty() {
         return Ok(Some(caller.clone()));

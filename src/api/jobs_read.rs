@@ -21,7 +21,7 @@ use super::{
     result_stream::result_stream,
 };
 use crate::{
-    access::{Caller, Denied},
+    access::{self, Caller, Denied},
     db::{
         Conn, flow, flow_run, job_list,
         job_list::AnyJob,
@@ -38,6 +38,8 @@ const STREAM_STEP: Duration = Duration::from_millis(250);
 const STREAM_LOOKS: u32 = 120;
 /// A quiet stream says every so many looks (5 s) that it is alive.
 const STREAM_PING: u32 = 20;
+/// How many looks lie between two at the session (10 s; in tests 1 s).
+const SESSION_LOOKS: u32 = if cfg!(test) { 4 } else { 40 };
 /// Jobs named by one request.
 const MOST_IDS: usize = 10_000;
 
@@ -416,11 +418,25 @@ impl Stream {
                 actix_rt::time::sleep(STREAM_STEP).await;
             }
             self.looks += 1;
-            let (caller, at, wanted) = (self.caller.clone(), self.at.clone(), self.wanted);
+            let (at, wanted) = (self.at.clone(), self.wanted);
+            let (caller, again) = (
+                self.caller.clone(),
+                self.looks.is_multiple_of(SESSION_LOOKS),
+            );
             let looked = self
                 .state
-                .run(move |conn| update_of(conn, &caller, &at, wanted))
+                .run(move |conn| {
+                    let caller = match again {
+                        true => access::renewed(conn, &caller)?.ok_or(Denied::NotLoggedIn)?,
+                        false => caller,
+                    };
+                    update_of(conn, &caller, &at, wanted).map(|found| (caller, found))
+                })
                 .await;
+            let looked = looked.map(|(caller, found)| {
+                self.caller = caller;
+                found
+            });
             let text = match looked {
                 Err(Error::NotFound(_)) => {
                     self.over = true;

@@ -24,6 +24,7 @@ use super::{
     elsewhere::{Seen, seen},
     error::Error,
     extract::At,
+    standing::SESSION_CHECK,
     triggers::status_of,
 };
 use crate::{
@@ -44,8 +45,6 @@ const ROWS: Duration = Duration::from_secs(1);
 const PING: Duration = Duration::from_secs(20);
 /// And given up when it said nothing for so long.
 const DEAD: Duration = Duration::from_secs(60);
-/// Whether the session still stands, and what it may see, is looked up this often.
-const SESSION_CHECK: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
 /// Triggers one browser follows at once.
 const TAILS: usize = 50;
 

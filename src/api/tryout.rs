@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actix_web::web;
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::{sync::mpsc, time::Instant};
@@ -15,6 +15,7 @@ use super::{
     error::Error,
     extract::{At, Body, Query},
     ports::ConnectionTest,
+    standing::session_over,
     triggers::{TriggerBody, may_start, readable},
 };
 use crate::{
@@ -186,9 +187,10 @@ pub(crate) async fn draft(
     state: web::Data<State>,
 ) -> Result<Lines<TrialEvent>, Error> {
     let bounds = how_far.0.checked()?;
-    let test = of_draft(caller, at, body.0.0, &state).await?;
+    let test = of_draft(caller.clone(), at, body.0.0, &state).await?;
     let events = state.listening.test(test).await?;
-    Ok(Lines::of(follow(events, bounds)))
+    let over = session_over(state, caller);
+    Ok(Lines::of(follow(events, bounds).take_until(Box::pin(over))))
 }
 
 /// Tries the settings of a saved trigger out, with the rights of the caller.
@@ -212,7 +214,8 @@ pub(crate) async fn saved(
         permissioned_as,
     };
     let events = state.listening.test(test).await?;
-    Ok(Lines::of(follow(events, bounds)))
+    let over = session_over(state, caller);
+    Ok(Lines::of(follow(events, bounds).take_until(Box::pin(over))))
 }
 
 /// The events up to the last, or to the bound that is reached first. Dropped with the request, which ends the trial.

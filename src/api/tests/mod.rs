@@ -37,9 +37,15 @@ use crate::{
 /// The token of the super admin.
 const ROOT: &str = "test";
 
+/// The path of a trigger whose trial goes on.
+const HELD: &str = "u/ann/held";
+
 /// A listening side that only counts how often it is told of changes.
 #[derive(Default)]
-struct Told(AtomicUsize);
+struct Told(
+    AtomicUsize,
+    parking_lot::Mutex<Vec<mpsc::Sender<TrialEvent>>>,
+);
 
 impl Listening for Told {
     fn reconcile(&self) -> BoxFuture<'static, ()> {
@@ -57,14 +63,15 @@ impl Listening for Told {
 
     fn test(
         &self,
-        _: ConnectionTest,
+        test: ConnectionTest,
     ) -> BoxFuture<'static, Result<mpsc::Receiver<TrialEvent>, NotTried>> {
-        Box::pin(async {
-            let (events, told) = mpsc::channel(1);
-            // There is room for one.
-            let _ = events.try_send(TrialEvent::Listening);
-            Ok(told)
-        })
+        let (events, told) = mpsc::channel(1);
+        // There is room for one.
+        let _ = events.try_send(TrialEvent::Listening);
+        if test.path == HELD {
+            self.1.lock().push(events);
+        }
+        Box::pin(async { Ok(told) })
     }
 }
 

@@ -13,7 +13,7 @@ use tokio_tungstenite::{
     tungstenite::{Error as WsError, Message, client::IntoClientRequest as _},
 };
 
-use super::{Board, NewJob, ROOT, Runnable, State, parts, person, script, server, trigger};
+use super::{Board, HELD, NewJob, ROOT, Runnable, State, parts, person, script, server, trigger};
 use crate::api::Listeners;
 use crate::{
     access::{self, Caller, NewToken},
@@ -82,6 +82,42 @@ impl Served {
             .await
             .unwrap();
         assert_eq!(answer.status().as_u16(), 201, "{path}");
+    }
+
+    /// A person without rights of her own to speak of, and her token.
+    async fn ann(&self, wanted: NewToken) -> String {
+        let token = self.pool.run(|conn| {
+            account::insert(conn, &person("ann", "ann@example.com"))?;
+            let caller = Caller {
+                email: "ann@example.com".to_owned(),
+                ..Caller::default()
+            };
+            user::insert(
+                conn,
+                &UserRow {
+                    workspace_id: "main".to_owned(),
+                    username: "ann".to_owned(),
+                    email: caller.email.clone(),
+                    is_admin: false,
+                    operator: false,
+                    disabled: false,
+                    created_at: Timestamp::now(),
+                },
+            )?;
+            access::new_token(conn, &caller, wanted)
+        });
+        token.await.unwrap()
+    }
+
+    async fn shut_ann_out(&self) {
+        let shut_out = awc::Client::default()
+            .post(format!(
+                "http://{}/api/w/main/users/update/ann",
+                self.address
+            ))
+            .bearer_auth(ROOT)
+            .send_json(&json!({"disabled": true}));
+        assert_eq!(shut_out.await.unwrap().status().as_u16(), 200);
     }
 
     async fn live(
@@ -245,36 +281,10 @@ async fn the_live_socket_is_for_the_own_page_and_known_people() {
 #[actix_rt::test]
 async fn who_is_shut_out_sees_no_more_on_an_open_socket() {
     let served = Served::start().await;
-    let token = served.pool.run(|conn| {
-        account::insert(conn, &person("ann", "ann@example.com"))?;
-        let caller = Caller {
-            email: "ann@example.com".to_owned(),
-            ..Caller::default()
-        };
-        user::insert(
-            conn,
-            &UserRow {
-                workspace_id: "main".to_owned(),
-                username: "ann".to_owned(),
-                email: caller.email.clone(),
-                is_admin: false,
-                operator: false,
-                disabled: false,
-                created_at: Timestamp::now(),
-            },
-        )?;
-        access::new_token(conn, &caller, NewToken::default())
-    });
-    let bearer = format!("Bearer {}", token.await.unwrap());
+    let token = served.ann(NewToken::default()).await;
+    let bearer = format!("Bearer {token}");
     let mut socket = served.live(("authorization", &bearer), None).await.unwrap();
-    let shut_out = awc::Client::default()
-        .post(format!(
-            "http://{}/api/w/main/users/update/ann",
-            served.address
-        ))
-        .bearer_auth(ROOT)
-        .send_json(&json!({"disabled": true}));
-    assert_eq!(shut_out.await.unwrap().status().as_u16(), 200);
+    served.shut_ann_out().await;
     let closed = async {
         loop {
             match socket.next().await {
@@ -286,6 +296,55 @@ async fn who_is_shut_out_sees_no_more_on_an_open_socket() {
     };
     let why = tokio::time::timeout(DEADLINE, closed).await;
     assert_eq!(why.unwrap(), "the session has ended");
+    served.handle.stop(false).await;
+}
+
+/// An answer that goes on ends, too, when whoever asked is shut out: that of a job that runs, and of a trial.
+#[actix_rt::test]
+async fn who_is_shut_out_follows_nothing_any_more() {
+    let served = Served::start().await;
+    let token = served.ann(NewToken::default()).await;
+    let runnable = Runnable::Script {
+        path: "u/ann/s".into(),
+        hash: None,
+    };
+    let job = NewJob::new("main".into(), runnable, Args::Object("{}".into()), "ann");
+    let id = job.id;
+    served.queue.push(vec![job]).await.unwrap();
+    let client = awc::Client::builder().timeout(DEADLINE).finish();
+    let at = format!("http://{}/api/w/main", served.address);
+    let updates = client
+        .get(format!("{at}/jobs_u/getupdate_sse/{id}"))
+        .bearer_auth(&token)
+        .send();
+    let mut updates = updates.await.unwrap();
+    assert_eq!(updates.status().as_u16(), 200);
+    let first = updates.next().await.unwrap().unwrap();
+    assert!(first.starts_with(b"data: {"), "{first:?}");
+    let body = trigger(HELD);
+    let trial = client
+        .post(format!("{at}/websocket_triggers/try?seconds=600"))
+        .bearer_auth(&token)
+        .send_json(&body);
+    let mut trial = trial.await.unwrap();
+    assert_eq!(trial.status().as_u16(), 200);
+
+    served.shut_ann_out().await;
+    let rest = async {
+        let mut text = Vec::new();
+        while let Some(piece) = updates.next().await {
+            text.extend_from_slice(&piece.unwrap());
+        }
+        while let Some(piece) = trial.next().await {
+            piece.unwrap();
+        }
+        String::from_utf8(text).unwrap()
+    };
+    let begun = std::time::Instant::now();
+    let rest = tokio::time::timeout(DEADLINE, rest).await.unwrap();
+    assert!(rest.contains("no valid token"), "{rest}");
+    // By itself a stream of updates ends after 30 s.
+    assert!(begun.elapsed() < Duration::from_secs(25), "{rest}");
     served.handle.stop(false).await;
 }
 
