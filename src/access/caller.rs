@@ -73,6 +73,15 @@ impl Caller {
         }
     }
 
+    /// The same caller, asking for another part of the API, as scopes name it.
+    #[must_use]
+    pub fn asking(&self, domain: &str) -> Self {
+        Self {
+            domain: domain.to_owned(),
+            ..self.clone()
+        }
+    }
+
     /// Whether no right or scope hides anything of the workspace.
     #[must_use]
     pub fn sees_all(&self) -> bool {

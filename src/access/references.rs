@@ -103,10 +103,7 @@ fn read(
     left: &mut usize,
 ) -> Result<Value, ReferenceError> {
     let (caller, workspace) = who;
-    let caller = Caller {
-        domain: kind.domain().to_owned(),
-        ..caller.clone()
-    };
+    let caller = caller.asking(kind.domain());
     let missing = || kind.missing(path);
     match kind {
         Kind::Variable => {
@@ -153,10 +150,7 @@ fn hidden(caller: &Caller, value: &Value) -> Option<String> {
     match value {
         Value::String(text) => {
             let (kind, path) = reference(text)?;
-            let caller = Caller {
-                domain: kind.domain().to_owned(),
-                ..caller.clone()
-            };
+            let caller = caller.asking(kind.domain());
             (!caller.scoped("read", Some(path))).then(|| path.to_owned())
         }
         Value::Array(items) => items.iter().find_map(|item| hidden(caller, item)),

@@ -352,7 +352,9 @@ pub(crate) fn may_see(caller: &Caller, job: &AnyJob) -> bool {
         AnyJob::Completed(row) => (&row.runnable_path, &row.created_by, &row.permissioned_as),
     };
     let own = *created_by == caller.username || *run_as == caller.run_as();
-    if !caller.scoped("read", path.as_deref()) && !caller.scoped("run", path.as_deref()) {
+    // A job without a path is at none that a scope names.
+    let at = Some(path.as_deref().unwrap_or_default());
+    if !caller.scoped("read", at) && !caller.scoped("run", at) {
         return false;
     }
     own || caller.is_admin

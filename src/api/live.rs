@@ -68,6 +68,8 @@ enum News<T> {
 struct Live {
     state: web::Data<State>,
     caller: Caller,
+    /// The same one, asking for jobs: what scopes hold of these is told by their own.
+    of_jobs: Caller,
     workspace: String,
     seen: HashMap<Arc<str>, u64>,
     rows: HashMap<String, (i64, String)>,
@@ -132,8 +134,11 @@ impl StreamHandler<News<JobEvent>> for Live {
     fn handle(&mut self, news: News<JobEvent>, ctx: &mut Self::Context) {
         let News::Happened(event) = news else { return };
         let path = event.runnable_path.as_deref();
-        let seen =
-            self.caller.is_admin || path.is_some_and(|path| self.caller.may_read(path, "{}"));
+        let caller = &self.of_jobs;
+        let seen = match path {
+            Some(path) => caller.may_read(path, "{}"),
+            None => caller.is_admin && caller.scoped("read", Some("")),
+        };
         if *event.workspace != *self.workspace || !seen || self.jobs_left == 0 {
             return;
         }
@@ -318,6 +323,7 @@ impl Live {
         ctx.spawn(renewed.into_actor(self).map(|renewed, live, ctx| {
             match renewed {
                 Ok(Some(caller)) => {
+                    live.of_jobs = caller.asking("jobs");
                     live.caller = caller;
                     let caller = &live.caller;
                     live.tails.retain(|path, _| caller.may_read(path, "{}"));
@@ -358,6 +364,7 @@ pub(crate) async fn live(
 ) -> Result<Upgraded, Error> {
     let live = Live {
         state,
+        of_jobs: caller.asking("jobs"),
         caller,
         workspace: at.workspace,
         seen: HashMap::new(),

@@ -245,3 +245,58 @@ async fn a_link_logs_in_with_nothing_but_a_login_link() {
         assert!(answer.cookies().next().is_none());
     }
 }
+
+/// A token for some of the jobs sees none that is at no path, and packs up nothing that it could not read by itself.
+#[actix_rt::test]
+async fn a_token_with_scopes_gets_nothing_by_another_way() {
+    let bench = Bench::new().await;
+    let token = |scopes: &[&str]| NewToken {
+        scopes: Some(scopes.iter().map(|scope| (*scope).to_owned()).collect()),
+        ..NewToken::default()
+    };
+    let some = bench.user("ann", token(&["jobs:read:u/ann/*"])).await;
+    let all = bench.user("ann", token(&["jobs:read"])).await;
+    let mut ids = Vec::new();
+    for path in [None, Some("u/ann/s".into())] {
+        let runnable = Runnable::Preview {
+            path,
+            language: Language::Bash,
+            content: "echo 1".to_owned(),
+        };
+        let args = Args::Object("{}".to_owned());
+        let job = NewJob::new("main".into(), runnable, args, "ann");
+        ids.push(job.id);
+        bench.state.queue.push(vec![job]).await.unwrap();
+    }
+    for (token, seen) in [(&all, [200, 200]), (&some, [404, 200])] {
+        for (id, seen) in ids.iter().zip(seen) {
+            let path = format!("/api/w/main/jobs_u/get/{id}");
+            let answer = bench.ask(Verb::GET, &path, Some(token), "").await;
+            assert_eq!(answer.0, seen, "{}", answer.2);
+        }
+    }
+
+    let key = json!({"path": "u/ann/key", "value": "s3cret", "is_secret": true});
+    assert_eq!(bench.post("variables/create", key).await.0, 201);
+    assert_eq!(bench.post("scripts/create", script("u/ann/s")).await.0, 201);
+    for (scopes, script, variable) in [
+        (&["workspaces:read"][..], false, false),
+        (&["workspaces:read", "scripts:read"], true, false),
+        (&["workspaces:read", "variables:read"], false, true),
+    ] {
+        let token = bench.user("ann", token(scopes)).await;
+        let way = "/api/w/main/workspaces/tarball?archive_type=zip&plain_secrets=true";
+        let request = TestRequest::with_uri(way)
+            .insert_header((header::HOST, "127.0.0.1:8000"))
+            .insert_header((header::AUTHORIZATION, format!("Bearer {token}")));
+        let packed = bench.send(request).await;
+        assert_eq!(packed.status().as_u16(), 200);
+        let packed = to_bytes(packed.into_body()).await.unwrap();
+        let holds = |name: &str| {
+            let name = name.as_bytes();
+            packed.windows(name.len()).any(|part| part == name)
+        };
+        assert_eq!(holds("u/ann/s.script.json"), script, "{scopes:?}");
+        assert_eq!(holds("u/ann/key.variable.json"), variable, "{scopes:?}");
+    }
+}

@@ -299,6 +299,33 @@ async fn who_is_shut_out_sees_no_more_on_an_open_socket() {
     served.handle.stop(false).await;
 }
 
+/// What a token is for is what an open socket shows: triggers, and no jobs.
+#[actix_rt::test]
+async fn a_token_without_a_scope_for_jobs_is_shown_none() {
+    let served = Served::start().await;
+    let wanted = NewToken {
+        scopes: Some(vec!["websocket_triggers:read".to_owned()]),
+        ..NewToken::default()
+    };
+    let bearer = format!("Bearer {}", served.ann(wanted).await);
+    let mut socket = served.live(("authorization", &bearer), None).await.unwrap();
+    let runnable = Runnable::Script {
+        path: "u/ann/s".into(),
+        hash: None,
+    };
+    let job = NewJob::new("main".into(), runnable, Args::Object("{}".into()), "ann");
+    served.queue.push(vec![job]).await.unwrap();
+    served
+        .post("websocket_triggers/create", &trigger("u/ann/t"))
+        .await;
+    until(&mut socket, "news of the trigger", |event| {
+        assert_ne!(event["type"], "job", "{event}");
+        event["type"] == "trigger" && event["path"] == "u/ann/t"
+    })
+    .await;
+    served.handle.stop(false).await;
+}
+
 /// An answer that goes on ends, too, when whoever asked is shut out: that of a job that runs, and of a trial.
 #[actix_rt::test]
 async fn who_is_shut_out_follows_nothing_any_more() {
