@@ -268,6 +268,7 @@ fn table() -> Vec<Group> {
         group! { "/version", "server"; Get "" server::version, "The version, as text"; },
         group! { "/health", "server"; Get "/status" server::health, "Whether the server can do its work"; },
         group! { "/openapi.json", "server"; Get "" server::openapi, "This document"; },
+        group! { "/settings/global", "server"; Get "/{path}" server_settings::global, "A setting that clients of Windmill ask for"; },
         group! { "/settings/server", "server"; Get "" server_settings::get, "What the server was started with"; },
         group! { "/settings/critical_alerts", "alerts";
             Get "" alerts::list, "Alerts of all workspaces";

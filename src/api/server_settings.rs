@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::{State, answer::Json, error::Error};
+use super::{State, answer::Json, error::Error, extract::At};
 use crate::{
     access::Caller,
     config::{Config, DatabaseUrl, ProcessMode},
@@ -38,6 +38,17 @@ pub(crate) async fn get(
 ) -> Result<Json<Vec<ServerSetting>>, Error> {
     caller.must_be_admin()?;
     Ok(Json(shown(&state.config)))
+}
+
+/// A setting that clients of Windmill ask for before they make something; null for all that windsock does not have.
+pub(crate) async fn global(caller: Caller, at: At) -> Result<Json<Value>, Error> {
+    // Nothing of it is anybody's.
+    drop(caller);
+    Ok(Json(match at.path.as_str() {
+        // In a workspace one makes one has the name one has on the server, unless one says another.
+        "automate_username_creation" => Value::Bool(true),
+        _ => Value::Null,
+    }))
 }
 
 /// Flag, variable, what it is about, its value, what a number counts, what it means when it is not set.

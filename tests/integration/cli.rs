@@ -357,4 +357,18 @@ async fn a_workspace_is_added_flows_are_run_and_jobs_are_canceled() {
     let said = String::from_utf8_lossy(&wrong.stdout).into_owned()
         + &String::from_utf8_lossy(&wrong.stderr);
     assert!(said.contains("nowhere"), "{said}");
+    wmill(&[
+        "workspace",
+        "add",
+        "second",
+        "second",
+        app.url(),
+        "--token",
+        TOKEN,
+        "--create",
+    ]);
+    let made = app.get("/api/workspaces/list").await.expect(200).json();
+    assert!(made.to_string().contains(r#""id":"second""#), "{made}");
+    let who = app.get("/api/w/second/users/whoami").await.expect(200);
+    assert_eq!(who.json()["username"], "admin");
 }
