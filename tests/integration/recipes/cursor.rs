@@ -3,18 +3,16 @@
 use serde_json::{Value, json};
 
 use super::Recipe;
-use crate::harness::{Need, Peer, ready, wait_for};
+use crate::harness::{Database, Peer, on_both_databases, wait_for};
 
-#[actix::test]
-async fn feed_with_cursor() {
-    if !ready("recipes::feed_with_cursor", &[Need::Peer]) {
-        return;
-    }
+on_both_databases!(needs: [Need::Peer], tests: [feed_with_cursor]);
+
+async fn feed_with_cursor(database: Database) {
     let mut peer = Peer::play("jetstream.py", &[]).await;
     let real = "wss://jetstream2.us-east.bsky.network";
     let mut recipe = Recipe::read("feed-with-cursor", &[(real, &peer.url(""))]);
     recipe.trigger["reconnect"] = json!({"initial_delay_ms": 10, "max_delay_ms": 50});
-    let mut app = recipe.run(&[]).await;
+    let mut app = recipe.run(database, &[]).await;
     let first = peer.accept().await;
     let path = "/subscribe?wantedCollections=app.bsky.feed.post";
     assert_eq!(first.path, path);

@@ -8,7 +8,7 @@ use std::{
 use tempfile::TempDir;
 
 use super::Recipe;
-use crate::harness::{Need, browser, process, ready, wait_for};
+use crate::harness::{Database, browser, on_both_databases, process, wait_for};
 
 /// A Chromium of the test's own with an open DevTools port.
 struct Chromium {
@@ -62,15 +62,13 @@ impl Drop for Chromium {
     }
 }
 
-#[actix::test]
-async fn devtools() {
-    if !ready("recipes::devtools", &[Need::Browser]) {
-        return;
-    }
+on_both_databases!(needs: [Need::Browser], tests: [devtools]);
+
+async fn devtools(database: Database) {
     let chromium = Chromium::start();
     let url = chromium.url().await;
     let recipe = Recipe::read("devtools", &[("http://127.0.0.1:9222", &url)]);
-    let app = recipe.run(&[]).await;
+    let app = recipe.run(database, &[]).await;
     recipe.listening(&app).await;
     Chromium::open_tab(&url, "data:text/plain,hello").await;
     let script = recipe.trigger["script_path"].as_str().unwrap();

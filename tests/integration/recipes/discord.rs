@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Recipe;
-use crate::harness::{Need, Peer, peer::Connection, ready};
+use crate::harness::{Database, Peer, on_both_databases, peer::Connection};
 
 async fn event(peer: &mut Peer, content: &str) {
     let data = json!({"author": {"username": "ada"}, "content": content});
@@ -14,18 +14,18 @@ fn host(connection: &Connection) -> &str {
     connection.header("host").unwrap_or_default()
 }
 
-#[actix::test]
-async fn discord_gateway() {
-    if !ready("recipes::discord_gateway", &[Need::Peer]) {
-        return;
-    }
+on_both_databases!(needs: [Need::Peer], tests: [discord_gateway]);
+
+async fn discord_gateway(database: Database) {
     let mut peer = Peer::play("discord.py", &[]).await;
     let mut recipe = Recipe::read(
         "discord-gateway",
         &[("wss://gateway.discord.gg", &peer.url(""))],
     );
     recipe.trigger["reconnect"] = json!({"initial_delay_ms": 10, "max_delay_ms": 50});
-    let mut app = recipe.run(&[("f/discord/token", "bot-token")]).await;
+    let mut app = recipe
+        .run(database, &[("f/discord/token", "bot-token")])
+        .await;
 
     let first = peer.accept().await;
     assert_eq!(first.path, "/?v=10&encoding=json");

@@ -3,17 +3,15 @@
 use serde_json::json;
 
 use super::Recipe;
-use crate::harness::{Need, Peer, ready};
+use crate::harness::{Database, Peer, on_both_databases};
 
-#[actix::test]
-async fn exchange_feed() {
-    if !ready("recipes::exchange_feed", &[Need::Peer]) {
-        return;
-    }
+on_both_databases!(needs: [Need::Peer], tests: [exchange_feed]);
+
+async fn exchange_feed(database: Database) {
     let mut peer = Peer::play("exchange.py", &[]).await;
     let address = ("wss://stream.binance.com:9443", &*peer.url(""));
     let recipe = Recipe::read("exchange-feed", &[address]);
-    let app = recipe.run(&[]).await;
+    let app = recipe.run(database, &[]).await;
     for round in 1..=2 {
         let subscribed = peer.nth("subscribed", round).await;
         assert_eq!(subscribed["params"], json!(["btcusdt@trade"]));

@@ -3,22 +3,22 @@
 use serde_json::json;
 
 use super::Recipe;
-use crate::harness::{Need, Peer, ready};
+use crate::harness::{Database, Peer, on_both_databases};
 
 fn order(id: &str, total: f64) -> serde_json::Value {
     json!({"do": "order", "order": {"id": id, "total": total}})
 }
 
-#[actix::test]
-async fn graphql_subscription() {
-    if !ready("recipes::graphql_subscription", &[Need::Node]) {
-        return;
-    }
+on_both_databases!(needs: [Need::Node], tests: [graphql_subscription]);
+
+async fn graphql_subscription(database: Database) {
     let mut peer = Peer::play("graphql.cjs", &[]).await;
     let address = ("wss://shop.example.com", &*peer.url(""));
     let mut recipe = Recipe::read("graphql-subscription", &[address]);
     recipe.trigger["reconnect"] = json!({"initial_delay_ms": 10, "max_delay_ms": 50});
-    let app = recipe.run(&[("f/shop/token", "shop-token")]).await;
+    let app = recipe
+        .run(database, &[("f/shop/token", "shop-token")])
+        .await;
     let connection = peer.accept().await;
     let chosen = connection.subprotocol.as_deref();
     assert_eq!(chosen, Some("graphql-transport-ws"));

@@ -3,18 +3,18 @@
 use serde_json::json;
 
 use super::Recipe;
-use crate::harness::{Need, Peer, ready};
+use crate::harness::{Database, Peer, on_both_databases};
 
-#[actix::test]
-async fn home_assistant() {
-    if !ready("recipes::home_assistant", &[Need::Peer]) {
-        return;
-    }
+on_both_databases!(needs: [Need::Peer], tests: [home_assistant]);
+
+async fn home_assistant(database: Database) {
     let mut peer = Peer::play("home_assistant.py", &[]).await;
     let address = ("ws://homeassistant.local:8123", &*peer.url(""));
     let mut recipe = Recipe::read("home-assistant", &[address]);
     recipe.trigger["reconnect"] = json!({"initial_delay_ms": 10, "max_delay_ms": 50});
-    let app = recipe.run(&[("f/home/token", "a wrong one")]).await;
+    let app = recipe
+        .run(database, &[("f/home/token", "a wrong one")])
+        .await;
     peer.nth("auth_invalid", 2).await;
     app.wait_for_error(recipe.path(), "closed the connection")
         .await;

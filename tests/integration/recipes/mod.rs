@@ -51,8 +51,8 @@ impl Recipe {
     }
 
     /// A server with the recipe's variables and scripts, and then its trigger.
-    async fn run(&self, variables: &[(&str, &str)]) -> TestApp {
-        let app = TestApp::start(Database::sqlite()).await;
+    async fn run(&self, database: Database, variables: &[(&str, &str)]) -> TestApp {
+        let app = TestApp::start(database).await;
         for (path, value) in variables {
             set_variable(&app, path, value).await;
         }

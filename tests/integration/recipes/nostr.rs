@@ -3,24 +3,22 @@
 use serde_json::{Value, json};
 
 use super::Recipe;
-use crate::harness::{Need, Peer, ready};
+use crate::harness::{Database, Peer, on_both_databases};
 
 async fn publish(peer: &mut Peer, kind: u64, content: &str) {
     let command = json!({"do": "publish", "kind": kind, "content": content});
     peer.command(command).await;
 }
 
-#[actix::test]
-async fn nostr_relay() {
-    if !ready("recipes::nostr_relay", &[Need::Peer]) {
-        return;
-    }
+on_both_databases!(needs: [Need::Peer], tests: [nostr_relay]);
+
+async fn nostr_relay(database: Database) {
     let mut peer = Peer::play("nostr.py", &[]).await;
     let address = ("wss://relay.example.com", &*peer.url(""));
     let mut recipe = Recipe::read("nostr-relay", &[address]);
     recipe.trigger["reconnect"] = json!({"initial_delay_ms": 10, "max_delay_ms": 50});
     publish(&mut peer, 1, "stored").await;
-    let app = recipe.run(&[]).await;
+    let app = recipe.run(database, &[]).await;
     peer.nth("req", 1).await;
     recipe.listening(&app).await;
     publish(&mut peer, 7, "a reaction").await;

@@ -3,13 +3,11 @@
 use serde_json::json;
 
 use super::Recipe;
-use crate::harness::{Authority, Need, Peer, ready};
+use crate::harness::{Authority, Database, Peer, on_both_databases};
 
-#[actix::test]
-async fn ocpp_charge_point() {
-    if !ready("recipes::ocpp_charge_point", &[Need::Peer]) {
-        return;
-    }
+on_both_databases!(needs: [Need::Peer], tests: [ocpp_charge_point]);
+
+async fn ocpp_charge_point(database: Database) {
     let authority = Authority::new();
     let (cert, key) = authority.files("127.0.0.1");
     let ca = authority.ca_file();
@@ -21,12 +19,15 @@ async fn ocpp_charge_point() {
     recipe.trigger["heartbeat"]["interval_secs"] = json!(1);
     let (client_cert, client_key) = authority.issue("CP-1");
     let app = recipe
-        .run(&[
-            ("f/charging/password", "wrong"),
-            ("f/charging/ca", &authority.ca_pem()),
-            ("f/charging/certificate", &client_cert),
-            ("f/charging/key", &client_key),
-        ])
+        .run(
+            database,
+            &[
+                ("f/charging/password", "wrong"),
+                ("f/charging/ca", &authority.ca_pem()),
+                ("f/charging/certificate", &client_cert),
+                ("f/charging/key", &client_key),
+            ],
+        )
         .await;
     app.wait_for_error(recipe.path(), "401").await;
     let right = json!({"value": "pass/word 1"});

@@ -3,24 +3,24 @@
 use serde_json::{Value, json};
 
 use super::Recipe;
-use crate::harness::{Need, Peer, ready};
+use crate::harness::{Database, Peer, on_both_databases};
 
 async fn envelope(peer: &mut Peer, name: &str, kind: &str, payload: Value) {
     let command = json!({"do": "envelope", "name": name, "kind": kind, "payload": payload});
     peer.command(command).await;
 }
 
-#[actix::test]
-async fn slack_socket_mode() {
-    if !ready("recipes::slack_socket_mode", &[Need::Peer]) {
-        return;
-    }
+on_both_databases!(needs: [Need::Peer], tests: [slack_socket_mode]);
+
+async fn slack_socket_mode(database: Database) {
     let mut peer = Peer::play("slack.py", &[]).await;
     let api = peer.events("listening")[0]["http_port"].to_string();
     let api = format!("http://127.0.0.1:{api}");
     let mut recipe = Recipe::read("slack-socket-mode", &[("https://slack.com", &api)]);
     recipe.trigger["reconnect"] = json!({"initial_delay_ms": 10, "max_delay_ms": 50});
-    let app = recipe.run(&[("f/slack/app_token", "xapp-old")]).await;
+    let app = recipe
+        .run(database, &[("f/slack/app_token", "xapp-old")])
+        .await;
     app.wait_for_error(recipe.path(), "invalid_auth").await;
     let token = json!({"value": "xapp-token"});
     app.post("variables/update/f/slack/app_token", &token)
