@@ -11,6 +11,7 @@ use diesel::{
 
 use super::{
     Conn, DbError,
+    fixed::Take,
     queue::{QUEUED, QueueRow, RUNNING},
     schema::queue,
 };
@@ -25,12 +26,6 @@ pub(crate) fn claim(
     lease_until: Timestamp,
 ) -> Result<Vec<QueueRow>, DbError> {
     let max = i64::try_from(max).unwrap_or(i64::MAX);
-    let taken = (
-        queue::state.eq(RUNNING),
-        queue::worker.eq(worker),
-        queue::started_at.eq(now),
-        queue::lease_until.eq(lease_until),
-    );
     match conn {
         // One by one: SQLite would keep the ids, and then the rows it answers, in tables that last for this statement.
         Conn::Sqlite(conn) => {
@@ -42,9 +37,13 @@ pub(crate) fn claim(
                 .select(QueueRow::as_select())
                 .load(conn)?;
             for row in &mut rows {
-                diesel::update(queue::table.filter(queue::id.eq(row.id)))
-                    .set(taken)
-                    .execute(conn)?;
+                let take = Take {
+                    id: row.id,
+                    worker,
+                    started_at: now,
+                    lease_until,
+                };
+                take.execute(conn)?;
                 row.state = RUNNING;
                 row.worker = Some(worker.to_owned());
                 (row.started_at, row.lease_until) = (Some(now), Some(lease_until));
@@ -59,6 +58,12 @@ pub(crate) fn claim(
                     .bind::<BigInt, _>(max)
                     // Two workers must not wait for each other's rows.
                     .sql(" FOR UPDATE SKIP LOCKED)");
+            let taken = (
+                queue::state.eq(RUNNING),
+                queue::worker.eq(worker),
+                queue::started_at.eq(now),
+                queue::lease_until.eq(lease_until),
+            );
             let mut rows: Vec<QueueRow> = diesel::update(queue::table.filter(due))
                 .set(taken)
                 .returning(QueueRow::as_returning())

@@ -16,6 +16,7 @@ mod columns;
 pub(crate) mod commits;
 mod conn;
 pub mod connection_log;
+mod fixed;
 pub(crate) mod flow;
 pub mod flow_run;
 pub(crate) mod folder;
@@ -372,11 +373,10 @@ pub fn transaction<T>(
     work: impl FnOnce(&mut Conn) -> Result<T, DbError>,
 ) -> Result<T, DbError> {
     use diesel::connection::{AnsiTransactionManager as Manager, TransactionManager};
-    let begin = match conn {
+    match conn {
         Conn::Sqlite(conn) => Manager::begin_transaction_sql(conn, "BEGIN IMMEDIATE"),
         Conn::Postgres(conn) => Manager::begin_transaction(conn),
-    };
-    begin?;
+    }?;
     let outcome = work(conn);
     let end = |conn: &mut Conn, commit: bool| match (conn, commit) {
         (Conn::Sqlite(conn), true) => Manager::commit_transaction(conn),

@@ -8,6 +8,7 @@ use diesel::{dsl::sql, prelude::*, sql_types::Bool};
 
 use super::{
     Conn, DbError,
+    fixed::{InsertEnded, InsertQueued, TakeOff},
     schema::{completed, job_logs, queue},
 };
 use crate::types::{JobId, Timestamp};
@@ -73,9 +74,8 @@ pub struct QueueRow {
 }
 
 /// A job that has ended.
-#[derive(Debug, Clone, Queryable, Selectable, Insertable)]
+#[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = completed)]
-#[diesel(treat_none_as_default_value = false)]
 #[expect(missing_docs, reason = "the columns, as the migration explains them")]
 pub struct CompletedRow {
     pub id: JobId,
@@ -114,14 +114,44 @@ impl CompletedRow {
     }
 }
 
+/// A job that ends, as it is written.
+#[derive(Debug, Clone, Insertable)]
+#[diesel(table_name = completed)]
+#[diesel(treat_none_as_default_value = false)]
+#[expect(missing_docs, reason = "the columns, as the migration explains them")]
+pub struct EndedRow<'a> {
+    pub id: JobId,
+    pub workspace_id: &'a str,
+    pub kind: &'a str,
+    pub runnable_path: Option<&'a str>,
+    pub runnable_hash: Option<i64>,
+    pub raw: Option<&'a str>,
+    pub args: &'a str,
+    pub preprocessed: bool,
+    pub trigger_kind: Option<&'a str>,
+    pub trigger_path: Option<&'a str>,
+    pub created_by: &'a str,
+    pub permissioned_as: &'a str,
+    pub parent_job: Option<JobId>,
+    pub root_job: Option<JobId>,
+    pub flow_step_id: Option<&'a str>,
+    pub tag: Option<&'a str>,
+    pub created_at: Timestamp,
+    pub started_at: Timestamp,
+    pub completed_at: Timestamp,
+    pub success: bool,
+    pub canceled_by: Option<&'a str>,
+    pub cancel_reason: Option<&'a str>,
+    pub result: &'a str,
+    pub worker: Option<&'a str>,
+}
+
 /// Adds new jobs.
 pub(crate) fn insert(conn: &mut Conn, rows: &[QueueRow]) -> Result<(), DbError> {
     match conn {
         Conn::Sqlite(conn) => {
             for row in rows {
-                diesel::insert_into(queue::table)
-                    .values(row)
-                    .execute(conn)?;
+                InsertQueued(row).execute(conn)?;
             }
         }
         Conn::Postgres(conn) => {
@@ -151,19 +181,16 @@ pub(crate) fn any_due(conn: &mut Conn, now: Timestamp) -> Result<bool, DbError> 
 pub(crate) fn finish(
     conn: &mut Conn,
     worker: &str,
-    rows: &[CompletedRow],
+    rows: &[EndedRow<'_>],
 ) -> Result<Vec<JobId>, DbError> {
     let held = match conn {
         // One by one, as in `claim`.
         Conn::Sqlite(conn) => {
             let mut held = Vec::with_capacity(rows.len());
             for row in rows {
-                let one = queue::table
-                    .filter(queue::id.eq(row.id))
-                    .filter(queue::worker.eq(worker))
-                    .filter(queue::state.eq(RUNNING));
-                if diesel::delete(one).execute(conn)? == 1 {
-                    held.push(row.id);
+                let id = row.id;
+                if (TakeOff { id, worker }).execute(conn)? == 1 {
+                    held.push(id);
                 }
             }
             held
@@ -180,7 +207,7 @@ pub(crate) fn finish(
     if held.len() == rows.len() {
         insert_completed(conn, rows)?;
     } else {
-        let mine: Vec<CompletedRow> = rows
+        let mine: Vec<EndedRow<'_>> = rows
             .iter()
             .filter(|row| held.contains(&row.id))
             .cloned()
@@ -200,13 +227,11 @@ pub(crate) fn have_ended(conn: &mut Conn, ids: &[JobId]) -> Result<bool, DbError
 }
 
 /// Adds ended jobs.
-pub(crate) fn insert_completed(conn: &mut Conn, rows: &[CompletedRow]) -> Result<(), DbError> {
+pub(crate) fn insert_completed(conn: &mut Conn, rows: &[EndedRow<'_>]) -> Result<(), DbError> {
     match conn {
         Conn::Sqlite(conn) => {
             for row in rows {
-                diesel::insert_into(completed::table)
-                    .values(row)
-                    .execute(conn)?;
+                InsertEnded(row).execute(conn)?;
             }
         }
         Conn::Postgres(conn) => {
@@ -236,7 +261,7 @@ pub(crate) fn insert_log(
 }
 
 /// Ends a job that no worker holds, whatever it waits for. Answers whether it was still there.
-pub(crate) fn end_unheld(conn: &mut Conn, row: &CompletedRow) -> Result<bool, DbError> {
+pub(crate) fn end_unheld(conn: &mut Conn, row: &EndedRow<'_>) -> Result<bool, DbError> {
     let gone = diesel::delete(
         queue::table
             .filter(queue::id.eq(row.id))

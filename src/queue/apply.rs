@@ -22,7 +22,7 @@ use super::{
 use crate::{
     db::{
         self, Conn, DbError, claim,
-        queue::{self, CompletedRow},
+        queue::{self, EndedRow},
         vars,
     },
     types::Timestamp,
@@ -171,7 +171,7 @@ impl Scope<'_> {
                 ends.push(end);
             }
         }
-        let rows: Vec<CompletedRow> = ends
+        let rows: Vec<EndedRow<'_>> = ends
             .iter()
             .map(|(job, outcome)| completed(job, outcome, now))
             .collect();

@@ -6,42 +6,39 @@ use super::{Finished, Job, Outcome};
 use crate::{
     db::{
         Conn, DbError, flow_run,
-        queue::{self, CompletedRow},
+        queue::{self, CompletedRow, EndedRow},
     },
     types::{JobId, Timestamp},
 };
 
 /// The row of a job that has ended.
-pub(super) fn completed(job: &Job, outcome: &Outcome, now: Timestamp) -> CompletedRow {
-    let (canceled_by, cancel_reason) = outcome.canceled.clone().unzip();
-    CompletedRow {
+pub(super) fn completed<'a>(job: &'a Job, outcome: &'a Outcome, now: Timestamp) -> EndedRow<'a> {
+    let canceled = outcome.canceled.as_ref();
+    EndedRow {
         id: job.id,
-        workspace_id: job.workspace_id.clone(),
-        kind: job.kind.clone(),
-        runnable_path: job.runnable_path.clone(),
+        workspace_id: &job.workspace_id,
+        kind: &job.kind,
+        runnable_path: job.runnable_path.as_deref(),
         runnable_hash: job.runnable_hash,
-        raw: job.raw.clone(),
-        args: outcome
-            .preprocessed_args
-            .clone()
-            .unwrap_or_else(|| job.args.clone()),
+        raw: job.raw.as_deref(),
+        args: outcome.preprocessed_args.as_ref().unwrap_or(&job.args),
         preprocessed: outcome.preprocessed_args.is_some(),
-        trigger_kind: job.trigger_kind.clone(),
-        trigger_path: job.trigger_path.clone(),
-        created_by: job.created_by.clone(),
-        permissioned_as: job.permissioned_as.clone(),
+        trigger_kind: job.trigger_kind.as_deref(),
+        trigger_path: job.trigger_path.as_deref(),
+        created_by: &job.created_by,
+        permissioned_as: &job.permissioned_as,
         parent_job: job.parent_job,
         root_job: job.root_job,
-        flow_step_id: job.flow_step_id.clone(),
-        tag: job.tag.clone(),
+        flow_step_id: job.flow_step_id.as_deref(),
+        tag: job.tag.as_deref(),
         created_at: job.created_at,
         started_at: outcome.started_at,
         completed_at: now,
         success: outcome.success,
-        canceled_by,
-        cancel_reason: cancel_reason.flatten(),
-        result: outcome.result.clone(),
-        worker: job.worker.clone(),
+        canceled_by: canceled.map(|(by, _)| by.as_str()),
+        cancel_reason: canceled.and_then(|(_, reason)| reason.as_deref()),
+        result: &outcome.result,
+        worker: job.worker.as_deref(),
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     db::{
         Conn, DbError, flow_run,
-        queue::{self, CompletedRow},
+        queue::{self, EndedRow},
     },
     types::{JobId, Timestamp},
 };
@@ -127,12 +127,6 @@ pub(super) fn apply(
         return Ok(Done::Stale);
     }
     let now = Timestamp::now();
-    let rows = |ended: &[Ended]| -> Vec<CompletedRow> {
-        let rows = ended
-            .iter()
-            .map(|(job, outcome)| completed(job, outcome, now));
-        rows.collect()
-    };
     let mut flows = Vec::with_capacity(change.flows.len());
     let mut again = Vec::new();
     for end in &change.flows {
@@ -148,9 +142,9 @@ pub(super) fn apply(
             flows.push(end.clone());
         }
     }
-    queue::finish(conn, worker, &rows(&change.steps))?;
-    queue::insert_completed(conn, &rows(&flows))?;
-    queue::insert_completed(conn, &rows(&change.at_once))?;
+    queue::finish(conn, worker, &rows(&change.steps, now))?;
+    queue::insert_completed(conn, &rows(&flows, now))?;
+    queue::insert_completed(conn, &rows(&change.at_once, now))?;
     let ended = [&change.steps, &flows, &change.at_once];
     for (job, outcome) in ended.into_iter().flatten() {
         if !outcome.logs.is_empty() {
@@ -188,6 +182,13 @@ pub(super) fn apply(
         stop_steps(conn, wish, lanes, news)?;
     }
     Ok(Done::Written)
+}
+
+fn rows(ended: &[Ended], now: Timestamp) -> Vec<EndedRow<'_>> {
+    let rows = ended
+        .iter()
+        .map(|(job, outcome)| completed(job, outcome, now));
+    rows.collect()
 }
 
 fn finished(job: &Arc<Job>, outcome: &Arc<Outcome>) -> Finished {

@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
@@ -23,6 +24,8 @@ use crate::{
     },
     types::{JobId, JobKind, Timestamp},
 };
+
+const WEBSOCKET: &str = "websocket";
 
 /// The rows of new jobs. A script's version, and with it the shape of a message's arguments and the limit of its
 /// runs, is fixed here.
@@ -214,6 +217,41 @@ fn held(job: &NewJob) -> (String, bool, Option<String>) {
     (args, false, options.column())
 }
 
+/// The arguments of a message's job. Its text is written once, not copied into a tree of values first.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum MessageArgs<'a> {
+    Main {
+        msg: &'a str,
+    },
+    V1 {
+        msg: &'a str,
+        wm_trigger: TriggerInfo<'a>,
+    },
+    V2 {
+        event: About<'a>,
+    },
+}
+
+#[derive(Serialize)]
+struct TriggerInfo<'a> {
+    kind: &'static str,
+    websocket: About<'a>,
+}
+
+/// What is told of a message beside its text, or with it.
+#[derive(Serialize)]
+struct About<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    msg: Option<&'a str>,
+    url: &'a str,
+    trigger_path: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoding: Option<&'static str>,
+}
+
 /// A job's arguments (windmill-facts §3), and whether the script's preprocessor sees them first.
 /// `encoding` is windsock's own, and only there when it says something (contract section 3, `binary`).
 fn args(args: &Args, preprocessor: Option<&str>, trigger_path: &str) -> (String, bool) {
@@ -230,23 +268,29 @@ fn args(args: &Args, preprocessor: Option<&str>, trigger_path: &str) -> (String,
             is_base64,
         } => (text.as_str(), &**url, *is_base64),
     };
-    let Some(preprocessor) = preprocessor else {
-        return (json!({ "msg": text }).to_string(), false);
+    let about = |kind, msg| About {
+        kind,
+        msg,
+        url,
+        trigger_path,
+        encoding: is_base64.then_some("base64"),
     };
-    let mut about = json!({"url": url, "trigger_path": trigger_path});
-    if is_base64 {
-        about["encoding"] = "base64".into();
-    }
-    if preprocessor == "v1" {
-        let trigger = json!({"kind": "websocket", "websocket": about});
-        return (
-            json!({"msg": text, "wm_trigger": trigger}).to_string(),
-            true,
-        );
-    }
-    about["kind"] = "websocket".into();
-    about["msg"] = text.into();
-    (json!({ "event": about }).to_string(), true)
+    let args = match preprocessor {
+        None => MessageArgs::Main { msg: text },
+        Some("v1") => MessageArgs::V1 {
+            msg: text,
+            wm_trigger: TriggerInfo {
+                kind: WEBSOCKET,
+                websocket: about(None, None),
+            },
+        },
+        Some(_) => MessageArgs::V2 {
+            event: about(Some(WEBSOCKET), Some(text)),
+        },
+    };
+    // Texts alone: they are written always.
+    let json = serde_json::to_string(&args).unwrap_or_default();
+    (json, preprocessor.is_some())
 }
 
 /// Whether arguments that somebody gave are those of a preprocessor of this version: an event tried by hand.

@@ -1,0 +1,113 @@
+//! What the ledger writes to SQLite for each job, as statements whose text never changes.
+//!
+//! diesel would build the text of an insert of 32 columns for every row to look it up among the prepared ones, and
+//! prepares an update anew each time: together more than SQLite itself needs for the row.
+
+use diesel::{
+    QueryResult, RunQueryDsl, SqliteConnection,
+    expression::Expression,
+    query_builder::{AstPass, QueryFragment, QueryId},
+    sql_types::{BigInt, Binary, Text},
+    sqlite::Sqlite,
+};
+
+use super::{
+    queue::{EndedRow, QueueRow},
+    schema::{completed, queue},
+};
+use crate::types::{JobId, Timestamp};
+
+/// A statement whose text is the same for each value, so that its type stands for it among the prepared ones.
+macro_rules! fixed {
+    ($name:ident) => {
+        impl QueryId for $name<'_> {
+            type QueryId = $name<'static>;
+            const HAS_STATIC_QUERY_ID: bool = true;
+        }
+        impl RunQueryDsl<SqliteConnection> for $name<'_> {}
+    };
+}
+
+/// The statement `$name` that inserts a `$row` into `$table`. A column left out gets its default: the tests of the
+/// tables read back what they wrote.
+macro_rules! insert {
+    ($name:ident: $row:ty, $table:ident($first:ident $(, $column:ident)*)) => {
+        #[derive(Debug)]
+        pub(super) struct $name<'a>(pub(super) &'a $row);
+        fixed!($name);
+        impl QueryFragment<Sqlite> for $name<'_> {
+            fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+                out.push_sql(concat!(
+                    "INSERT INTO ", stringify!($table), " (",
+                    stringify!($first) $(, ", ", stringify!($column))*,
+                    ") VALUES ("
+                ));
+                out.push_bind_param::<<$table::$first as Expression>::SqlType, _>(&self.0.$first)?;
+                $(
+                    out.push_sql(", ");
+                    out.push_bind_param::<<$table::$column as Expression>::SqlType, _>(
+                        &self.0.$column,
+                    )?;
+                )*
+                out.push_sql(")");
+                Ok(())
+            }
+        }
+    };
+}
+
+insert!(InsertQueued: QueueRow, queue(
+    id, workspace_id, kind, runnable_path, runnable_hash, raw, args, preprocess, trigger_kind, trigger_path, created_by,
+    permissioned_as, parent_job, root_job, flow_step_id, tag, priority, created_at, scheduled_at, timeout_secs, reply_to,
+    options, state, worker, started_at, lease_until, lost, canceled_by, cancel_reason, turn, concurrency_key, depth
+));
+
+insert!(InsertEnded: EndedRow<'a>, completed(
+    id, workspace_id, kind, runnable_path, runnable_hash, raw, args, preprocessed, trigger_kind, trigger_path, created_by,
+    permissioned_as, parent_job, root_job, flow_step_id, tag, created_at, started_at, completed_at, success, canceled_by,
+    cancel_reason, result, worker
+));
+
+/// Gives a job to a worker.
+#[derive(Debug)]
+pub(super) struct Take<'a> {
+    pub(super) id: JobId,
+    pub(super) worker: &'a str,
+    pub(super) started_at: Timestamp,
+    pub(super) lease_until: Timestamp,
+}
+
+fixed!(Take);
+
+impl QueryFragment<Sqlite> for Take<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        out.push_sql("UPDATE queue SET state = 1, worker = ");
+        out.push_bind_param::<Text, _>(self.worker)?;
+        out.push_sql(", started_at = ");
+        out.push_bind_param::<BigInt, _>(&self.started_at)?;
+        out.push_sql(", lease_until = ");
+        out.push_bind_param::<BigInt, _>(&self.lease_until)?;
+        out.push_sql(" WHERE id = ");
+        out.push_bind_param::<Binary, _>(&self.id)?;
+        Ok(())
+    }
+}
+
+/// Takes a job off the queue, if that worker still has it.
+#[derive(Debug)]
+pub(super) struct TakeOff<'a> {
+    pub(super) id: JobId,
+    pub(super) worker: &'a str,
+}
+
+fixed!(TakeOff);
+
+impl QueryFragment<Sqlite> for TakeOff<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        out.push_sql("DELETE FROM queue WHERE id = ");
+        out.push_bind_param::<Binary, _>(&self.id)?;
+        out.push_sql(" AND state = 1 AND worker = ");
+        out.push_bind_param::<Text, _>(self.worker)?;
+        Ok(())
+    }
+}
