@@ -76,9 +76,18 @@ pub fn run(config: Config, command: Option<Command>) -> Result<(), StartError> {
         if command == Some(Command::LoginLink) {
             return say(&system::login_link(&config).await?);
         }
-        let system = System::start(config).await?;
-        say(&system.greeting().await?)?;
-        system::signal_to_stop().await;
+        // Heard from the beginning: who starts it may stop it at any moment.
+        let mut stop = system::StopSignal::heard();
+        let starting = async {
+            let system = System::start(config).await?;
+            say(&system.greeting().await?)?;
+            Ok::<_, StartError>(system)
+        };
+        let system = tokio::select! {
+            started = starting => started?,
+            () = stop.comes() => return Ok(()),
+        };
+        stop.comes().await;
         system.stop().await;
         Ok(())
     })

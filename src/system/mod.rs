@@ -14,13 +14,13 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::PathBuf,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use actix::{Actor, Addr};
 use actix_rt::Arbiter;
 use actix_web::dev::ServerHandle;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::{
     adapters::{Listener, Scripts},
@@ -47,6 +47,10 @@ use crate::{
 const TOKEN_GRACE: Duration = Duration::from_secs(60);
 /// Open files that the process asks for: a connection is one, and 5,000 triggers are expected of it.
 const OPEN_FILES: u64 = 65_536;
+/// How long the connection logs may take to be written at the end.
+const LOGS_WITHIN: Duration = Duration::from_secs(1);
+/// What jobs and requests have to end in any case, whatever the sockets took of the time to stop.
+const AT_LEAST: Duration = Duration::from_secs(1);
 
 /// Why windsock does not start. One line that says what and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -230,18 +234,23 @@ impl System {
     /// API answers what it has begun (contract section 2).
     pub async fn stop(mut self) {
         log::info!("stopping");
+        let end = Instant::now() + self.config.limits.drain;
+        let left = || end.saturating_duration_since(Instant::now());
         if let Some(listening) = self.listening.take() {
             // An error says that it has ended already; so do the others below.
             let _ = listening.registry.send(StopAll).await;
             let _ = listening.tryouts.send(StopCaptures).await;
-            let _ = listening.scribe.send(WriteAll).await;
+            let logs = listening.scribe.send(WriteAll);
+            // Worth no wait for a database that is away.
+            let _ = tokio::time::timeout(LOGS_WITHIN, logs).await;
         }
         // What this server listened to goes to others now, while jobs still run.
         self.presence.leave().await;
-        let within = self.config.limits.drain;
+        let within = left().max(AT_LEAST);
         let _ = self.runner.send(runner::Stop { within }).await;
         if let Some(server) = self.server.take() {
-            server.stop(true).await;
+            // Past it the process ends, and with it the requests it has begun.
+            let _ = tokio::time::timeout(left().max(AT_LEAST), server.stop(true)).await;
         }
         if let Some(demo) = self.demo.take() {
             demo.stop().await;
@@ -253,22 +262,35 @@ impl System {
     }
 }
 
-/// Waits for SIGTERM or SIGINT.
-pub async fn signal_to_stop() {
-    let (terminate, interrupt) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    );
-    match (terminate, interrupt) {
-        (Ok(mut terminate), Ok(mut interrupt)) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+/// SIGTERM and SIGINT: as long as it lives they do not end the process by themselves.
+#[derive(Debug)]
+pub struct StopSignal(Option<(Signal, Signal)>);
+
+impl StopSignal {
+    /// Hears them from now on.
+    #[must_use]
+    pub fn heard() -> Self {
+        let both = signal(SignalKind::terminate())
+            .and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
+        Self(both.map_or_else(
+            |error| {
+                log::error!("signals cannot be heard, only a kill ends this process: {error}");
+                None
+            },
+            Some,
+        ))
+    }
+
+    /// Waits for one of them.
+    pub async fn comes(&mut self) {
+        match &mut self.0 {
+            Some((terminate, interrupt)) => {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
             }
-        }
-        (Err(error), _) | (_, Err(error)) => {
-            log::error!("signals cannot be heard, only a kill ends this process: {error}");
-            std::future::pending().await
+            None => std::future::pending().await,
         }
     }
 }

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use super::socket::{Socket, Stop};
 
 /// How long sockets may take to commit and close; their own bound is shorter.
-const STOP_TIMEOUT: Duration = Duration::from_secs(12);
+const STOP_TIMEOUT: Duration = Duration::from_secs(6);
 /// How often it is looked whether they have ended.
 const STOP_POLL: Duration = Duration::from_millis(10);
 

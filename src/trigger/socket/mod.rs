@@ -52,8 +52,8 @@ use crate::{
     wire::{CloseReason, Message as Incoming, MessageLimit, Outgoing, WireError, close_code},
 };
 
-/// How long what was read may take to be committed when the socket is stopped.
-const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long what was read may take to be committed when the socket is stopped: half of what a whole server has to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The trigger was edited: goes on with `0`, on the same connection when it is still made from the same.
 #[derive(Message)]
@@ -364,7 +364,11 @@ impl Handler<Stop> for Socket {
             open.line.pause();
             self.note("closed", "this server stopped listening");
         }
-        ctx.run_later(STOP_TIMEOUT, |_, ctx| ctx.stop());
+        ctx.run_later(STOP_TIMEOUT, move |socket, ctx| {
+            log::warn!(trigger = &*socket.setup.path; "stopped before all it read was committed");
+            socket.close_line(Some(code), ctx);
+            ctx.stop();
+        });
         self.stop_when_committed(code, ctx);
     }
 }

@@ -218,7 +218,7 @@ impl Socket {
         self.live.backoff(text, self.attempt, next);
         log::info!(
             trigger = &*self.setup.path, attempt = self.attempt, wait_ms = wait.as_millis() as u64;
-            "not connected: {text}"
+            "not connected: {}", for_logs(text)
         );
         let turn = self.next_turn();
         let handle = ctx.run_later(wait, move |socket, ctx| {
@@ -291,5 +291,30 @@ impl Socket {
                 socket.stop_when_committed(code, ctx)
             });
         }
+    }
+}
+
+/// What a log may say of a failure: a server's own words, and a runnable's, stand behind the first colon and may quote
+/// what was sent. What the operating system says is kept.
+pub(super) fn for_logs(text: &str) -> &str {
+    match text.split_once(": ") {
+        Some((what, own)) if !own.contains("(os error ") => what,
+        Some(_) | None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::for_logs;
+
+    #[test]
+    fn logs_quote_nobody() {
+        let closed = "the server closed the connection with 4000: token abc";
+        assert_eq!(
+            for_logs(closed),
+            "the server closed the connection with 4000"
+        );
+        let refused = "cannot reach 127.0.0.1:9: Connection refused (os error 111)";
+        assert_eq!(for_logs(refused), refused);
     }
 }

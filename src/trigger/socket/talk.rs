@@ -7,7 +7,7 @@ use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::{End, Phase, Socket, connect, intake::After};
+use super::{End, Phase, Socket, connect, intake::After, round::for_logs};
 use crate::{
     trigger::{
         setup::Setup,
@@ -201,7 +201,7 @@ impl Socket {
         slot.1 = Some(match result {
             Ok(text) => Some(text),
             Err(error) => {
-                log::warn!(trigger = &*self.setup.path; "an answer was not sent: {error}");
+                log_unsent(&self.setup, &error);
                 None
             }
         });
@@ -216,7 +216,7 @@ impl Socket {
 
     fn answer_failed(&self, error: &str) {
         self.live.reply_failed.add(1);
-        log::warn!(trigger = &*self.setup.path; "an answer was not sent: {error}");
+        log_unsent(&self.setup, error);
     }
 
     /// Sends a text of our own.
@@ -348,4 +348,9 @@ impl Socket {
             }
         }
     }
+}
+
+fn log_unsent(setup: &Setup, error: &str) {
+    let why = for_logs(error);
+    log::warn!(trigger = &*setup.path; "an answer was not sent: {why}");
 }

@@ -135,3 +135,27 @@ async fn what_was_claimed_ahead_runs_when_the_database_is_back() {
     }
     app.stop().await;
 }
+
+/// Also a server that cannot commit what it has read says goodbye, and ends by itself (contract §2).
+#[actix::test]
+async fn a_server_stops_while_the_database_is_away() {
+    let name = "faults::a_server_stops_while_the_database_is_away";
+    if !ready(name, NEEDS) {
+        return;
+    }
+    let cluster = Cluster::start();
+    let mut app = TestApp::start(cluster.database()).await;
+    let mut peer = Peer::start().await;
+    app.create_script(SCRIPT, "nativets", NUMBER).await;
+    app.create_trigger(TRIGGER, SCRIPT, &peer.url("/"), json!({}))
+        .await;
+    let connection = peer.accept().await;
+    app.wait_until_listening(TRIGGER).await;
+    cluster.go_away(Signal::SIGQUIT);
+    peer.send(&connection, &[r#"{"n":1}"#]).await;
+    app.wait_for_status(TRIGGER, "it waits for its commit", |s| s["pending"] == 1)
+        .await;
+    app.stop().await;
+    assert_eq!(peer.close_code(&connection).await, Some(1001));
+    cluster.come_back().await;
+}
