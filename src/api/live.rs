@@ -31,7 +31,7 @@ use crate::{
     access::{self, Caller},
     db::{trigger, trigger::TriggerFilter},
     queue::{JobEvent, JobState},
-    trigger::status::{Sample, Tail},
+    trigger::status::{Sample, Tail, Watch},
     types::{Mode, Timestamp},
 };
 
@@ -73,7 +73,7 @@ struct Live {
     workspace: String,
     seen: HashMap<Arc<str>, u64>,
     rows: HashMap<String, (i64, String)>,
-    tails: HashMap<String, Tail>,
+    tails: HashMap<String, (Watch, Option<Tail>)>,
     /// Rows changed; they are looked up at the next step, once for however many changes.
     stale: bool,
     jobs_left: u32,
@@ -223,10 +223,21 @@ impl Live {
         if std::mem::take(&mut self.stale) {
             self.load_rows(ctx, true);
         }
+        self.follow_tails();
         for (path, status) in self.state.board.changes(&self.workspace, &mut self.seen) {
             // A row that is disabled says so itself; the board may still hold its last counters.
             if self.may_see(&path) {
                 ctx.text(json!({"type": "status", "path": &*path, "status": status}).to_string());
+            }
+        }
+    }
+
+    /// A trigger that was disabled, or that this server did not listen for, may be listened for by now.
+    fn follow_tails(&mut self) {
+        let board = &self.state.board;
+        for (path, (_, tail)) in &mut self.tails {
+            if !tail.as_ref().is_some_and(|tail| board.is_current(tail)) {
+                *tail = board.tail(&self.workspace, path);
             }
         }
     }
@@ -237,9 +248,11 @@ impl Live {
                 if self.tails.len() < TAILS
                     && !self.tails.contains_key(&path)
                     && self.may_see(&path)
-                    && let Some(tail) = self.state.board.tail(&self.workspace, &path)
                 {
-                    self.tails.insert(path, tail);
+                    let board = &self.state.board;
+                    let watch = board.watch(&self.workspace, &path);
+                    let tail = board.tail(&self.workspace, &path);
+                    self.tails.insert(path, (watch, tail));
                 }
             }
             Wish::Untail(path) => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use actix::Addr;
 use tokio::sync::mpsc;
 
+use super::relay;
 use crate::{
     config::DatabaseUrl,
     db::{
@@ -12,8 +13,9 @@ use crate::{
         listen::{Heard, listen},
         trigger::CHANGED,
     },
+    presence::Presence,
     queue::{CANCEL, JOBS, Queue, REPLIES},
-    trigger::{Hearing, Reconcile, Registry},
+    trigger::{Board, Hearing, Reconcile, Registry},
 };
 
 /// How often replies are looked for in case a word was missed.
@@ -27,11 +29,23 @@ enum Act {
     Hearing(bool),
 }
 
+/// Words about live messages that wait to be acted on; more are lost, as those of a fast feed are.
+const LIVE_WORDS: usize = 256;
+
 /// Follows the words for as long as the process lives.
-pub(super) fn follow(pool: &Pool, queue: &Queue, registry: Option<Addr<Registry>>) {
+pub(super) fn follow(
+    (pool, queue, board): (&Pool, &Queue, &Board),
+    presence: Presence,
+    registry: Option<Addr<Registry>>,
+) {
     let DatabaseUrl::Postgres(url) = pool.url().clone() else {
         return;
     };
+    let (live, live_words) = mpsc::channel(LIVE_WORDS);
+    if registry.is_some() {
+        let shared = (pool.clone(), board.clone());
+        actix_rt::spawn(relay::relay(shared, presence, live_words));
+    }
     // Acts of one kind that wait need no second one; a few kinds fit always.
     let (act, acts) = mpsc::channel(16);
     let for_registry = registry.is_some();
@@ -53,10 +67,15 @@ pub(super) fn follow(pool: &Pool, queue: &Queue, registry: Option<Addr<Registry>
                 &[]
             }
             Heard::Word(word) if word == CHANGED && for_registry => &[Act::Triggers],
-            Heard::Word(word) => match word.strip_prefix(REPLIES) {
-                Some(fence) if fence.parse() == Ok(on_words.fence()) => &[Act::Replies],
-                Some(_) | None => &[],
-            },
+            Heard::Word(word) => {
+                if let Some(word) = word.strip_prefix(relay::WORD) {
+                    let _ = live.try_send(word.to_owned());
+                }
+                match word.strip_prefix(REPLIES) {
+                    Some(fence) if fence.parse() == Ok(on_words.fence()) => &[Act::Replies],
+                    Some(_) | None => &[],
+                }
+            }
         };
         for act_now in todo {
             // Full: as many are waiting to be done, and the timers below catch the rest.

@@ -6,6 +6,7 @@ mod certificate;
 mod doors;
 mod listening;
 mod observe;
+mod relay;
 
 use std::{
     fs::{File, TryLockError},
@@ -134,7 +135,7 @@ impl System {
             start_listening(&config, shared, &mut arbiters)
         });
         let registry = listening.as_ref().map(|side| side.registry.clone());
-        bell::follow(&pool, &queue, registry);
+        bell::follow((&pool, &queue, &board), presence.clone(), registry);
         let packages = Packages::new(config.cache_dir.clone());
         let shared = (&pool, &queue, &dialer, &packages);
         let runner = start_runner(&config, &doors, shared).await?;

@@ -14,6 +14,7 @@ use std::{
 
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
 use super::{
@@ -181,7 +182,7 @@ pub struct Live {
 }
 
 /// What became of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// It becomes a job.
@@ -208,7 +209,7 @@ impl Verdict {
 }
 
 /// A message as people who follow a trigger see it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Sample {
     /// The trigger's workspace.
     pub workspace: Arc<str>,
@@ -225,7 +226,7 @@ pub struct Sample {
     /// Messages not shown since the one before.
     pub skipped: u64,
     /// Why the filters want it or not, where that is told.
-    pub why: Option<Explanation>,
+    pub why: Option<Value>,
 }
 
 impl Live {
@@ -474,6 +475,8 @@ pub struct Board {
     /// What entries that are no more had counted, by workspace.
     retired: Arc<Mutex<HashMap<Arc<str>, Totals>>>,
     samples: broadcast::Sender<Arc<Sample>>,
+    /// Triggers whose messages somebody wants to see, wherever they run, and how many do.
+    watched: Arc<Mutex<HashMap<Place, usize>>>,
 }
 
 impl Board {
@@ -485,6 +488,7 @@ impl Board {
             entries: Arc::default(),
             retired: Arc::default(),
             samples: broadcast::channel(SAMPLES).0,
+            watched: Arc::default(),
         }
     }
 
@@ -602,13 +606,44 @@ impl Board {
         changed
     }
 
-    /// Follows the messages of a trigger, as long as the answer lives. They come through
-    /// [`Board::samples`].
+    /// Follows the messages of a trigger that this server listens for, as long as the answer lives. They come
+    /// through [`Board::samples`].
     #[must_use]
     pub fn tail(&self, workspace: &str, path: &str) -> Option<Tail> {
         let live = self.get(workspace, path)?;
         live.tails.fetch_add(1, Relaxed);
         Some(Tail(live))
+    }
+
+    /// Whether the trigger still has the entry that `tail` follows.
+    #[must_use]
+    pub fn is_current(&self, Tail(followed): &Tail) -> bool {
+        let live = self.get(&followed.workspace, &followed.path);
+        live.is_some_and(|live| Arc::ptr_eq(&live, followed))
+    }
+
+    /// Says that somebody wants to see a trigger's messages, wherever it runs, as long as the answer lives.
+    #[must_use]
+    pub fn watch(&self, workspace: &str, path: &str) -> Watch {
+        let place = (workspace.into(), path.into());
+        *self.watched.lock().entry(Place::clone(&place)).or_default() += 1;
+        let watched = Arc::clone(&self.watched);
+        Watch { watched, place }
+    }
+
+    /// The triggers that somebody watches here and that run elsewhere, if anywhere.
+    #[must_use]
+    pub fn watched_elsewhere(&self) -> Vec<Place> {
+        let entries = self.entries.read();
+        let watched = self.watched.lock();
+        let elsewhere = watched.keys().filter(|place| !entries.contains_key(*place));
+        elsewhere.cloned().collect()
+    }
+
+    /// Shows a message that another server has seen to those who watch here.
+    pub fn show(&self, sample: Sample) {
+        // An error only says that nobody follows any more.
+        let _ = self.samples.send(Arc::new(sample));
     }
 
     /// The samples of every tailed trigger.
@@ -638,7 +673,7 @@ impl Board {
             bytes: text.len(),
             verdict,
             skipped,
-            why: why(),
+            why: why().map(|why| json!(why)),
         }));
     }
 }
@@ -650,6 +685,25 @@ pub struct Tail(Arc<Live>);
 impl Drop for Tail {
     fn drop(&mut self) {
         self.0.tails.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Somebody wants to see a trigger's messages, wherever it runs.
+#[derive(Debug)]
+pub struct Watch {
+    watched: Arc<Mutex<HashMap<Place, usize>>>,
+    place: Place,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let mut watched = self.watched.lock();
+        if let Some(count) = watched.get_mut(&self.place) {
+            *count -= 1;
+            if *count == 0 {
+                watched.remove(&self.place);
+            }
+        }
     }
 }
 
@@ -691,7 +745,25 @@ mod tests {
             .last()
             .unwrap();
         assert_eq!((&*last.text, last.skipped), ("x", 5));
+        assert!(board.is_current(&tail));
+        board.remove("main", "u/a/t");
+        let again = board.entry("main", "u/a/t");
+        assert!(!board.is_current(&tail) && !again.is_tailed());
         drop(tail);
         assert!(!live.is_tailed());
+    }
+
+    #[test]
+    fn who_watches_a_trigger_of_another_server_is_known() {
+        let board = Board::new("s1");
+        let (one, two) = (board.watch("main", "u/a/t"), board.watch("main", "u/a/t"));
+        assert_eq!(board.watched_elsewhere().len(), 1);
+        drop(one);
+        let here = board.entry("main", "u/a/t");
+        assert!(board.watched_elsewhere().is_empty());
+        board.remove(&here.workspace, &here.path);
+        assert_eq!(board.watched_elsewhere().len(), 1);
+        drop(two);
+        assert!(board.watched_elsewhere().is_empty());
     }
 }

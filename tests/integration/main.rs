@@ -31,6 +31,7 @@ mod harness_itself;
 mod heartbeat;
 mod lanes;
 mod licences;
+mod live;
 mod message_to_job;
 mod operations;
 mod page;
