@@ -1,14 +1,22 @@
 //! Brings the tables up to date at start: one set of migrations a database, embedded, under a lock.
 
+use std::fs;
+
 use diesel::{
-    Connection, PgConnection, RunQueryDsl, SqliteConnection,
+    Connection, PgConnection, QueryableByName, RunQueryDsl, SqliteConnection,
+    backend::Backend,
     migration::{Migration, MigrationSource},
+    sql_types::Text,
+    sqlite::Sqlite,
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::{Conn, DbError, alone::START};
+use crate::config::DatabaseUrl;
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+/// Where diesel notes which migrations have run.
+const MIGRATIONS: &str = "__diesel_schema_migrations";
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
 /// Runs the migrations that the database has not seen yet.
@@ -43,8 +51,16 @@ fn postgres(conn: &mut PgConnection) -> Result<(), DbError> {
 }
 
 /// A database that a later version has changed is not touched: its tables may mean something else by now.
-fn refuse_newer<DB: diesel::backend::Backend>(
+fn refuse_newer<DB: Backend>(
     conn: &mut impl MigrationHarness<DB>,
+    known: &EmbeddedMigrations,
+) -> Result<(), DbError> {
+    let applied = conn.applied_migrations().map_err(failed)?;
+    refuse_unknown::<DB>(applied.iter().map(ToString::to_string), known)
+}
+
+fn refuse_unknown<DB: Backend>(
+    mut applied: impl Iterator<Item = String>,
     known: &EmbeddedMigrations,
 ) -> Result<(), DbError> {
     let migrations: Vec<Box<dyn Migration<DB>>> = known.migrations().map_err(failed)?;
@@ -52,15 +68,57 @@ fn refuse_newer<DB: diesel::backend::Backend>(
         .iter()
         .map(|migration| migration.name().version().to_string())
         .collect();
-    let applied = conn.applied_migrations().map_err(failed)?;
-    match applied
-        .iter()
-        .map(ToString::to_string)
-        .find(|version| !known.contains(version))
-    {
+    match applied.find(|version| !known.contains(version)) {
         Some(version) => Err(DbError::Newer(version)),
         None => Ok(()),
     }
+}
+
+/// Refuses a SQLite file that holds something else, or what a later version made, before anything of it is changed.
+/// Blocks.
+///
+/// # Errors
+/// Why it cannot be used.
+pub(crate) fn refuse_unusable(database: &DatabaseUrl) -> Result<(), DbError> {
+    let DatabaseUrl::Sqlite(file) = database else {
+        return Ok(());
+    };
+    if fs::metadata(file).is_ok_and(|found| found.len() == 0) || !file.exists() {
+        return Ok(());
+    }
+    let unusable =
+        |what: String| DbError::Unreachable(format!("{} cannot be used: {what}", file.display()));
+    let path = std::path::absolute(file).map_err(|error| unusable(error.to_string()))?;
+    let mut url =
+        url::Url::from_file_path(&path).map_err(|()| unusable("its name is no path".to_owned()))?;
+    // As it is, without a lock or a log beside it: what is looked at may be another program's.
+    url.set_query(Some("immutable=1"));
+    let mut conn =
+        SqliteConnection::establish(url.as_str()).map_err(|error| unusable(error.to_string()))?;
+    let names = "SELECT name AS text FROM sqlite_master WHERE type = 'table'";
+    let tables: Vec<Word> = diesel::sql_query(names)
+        .load(&mut conn)
+        .map_err(|error| unusable(error.to_string()))?;
+    if !tables.iter().any(|table| table.text == MIGRATIONS) {
+        // The first tables of ours may still be in the log beside it.
+        let is_foreign = !tables.is_empty();
+        return if is_foreign {
+            Err(unusable("it is another program's database".to_owned()))
+        } else {
+            Ok(())
+        };
+    }
+    let versions = format!("SELECT version AS text FROM {MIGRATIONS}");
+    let applied: Vec<Word> = diesel::sql_query(versions)
+        .load(&mut conn)
+        .map_err(|error| unusable(error.to_string()))?;
+    refuse_unknown::<Sqlite>(applied.into_iter().map(|one| one.text), &SQLITE)
+}
+
+#[derive(QueryableByName)]
+struct Word {
+    #[diesel(sql_type = Text)]
+    text: String,
 }
 
 fn failed(error: Box<dyn std::error::Error + Send + Sync>) -> DbError {

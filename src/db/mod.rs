@@ -28,7 +28,7 @@ pub(crate) mod job_secret;
 pub(crate) mod lanes;
 pub mod listen;
 pub(crate) mod message_sample;
-mod migrate;
+pub(crate) mod migrate;
 pub(crate) mod outbox;
 pub mod queue;
 pub(crate) mod remote;

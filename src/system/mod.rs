@@ -4,15 +4,15 @@ mod adapters;
 mod bell;
 mod certificate;
 mod doors;
+mod file;
 mod listening;
 mod observe;
 mod relay;
 
 use std::{
-    fs::{File, TryLockError},
+    fs::File,
     io,
     net::SocketAddr,
-    os::unix::fs::OpenOptionsExt,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -112,7 +112,7 @@ impl System {
         secrets::given(&config)?;
         let dialer = Dialer::new(config.allow_private.as_deref(), &config.proxies)?;
         let doors = Doors::open(&config)?;
-        let lock = lock(&config.database)?;
+        let lock = file::own(&config.database).await?;
         let pool = open_pool(&config).await?;
         let presence = join(&config, &pool).await?;
         let mut arbiters = vec![Arbiter::new()];
@@ -318,35 +318,6 @@ fn prepare_demo(config: &mut Config) -> Result<(Demo, tempfile::TempDir), StartE
     config.mode = ProcessMode::Standalone;
     config.allow_private = Some(demo.allowed());
     Ok((demo, folder))
-}
-
-/// Keeps a second process off a SQLite file: there is one writer, and one that listens.
-fn lock(database: &DatabaseUrl) -> Result<Option<File>, StartError> {
-    let DatabaseUrl::Sqlite(file) = database else {
-        return Ok(None);
-    };
-    let mut name = file.clone().into_os_string();
-    name.push(".lock");
-    let unusable = |error: io::Error| {
-        DbError::Unreachable(format!("{} cannot be opened: {error}", file.display()))
-    };
-    let lock = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&name)
-        .map_err(unusable)?;
-    match lock.try_lock() {
-        Ok(()) => {
-            // For its owner alone: SQLite would let everybody read it. What it adds beside it takes after it.
-            let mut own = File::options();
-            own.create(true).append(true).mode(0o600);
-            own.open(file).map_err(unusable)?;
-            Ok(Some(lock))
-        }
-        Err(TryLockError::WouldBlock) => Err(StartError::InUse(file.clone())),
-        Err(TryLockError::Error(error)) => Err(unusable(error).into()),
-    }
 }
 
 async fn open_pool(config: &Config) -> Result<Pool, StartError> {

@@ -8,7 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use diesel::{Connection, PgConnection, connection::SimpleConnection};
+use diesel::{Connection, PgConnection, SqliteConnection, connection::SimpleConnection};
 
 use crate::harness::{
     Authority, Database, Need, TestApp, on_both_databases, process::bound_to_this_thread, ready,
@@ -95,7 +95,7 @@ fn bad_starts_say_why_and_change_nothing() {
     let left: Vec<String> = fs::read_dir(folder.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name == "windsock.db")
+        .filter(|name| name.starts_with("windsock.db") || name.ends_with(".lock"))
         .collect();
     assert!(left.is_empty(), "{left:?}");
 }
@@ -187,6 +187,70 @@ fn a_database_of_a_newer_version_is_refused() {
     assert_eq!(code, Some(2), "{said}");
     assert_eq!(said.trim().lines().count(), 1, "{said}");
     assert!(said.contains("newer windsock"), "{said}");
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_left_as_it_is() {
+    let newer = "CREATE TABLE __diesel_schema_migrations (version VARCHAR(50) PRIMARY KEY NOT NULL, \
+                 run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP); \
+                 INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000000')";
+    for (tables, why) in [
+        (
+            "CREATE TABLE users (name TEXT)",
+            "another program's database",
+        ),
+        (newer, "newer windsock"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("windsock.db");
+        SqliteConnection::establish(&file.to_string_lossy())
+            .unwrap()
+            .batch_execute(tables)
+            .unwrap();
+        let before = fs::read(&file).unwrap();
+        let (code, said) = start(folder.path(), &["--port", "0"]);
+        assert_eq!(code, Some(2), "{said}");
+        assert_eq!(said.trim().lines().count(), 1, "{said}");
+        assert!(said.contains(why), "{said}");
+        assert!(fs::read(&file).unwrap() == before, "{why}: it was changed");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "{why}");
+    }
+}
+
+/// SIGTERM while it starts, and as soon as it listens: never a death by the signal.
+#[test]
+fn a_server_may_be_stopped_at_any_moment() {
+    use nix::{
+        sys::signal::{Signal, kill},
+        unistd::Pid,
+    };
+    for line in 0..2 {
+        let folder = tempfile::tempdir().unwrap();
+        let mut server = bound_to_this_thread(Path::new(env!("CARGO_BIN_EXE_windsock")))
+            .args(["--port", "0"])
+            .env("RUST_LOG", "info")
+            .current_dir(folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        if line == 0 {
+            // Its first word in the log comes in the middle of its start.
+            let log = server.stderr.take().unwrap();
+            let mut log = BufReader::new(log);
+            log.read_line(&mut said).unwrap();
+            server.stderr = Some(log.into_inner());
+        } else {
+            let out = server.stdout.take().unwrap();
+            BufReader::new(out).read_line(&mut said).unwrap();
+        }
+        let pid = i32::try_from(server.id()).unwrap();
+        kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+        let output = server.wait_with_output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "after {said}: {errors}");
+    }
 }
 
 on_both_databases!(needs: [], tests: [a_stopped_server_starts_again]);
