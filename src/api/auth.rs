@@ -39,8 +39,8 @@ pub(super) const OPEN: &[&str] = &[
     "/api/auth/logout",
     "/api/auth/session",
 ];
-/// Only windsock's own files, no inline scripts, no frames, forms to nobody else.
-const POLICY: &str = "default-src 'self'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; \
+/// Only windsock's own files, no inline scripts, no frames, forms to nobody else. The page adds the hashes of its own.
+pub(super) const POLICY: &str = "default-src 'self'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; \
                       base-uri 'none'; form-action 'self'; object-src 'none'";
 /// Failed logins of one address within [`RATE_WINDOW`]; a person mistypes less often.
 const RATE: u32 = 10;

@@ -6,7 +6,7 @@ use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::{App, HttpServer, dev::Server, rt::net::TcpStream, web};
 use rustls::ServerConfig;
 
-use super::{State, configure};
+use super::{State, configure, ui};
 
 /// Data sent to a client and not acknowledged for so long ends the connection: a browser that stops reading
 /// must not hold its actor and buffers for ever.
@@ -33,6 +33,7 @@ pub struct Listeners {
 pub fn server(state: State, listeners: Listeners) -> std::io::Result<Server> {
     let drain = state.config.limits.drain.as_secs();
     let state = web::Data::new(state);
+    ui::make_ready();
     let server = HttpServer::new(move || {
         let state = state.clone();
         App::new().configure(move |cfg| configure(cfg, &state))

@@ -27,7 +27,7 @@ export class ApiError extends Error {
 export function fieldOf(text) {
   const named = /^([a-z_][a-z0-9_]*(?:\[\d+\]|\.[a-z0-9_]+)*): /i.exec(text);
   if (named) return named[1];
-  const missing = /(?:missing|unknown) field [`'"]?([a-z0-9_.]+)/i.exec(text);
+  const missing = /(?:missing|unknown) field [\x60'"]?([a-z0-9_.]+)/i.exec(text);
   return missing ? missing[1] : null;
 }
 

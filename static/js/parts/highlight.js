@@ -15,7 +15,7 @@ const RULES = {
   bash: rule(String.raw`(?<![^\s;])#.*`, String.raw`"(?:\\.|[^"\\])*"?|'[^']*'?|\$\{[^}\n]*\}?|\$[\w@#?*!-]+`, BASH),
   json: rule('(?!)', String.raw`"(?:\\.|[^"\\\n])*"?`, 'true|false|null'),
   yaml: rule(String.raw`(?<![^\s])#.*`, String.raw`"(?:\\.|[^"\\])*"?|'[^']*'?|^[ \t-]*[\w$.-]+(?=:(?:\s|$))`, 'true|false|null', 'm'),
-  nativets: rule(String.raw`\/\/.*|\/\*[\s\S]*?(?:\*\/|$)`, String.raw`"(?:\\.|[^"\\\n])*"?|'(?:\\.|[^'\\\n])*'?|${'`'}(?:\\[\s\S]|[^${'`'}\\])*${'`'}?`, TYPESCRIPT),
+  nativets: rule(String.raw`\/\/.*|\/\*[\s\S]*?(?:\*\/|$)`, String.raw`"(?:\\.|[^"\\\n])*"?|'(?:\\.|[^'\\\n])*'?|\x60(?:\\[\s\S]|[^\x60\\])*\x60?`, TYPESCRIPT),
 };
 RULES.bun = RULES.nativets;
 RULES.deno = RULES.nativets;

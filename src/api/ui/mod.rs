@@ -1,7 +1,10 @@
 //! The page: the files of `static/`, embedded; every address that is not a file is the page itself.
 //!
 //! The page names its files below `/v/<version>/`, which changes with any of them: a browser keeps such a file for good and
-//! asks only for the page anew, and modules of two releases never mix. A file is compressed once, when it is first asked for.
+//! asks only for the page anew, and modules of two releases never mix. `bundle` makes few files of many; what travels is
+//! compressed once, when the server starts.
+
+mod bundle;
 
 use std::{
     collections::HashMap,
@@ -11,7 +14,7 @@ use std::{
 
 use actix_web::{
     HttpMessage, HttpRequest, HttpResponse,
-    http::header::{self, AcceptEncoding, ContentEncoding, Encoding, EntityTag},
+    http::header::{self, AcceptEncoding, ContentEncoding, Encoding, EntityTag, HeaderValue},
     web,
 };
 use bytes::Bytes;
@@ -20,7 +23,13 @@ use rust_embed::RustEmbed;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::{State, auth::protect, error::Error, extract::Query, session};
+use super::{
+    State,
+    auth::{POLICY, protect},
+    error::Error,
+    extract::Query,
+    session,
+};
 use crate::access::Denied;
 
 #[derive(RustEmbed)]
@@ -30,6 +39,10 @@ struct Embedded;
 
 /// The page's file.
 const INDEX: &str = "index.html";
+/// The page's script: all modules in one file.
+const SCRIPT: &str = "page.js";
+/// The tag of `index.html` that stands for it.
+const MODULES: &str = "<script type=\"module\" src=\"/js/main.js\">";
 /// What stands before a file's name where its address names a version.
 const VERSIONED: &str = "v/";
 /// For a file whose address changes with it.
@@ -41,6 +54,8 @@ const ASK_AGAIN: &str = "no-cache";
 struct Files {
     version: String,
     by_name: HashMap<String, File>,
+    /// See [`policy`].
+    policy: HeaderValue,
 }
 
 /// One file, as it is and as it travels.
@@ -71,17 +86,33 @@ impl Files {
         }
         let mut version = hex::encode(all.finalize());
         version.truncate(16);
-        if let Some(index) = by_name.get_mut(INDEX) {
-            let text = String::from_utf8_lossy(&index.plain).into_owned();
-            let text = names.iter().fold(text, |text, name| {
-                text.replace(
-                    &format!("\"/{name}\""),
-                    &format!("\"/{VERSIONED}{version}/{name}\""),
-                )
-            });
-            *index = File::new(INDEX, version.clone(), Bytes::from(text));
+        let text = |name: &str| {
+            let file: &File = by_name.get(name)?;
+            str::from_utf8(&file.plain).ok()
+        };
+        let modules = names.iter().filter(|name| name.ends_with(".js"));
+        let script = bundle::join(modules.filter_map(|name| Some((name.as_str(), text(name)?))));
+        let (index, allowed) = bundle::inline(text(INDEX).unwrap_or_default(), text);
+        let index = index.replace(
+            MODULES,
+            &format!("<script type=\"module\" src=\"/{SCRIPT}\">"),
+        );
+        let named = names.iter().map(String::as_str).chain([SCRIPT]);
+        let index = named.fold(index, |page, name| {
+            let versioned = format!("\"/{VERSIONED}{version}/{name}\"");
+            page.replace(&format!("\"/{name}\""), &versioned)
+        });
+        for (name, text) in [(INDEX, index), (SCRIPT, script)] {
+            let file = File::new(name, version.clone(), Bytes::from(text));
+            by_name.insert(name.to_owned(), file);
         }
-        Self { version, by_name }
+        let policy = HeaderValue::from_str(&format!("{POLICY}; {allowed}"));
+        let policy = policy.unwrap_or(HeaderValue::from_static(POLICY));
+        Self {
+            version,
+            by_name,
+            policy,
+        }
     }
 
     /// The file an address stands for, and how long a browser may keep it.
@@ -175,7 +206,19 @@ pub(crate) async fn serve(
         let name = file_of(req.path());
         return Err(Error::NotFound(format!("no such file: {name}")));
     };
-    Ok(answer(&req, file, keep))
+    let mut answer = answer(&req, file, keep);
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, FILES.policy.clone());
+    Ok(answer)
+}
+
+/// Has what the first view needs ready before anybody asks, on a thread of its own.
+pub(super) fn make_ready() {
+    std::thread::spawn(|| {
+        for name in [INDEX, SCRIPT] {
+            FILES.by_name.get(name).map(File::compressed);
+        }
+    });
 }
 
 /// The file in the form the browser takes, or that it has it already.
