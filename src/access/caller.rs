@@ -23,6 +23,17 @@ pub struct FolderRights {
     pub owner: bool,
 }
 
+/// A script or a flow that is shared with somebody alone, wherever it lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedRunnable {
+    /// A flow, else a script.
+    pub is_flow: bool,
+    /// Where it lies.
+    pub path: String,
+    /// With whom (JSON object: owner → may write).
+    pub extra_perms: String,
+}
+
 /// Who asks, as which token.
 #[derive(Debug, Clone, Default)]
 pub struct Caller {
@@ -44,6 +55,8 @@ pub struct Caller {
     pub scopes: Option<Vec<String>>,
     /// The folders that may at least be read (an admin needs none).
     pub folders: Vec<FolderRights>,
+    /// Scripts and flows that are shared with the caller (an admin needs none).
+    pub shared: Vec<SharedRunnable>,
     /// What part of the API is asked, as scopes name it.
     pub domain: String,
     /// Of a job that calls back: how many jobs called each other to come to it.
@@ -94,10 +107,30 @@ impl Caller {
         self.scoped("read", Some(path)) && self.reaches(path, extra_perms, false)
     }
 
-    /// Whether the thing at `path` may be run.
+    /// Whether the script or flow at `path` may be run.
     #[must_use]
-    pub fn may_run(&self, path: &str) -> bool {
-        self.scoped("run", Some(path)) && self.reaches(path, "{}", false)
+    pub fn may_run(&self, path: &str, is_flow: bool) -> bool {
+        self.scoped("run", Some(path)) && self.sees_runnable(path, is_flow)
+    }
+
+    /// The `extra_perms` of the script at `path`, as far as they are about the caller.
+    #[must_use]
+    pub fn script_perms(&self, path: &str) -> &str {
+        self.runnable_perms(path, false)
+    }
+
+    /// The `extra_perms` of the flow at `path`, as far as they are about the caller.
+    #[must_use]
+    pub fn flow_perms(&self, path: &str) -> &str {
+        self.runnable_perms(path, true)
+    }
+
+    /// As [`Self::script_perms`] or [`Self::flow_perms`].
+    #[must_use]
+    pub fn runnable_perms(&self, path: &str, is_flow: bool) -> &str {
+        let mut shared = self.shared.iter();
+        let found = shared.find(|one| one.is_flow == is_flow && one.path == path);
+        found.map_or("{}", |one| &one.extra_perms)
     }
 
     /// Checks that the thing at `path` may be changed.
@@ -212,11 +245,11 @@ impl Caller {
         }
     }
 
-    /// Whether the runnable at `path` may be read, whatever the token is for: what a trigger starts is told by its own
-    /// rights.
+    /// Whether the script or flow at `path` may be read, whatever the token is for: what a trigger starts is told by its
+    /// own rights.
     #[must_use]
-    pub fn sees_runnable(&self, path: &str) -> bool {
-        self.reaches(path, "{}", false)
+    pub fn sees_runnable(&self, path: &str, is_flow: bool) -> bool {
+        self.reaches(path, self.runnable_perms(path, is_flow), false)
     }
 
     /// Whether what lies at `path`, or the folder `f/<name>` itself, is the caller's own.
@@ -347,7 +380,7 @@ mod tests {
             operator: true,
             ..someone("ann")
         };
-        assert!(operator.may_run("u/ann/x") && operator.may_write("u/ann/x", "{}").is_err());
+        assert!(operator.may_run("u/ann/x", false) && operator.may_write("u/ann/x", "{}").is_err());
     }
 
     #[test]

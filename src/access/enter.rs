@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::{
-    ADMIN, ADMIN_EMAIL, Caller, Denied, FolderRights,
+    ADMIN, ADMIN_EMAIL, Caller, Denied, FolderRights, SharedRunnable,
     token::{account_of, is_secret, valid},
 };
 use crate::{
     db::{
         Conn, DbError, account, folder,
         folder::FolderRow,
-        group, queue, setting,
+        group, queue, setting, sharing,
         token::{self, TokenRow},
         user, workspace,
     },
@@ -173,6 +173,7 @@ fn enter(
     if !caller.is_admin {
         caller.groups = group::of_user(conn, workspace, &caller.username)?;
         caller.folders = folders_of(conn, &caller, workspace)?;
+        caller.shared = shared_with(conn, &caller, workspace)?;
     }
     Ok(Ok(caller))
 }
@@ -185,6 +186,22 @@ fn folders_of(
     Ok(folder::all(conn, workspace)?
         .into_iter()
         .filter_map(|folder| rights_in(caller, &folder))
+        .collect())
+}
+
+fn shared_with(
+    conn: &mut Conn,
+    caller: &Caller,
+    workspace: &str,
+) -> Result<Vec<SharedRunnable>, DbError> {
+    let all = sharing::of_runnables(conn, workspace)?.into_iter();
+    let own = all.filter(|row| caller.granted(&row.extra_perms, false));
+    Ok(own
+        .map(|row| SharedRunnable {
+            is_flow: row.is_flow,
+            path: row.path,
+            extra_perms: row.extra_perms,
+        })
         .collect())
 }
 
@@ -299,5 +316,6 @@ fn group_as_caller(
         ..Caller::default()
     };
     caller.folders = folders_of(conn, &caller, workspace)?;
+    caller.shared = shared_with(conn, &caller, workspace)?;
     Ok(Some(caller))
 }

@@ -115,6 +115,24 @@ pub(crate) fn prepare_to_save(
     Ok(caller.may_write(path.as_str(), "{}"))
 }
 
+/// As [`prepare_to_save`], for a script or flow, be it there already or not: whom it is shared with alone needs no right
+/// to where it lies.
+///
+/// # Errors
+/// The database gives no answer; inside: why not.
+pub(crate) fn prepare_to_save_runnable(
+    conn: &mut Conn,
+    caller: &Caller,
+    path: &ObjectPath,
+    (is_flow, there): (bool, bool),
+) -> Result<Result<(), Denied>, DbError> {
+    let perms = caller.runnable_perms(path.as_str(), is_flow);
+    if there && perms != "{}" {
+        return Ok(caller.may_write(path.as_str(), perms));
+    }
+    prepare_to_save(conn, caller, path)
+}
+
 /// The values of variables, read with the rights of `permissioned_as`; inside: which one cannot be had.
 ///
 /// # Errors

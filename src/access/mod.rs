@@ -11,14 +11,14 @@ pub(crate) mod references;
 mod token;
 
 pub use self::{
-    caller::{Caller, FolderRights},
+    caller::{Caller, FolderRights, SharedRunnable},
     enter::job_tokens,
     members::{email_of, first_start},
     token::{end_token, new_login_link, new_setup_token},
 };
 pub(crate) use self::{
     enter::{authenticate, renewed},
-    members::{new_workspace, prepare_to_save, read_variables},
+    members::{new_workspace, prepare_to_save, prepare_to_save_runnable, read_variables},
     password::{NotHashed, Passwords, unfit},
     token::{
         NewToken, PREFIX, SESSION, new_session, new_session_of, new_session_of_link, new_token,

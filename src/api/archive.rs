@@ -156,7 +156,7 @@ fn script_files(
     which: &Which,
 ) -> Result<Vec<File>, Error> {
     let mut found = script::list(conn, workspace, &script::ScriptFilter::default())?;
-    found.retain(|(path, _)| caller.may_read(path, "{}"));
+    found.retain(|(path, _)| caller.may_read(path, caller.script_perms(path)));
     let hashes: Vec<i64> = found.into_iter().map(|(_, hash)| hash).collect();
     let deno_is_plain = which.default_ts.as_deref() == Some("deno");
     let mut files = Vec::new();
@@ -191,7 +191,7 @@ fn ending(language: Language, deno_is_plain: bool) -> &'static str {
 
 fn flow_files(conn: &mut Conn, caller: &Caller, workspace: &str) -> Result<Vec<File>, Error> {
     let mut found = flow::list(conn, workspace, &flow::FlowFilter::default())?;
-    found.retain(|(path, _)| caller.may_read(path, "{}"));
+    found.retain(|(path, _)| caller.may_read(path, caller.flow_perms(path)));
     let versions: Vec<i64> = found.into_iter().map(|(_, version)| version).collect();
     let rows = flow::by_versions(conn, workspace, &versions)?.into_iter();
     Ok(rows

@@ -110,6 +110,11 @@ fn check_kind(kind: &str) -> Result<(), Error> {
     Err(Error::field("trigger_kind", text))
 }
 
+/// The `extra_perms` of the runnable whose captures are asked for.
+fn own_perms<'a>(caller: &'a Caller, at: &KindAt, is_flow: bool) -> &'a str {
+    caller.runnable_perms(at.path.as_str(), is_flow)
+}
+
 /// Sets what is to be captured, with the rights of the caller; it begins with the first ping.
 pub(crate) async fn set_config(
     caller: Caller,
@@ -124,7 +129,7 @@ pub(crate) async fn set_config(
         trigger_config,
     } = body.0;
     check_kind(&trigger_kind)?;
-    caller.may_write(path.as_str(), "{}")?;
+    caller.may_write(path.as_str(), caller.runnable_perms(path.as_str(), is_flow))?;
     let config = trigger_config.unwrap_or_default();
     let settings = capture_settings(&config, (path.as_str(), is_flow));
     let settings = settings.map_err(|error| Error::field("trigger_config", error))?;
@@ -159,7 +164,7 @@ pub(crate) async fn ping(
 ) -> Result<Text, Error> {
     check_kind(at.trigger_kind.as_deref().unwrap_or_default())?;
     let is_flow = is_flow(&at.kind)?;
-    caller.may_write(at.path.as_str(), "{}")?;
+    caller.may_write(at.path.as_str(), own_perms(&caller, &at, is_flow))?;
     state
         .transaction(move |conn| {
             let key = (at.workspace.as_str(), at.path.as_str(), is_flow);
@@ -194,7 +199,7 @@ pub(crate) async fn configs(
     let config = state
         .run(move |conn| {
             let key = (at.workspace.as_str(), at.path.as_str(), is_flow);
-            let seen = caller.may_read(at.path.as_str(), "{}");
+            let seen = caller.may_read(at.path.as_str(), own_perms(&caller, &at, is_flow));
             Ok(capture::config(conn, key)?.filter(|_| seen))
         })
         .await?;
@@ -223,7 +228,7 @@ pub(crate) async fn list(
     let other = which.trigger_kind.is_some_and(|kind| kind != KIND);
     let rows = state
         .run(move |conn| {
-            if other || !caller.may_read(at.path.as_str(), "{}") {
+            if other || !caller.may_read(at.path.as_str(), own_perms(&caller, &at, is_flow)) {
                 return Ok(Vec::new());
             }
             let key = (at.workspace.as_str(), at.path.as_str(), is_flow);
@@ -260,7 +265,7 @@ fn shown(row: CaptureRow, listed: bool) -> CaptureView {
 
 fn by_id(conn: &mut crate::db::Conn, caller: &Caller, at: &CaptureAt) -> Result<CaptureRow, Error> {
     let row = capture::get(conn, &at.workspace, at.id)?;
-    row.filter(|row| caller.may_read(&row.path, "{}"))
+    row.filter(|row| caller.may_read(&row.path, caller.runnable_perms(&row.path, row.is_flow)))
         .ok_or_else(|| Error::NotFound(format!("no capture {}", at.id)))
 }
 
@@ -284,7 +289,7 @@ pub(crate) async fn delete(
     state
         .transaction(move |conn| {
             let row = by_id(conn, &caller, &at)?;
-            caller.may_write(&row.path, "{}")?;
+            caller.may_write(&row.path, caller.runnable_perms(&row.path, row.is_flow))?;
             Ok(capture::delete(conn, &at.workspace, at.id)?)
         })
         .await?;

@@ -20,11 +20,13 @@ pub(super) async fn may_start(caller: &Caller, value: &Value, state: &State) -> 
         .all()
         .into_iter()
         .filter_map(|module| match &module.step {
-            Step::Script { path, hash, .. } => Some((module.id.clone(), path.clone(), *hash)),
-            Step::Flow { path, .. } => Some((module.id.clone(), path.clone(), None)),
+            Step::Script { path, hash, .. } => {
+                Some((module.id.clone(), (path.clone(), false), *hash))
+            }
+            Step::Flow { path, .. } => Some((module.id.clone(), (path.clone(), true), None)),
             _ => None,
         });
-    let steps: Vec<(String, String, Option<i64>)> = steps.collect();
+    let steps: Vec<(String, (String, bool), Option<i64>)> = steps.collect();
     if steps.is_empty() {
         return Ok(());
     }
@@ -32,14 +34,14 @@ pub(super) async fn may_start(caller: &Caller, value: &Value, state: &State) -> 
     state
         .run(move |conn| {
             let workspace = caller.workspace.clone().unwrap_or_default();
-            for (id, path, hash) in steps {
+            for (id, (path, is_flow), hash) in steps {
                 let version = match hash {
                     Some(hash) => script::by_hash(conn, &workspace, hash)?,
                     None => None,
                 };
                 // A version stands where it was saved, whatever path the step gives.
-                let elsewhere = version.is_some_and(|row| !caller.sees_runnable(&row.path));
-                if elsewhere || !caller.sees_runnable(&path) {
+                let elsewhere = version.is_some_and(|row| !caller.sees_runnable(&row.path, false));
+                if elsewhere || !caller.sees_runnable(&path, is_flow) {
                     let text = format!("module '{id}': you may not run '{path}'");
                     return Err(Denied::Forbidden(text).into());
                 }

@@ -42,7 +42,7 @@ pub(crate) async fn get_version(
             let version = at.path.parse();
             let version = version.map_err(|_| Error::field("version", "is not a whole number"))?;
             let row = flow::by_version(conn, &at.workspace, version)?;
-            row.filter(|row| caller.may_read(&row.path, "{}"))
+            row.filter(|row| caller.may_read(&row.path, caller.flow_perms(&row.path)))
                 .ok_or(Error::NotFound(missing))
         })
         .await?;
@@ -51,7 +51,7 @@ pub(crate) async fn get_version(
 
 fn versions(conn: &mut Conn, caller: &Caller, at: &At) -> Result<Vec<FlowVersion>, Error> {
     let rows = flow::history(conn, &at.workspace, &at.path)?;
-    if rows.is_empty() || !caller.may_read(&at.path, "{}") {
+    if rows.is_empty() || !caller.may_read(&at.path, caller.flow_perms(&at.path)) {
         return Err(not_found(&at.path));
     }
     let versions = rows
@@ -107,7 +107,7 @@ pub(crate) async fn triggers_count(
 ) -> Result<Json<Counts>, Error> {
     let websocket_count = state
         .run(move |conn| {
-            if !caller.may_read(&at.path, "{}") {
+            if !caller.may_read(&at.path, caller.flow_perms(&at.path)) {
                 return Err(not_found(&at.path));
             }
             let runnable = (at.path.as_str(), true);
@@ -115,4 +115,17 @@ pub(crate) async fn triggers_count(
         })
         .await?;
     Ok(Json(Counts::of(websocket_count)))
+}
+
+/// The paths of the live flows one may read.
+pub(crate) async fn list_paths(
+    caller: Caller,
+    at: At,
+    state: web::Data<State>,
+) -> Result<Json<Vec<String>>, Error> {
+    let mut paths = state
+        .run(move |conn| Ok(flow::paths(conn, &at.workspace)?))
+        .await?;
+    paths.retain(|path| caller.may_read(path, caller.flow_perms(path)));
+    Ok(Json(paths))
 }

@@ -15,10 +15,11 @@ use super::{
     standing::unchanged,
 };
 use crate::{
-    access::{Caller, prepare_to_save},
+    access::{Caller, prepare_to_save_runnable},
     db::{
         Conn, alone, flow,
         flow::{FlowFilter, FlowRow},
+        sharing::{self, Kind},
     },
     types::{ObjectPath, Timestamp},
 };
@@ -124,7 +125,7 @@ pub(super) fn not_found(path: &str) -> Error {
 
 pub(super) fn by_path(conn: &mut Conn, caller: &Caller, at: &At) -> Result<FlowRow, Error> {
     flow::newest(conn, &at.workspace, &at.path)?
-        .filter(|row| caller.may_read(&row.path, "{}"))
+        .filter(|row| caller.may_read(&row.path, caller.flow_perms(&row.path)))
         .ok_or_else(|| not_found(&at.path))
 }
 
@@ -214,10 +215,10 @@ fn save(
     old: Option<String>,
 ) -> Result<String, Error> {
     let path: ObjectPath = row.path.parse()?;
-    prepare_to_save(conn, caller, &path)??;
     row.created_by.clone_from(&caller.username);
     let workspace = row.workspace_id.clone();
     let newest = flow::newest(conn, &workspace, &row.path)?;
+    prepare_to_save_runnable(conn, caller, &path, (true, newest.is_some()))??;
     let operation = match &old {
         Some(_) => "flows.update",
         None => "flows.create",
@@ -230,8 +231,9 @@ fn save(
     }
     if let Some(old) = old.filter(|_| !stays) {
         // A rename: the old path is given up.
-        caller.may_write(&old, "{}")?;
+        caller.may_write(&old, caller.flow_perms(&old))?;
         flow::archive(conn, &workspace, &old, true)?;
+        sharing::rename_runnable(conn, (&workspace, true), (&old, &row.path))?;
     }
     // Versions of one microsecond would have no order.
     if let Some(newest) = newest
@@ -290,8 +292,12 @@ pub(crate) async fn get(
     at: At,
     state: web::Data<State>,
 ) -> Result<Json<Flow>, Error> {
-    let row = state.run(move |conn| by_path(conn, &caller, &at)).await?;
-    Ok(Json(shown(row, true)))
+    let flow = state.run(move |conn| {
+        let mut flow = shown(by_path(conn, &caller, &at)?, true);
+        flow.extra_perms = sharing::shown(conn, Kind::Flow, (&at.workspace, &at.path))?;
+        Ok(flow)
+    });
+    Ok(Json(flow.await?))
 }
 
 /// Whether there is a flow at the path that is not archived.
@@ -303,9 +309,9 @@ pub(crate) async fn exists(
     let row = state
         .run(move |conn| Ok(flow::head(conn, &at.workspace, &at.path)?))
         .await?;
-    Ok(Json(
-        row.is_some_and(|row| caller.may_read(&row.path, "{}")),
-    ))
+    Ok(Json(row.is_some_and(|row| {
+        caller.may_read(&row.path, caller.flow_perms(&row.path))
+    })))
 }
 
 /// The flows one may read, without their values, the one saved last first.
@@ -329,7 +335,7 @@ pub(crate) async fn list(
     let rows = state
         .run(move |conn| {
             let mut found = flow::list(conn, &at.workspace, &filter)?;
-            found.retain(|(path, _)| caller.may_read(path, "{}"));
+            found.retain(|(path, _)| caller.may_read(path, caller.flow_perms(path)));
             let versions: Vec<i64> = page
                 .cut(found)
                 .into_iter()
@@ -341,19 +347,6 @@ pub(crate) async fn list(
     Ok(Json(
         rows.into_iter().map(|row| shown(row, false)).collect(),
     ))
-}
-
-/// The paths of the live flows one may read.
-pub(crate) async fn list_paths(
-    caller: Caller,
-    at: At,
-    state: web::Data<State>,
-) -> Result<Json<Vec<String>>, Error> {
-    let mut paths = state
-        .run(move |conn| Ok(flow::paths(conn, &at.workspace)?))
-        .await?;
-    paths.retain(|path| caller.may_read(path, "{}"));
-    Ok(Json(paths))
 }
 
 /// Archives the flow at a path: it does not run any more, its versions stay. Or brings it back.
@@ -368,7 +361,7 @@ pub(crate) async fn archive(
     state
         .transaction(move |conn| {
             by_path(conn, &caller, &at)?;
-            caller.may_write(&at.path, "{}")?;
+            caller.may_write(&at.path, caller.flow_perms(&at.path))?;
             flow::archive(conn, &at.workspace, &at.path, archived)?;
             let operation = if archived {
                 "flows.archive"
@@ -388,8 +381,9 @@ pub(crate) async fn delete(caller: Caller, at: At, state: web::Data<State>) -> R
     let path = at.path.clone();
     state
         .transaction(move |conn| {
-            caller.may_write(&at.path, "{}")?;
+            caller.may_write(&at.path, caller.flow_perms(&at.path))?;
             if flow::delete(conn, &at.workspace, &at.path)? > 0 {
+                sharing::forget_runnable(conn, (&at.workspace, true), &at.path)?;
                 audit::note(conn, &caller, "flows.delete", &at.path)?;
             }
             Ok(())

@@ -183,7 +183,7 @@ pub(super) async fn runnable(
             What::Script => {
                 let missing = || Error::NotFound(format!("script not found at path: {}", at.path));
                 let is_here = script::head(conn, &at.workspace, &at.path)?.is_some();
-                if !caller.may_run(&at.path) || !(is_here || runs_elsewhere(conn, &at)?) {
+                if !caller.may_run(&at.path, false) || !(is_here || runs_elsewhere(conn, &at)?) {
                     return Err(missing());
                 }
                 Ok(Runnable::Script {
@@ -194,7 +194,7 @@ pub(super) async fn runnable(
             What::Version => {
                 let hash = unhex("hash", &at.path)?;
                 let row = script::by_hash(conn, &at.workspace, hash)?;
-                let row = row.filter(|row| !row.deleted && caller.may_run(&row.path));
+                let row = row.filter(|row| !row.deleted && caller.may_run(&row.path, false));
                 let row = row.ok_or_else(|| {
                     Error::NotFound(format!("script not found with hash: {}", at.path))
                 })?;
@@ -206,7 +206,7 @@ pub(super) async fn runnable(
             What::Flow => {
                 let missing = || Error::NotFound(format!("flow not found at path: {}", at.path));
                 let is_here = flow::head(conn, &at.workspace, &at.path)?.is_some();
-                if !caller.may_run(&at.path) || !(is_here || runs_elsewhere(conn, &at)?) {
+                if !caller.may_run(&at.path, true) || !(is_here || runs_elsewhere(conn, &at)?) {
                     return Err(missing());
                 }
                 Ok(Runnable::Flow {

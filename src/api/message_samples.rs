@@ -15,6 +15,8 @@ use crate::{
     db::{
         Conn,
         message_sample::{self, SampleRow},
+        sharing,
+        sharing::Kind,
         trigger,
     },
     types::{ObjectPath, Timestamp},
@@ -61,14 +63,19 @@ pub(crate) struct Named {
     name: String,
 }
 
-/// The rights that were given for the thing itself: a trigger's own, none for a path that only stands for a runnable.
+/// The rights that were given for the thing itself.
 fn perms(conn: &mut Conn, workspace: &str, kind: &str, path: &str) -> Result<String, Error> {
     let none = || "{}".to_owned();
     if !KINDS.contains(&kind) {
         return Err(Error::field("kind", "must be trigger, script or flow"));
     }
-    if kind != "trigger" {
-        return Ok(none());
+    let runnable = match kind {
+        "script" => Some(Kind::Script),
+        "flow" => Some(Kind::Flow),
+        _ => None,
+    };
+    if let Some(kind) = runnable {
+        return Ok(sharing::perms(conn, kind, (workspace, path))?.unwrap_or_else(none));
     }
     let row = trigger::by_path(conn, workspace, path)?;
     Ok(row.map_or_else(none, |row| row.extra_perms))

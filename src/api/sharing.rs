@@ -1,4 +1,4 @@
-//! Sharing a trigger, variable, resource or folder with others (windmill-facts §1.2): its `extra_perms`.
+//! Sharing a trigger, script, flow, variable, resource or folder with others (windmill-facts §1.2): its `extra_perms`.
 
 use std::collections::BTreeMap;
 
@@ -43,8 +43,10 @@ fn kind_of(req: &HttpRequest) -> Result<Kind, Error> {
         "variable" => Kind::Variable,
         "resource" => Kind::Resource,
         "folder" => Kind::Folder,
+        "script" => Kind::Script,
+        "flow" => Kind::Flow,
         _ => {
-            let text = "must be websocket_trigger, variable, resource or folder; others are shared by their folder";
+            let text = "must be websocket_trigger, script, flow, variable, resource or folder";
             return Err(Error::field("kind", text));
         }
     })
@@ -57,6 +59,8 @@ fn operation(kind: Kind) -> &'static str {
         Kind::Variable => "variables.share",
         Kind::Resource => "resources.share",
         Kind::Folder => "folders.share",
+        Kind::Script => "scripts.share",
+        Kind::Flow => "flows.share",
     }
 }
 

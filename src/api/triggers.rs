@@ -425,7 +425,7 @@ pub(super) fn may_start(
 ) -> Result<(), Error> {
     let runnables = spec.runnables();
     let mut named = runnables.iter().filter(|one| which(&one.field));
-    let hidden = named.find(|one| !caller.sees_runnable(one.path));
+    let hidden = named.find(|one| !caller.sees_runnable(one.path, one.is_flow));
     match hidden {
         Some(one) => {
             let text = format!("{}: you may not run '{}'", one.field, one.path);

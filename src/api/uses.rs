@@ -66,7 +66,7 @@ fn is_step(value: &Value, (path, is_flow): (&str, bool)) -> bool {
 }
 
 fn find(conn: &mut Conn, caller: &Caller, at: &At, is_flow: bool) -> Result<Uses, Error> {
-    if !caller.may_read(&at.path, "{}") {
+    if !caller.may_read(&at.path, caller.runnable_perms(&at.path, is_flow)) {
         let what = if is_flow { "flow" } else { "script" };
         let text = format!("{what} not found at path: {}", at.path);
         return Err(Error::NotFound(text));
@@ -87,7 +87,7 @@ fn find(conn: &mut Conn, caller: &Caller, at: &At, is_flow: bool) -> Result<Uses
         .collect();
     let mut flows = Vec::new();
     for path in flow::mentioning(conn, &at.workspace, &at.path)? {
-        if !caller.may_read(&path, "{}") {
+        if !caller.may_read(&path, caller.flow_perms(&path)) {
             continue;
         }
         // An older version may have had it.

@@ -280,6 +280,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    runnable_perms (workspace_id, is_flow, path) {
+        workspace_id -> Text,
+        is_flow -> Bool,
+        path -> Text,
+        extra_perms -> Text,
+    }
+}
+
+diesel::table! {
     scripts (workspace_id, hash) {
         workspace_id -> Text,
         hash -> Int8,
@@ -416,6 +425,7 @@ diesel::joinable!(flows -> workspaces (workspace_id));
 diesel::joinable!(folders -> workspaces (workspace_id));
 diesel::joinable!(remotes -> workspaces (workspace_id));
 diesel::joinable!(resources -> workspaces (workspace_id));
+diesel::joinable!(runnable_perms -> workspaces (workspace_id));
 diesel::joinable!(scripts -> workspaces (workspace_id));
 diesel::joinable!(triggers -> workspaces (workspace_id));
 diesel::joinable!(user_groups -> workspaces (workspace_id));
@@ -437,6 +447,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     queue,
     remotes,
     resources,
+    runnable_perms,
     scripts,
     tokens,
     triggers,

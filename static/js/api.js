@@ -305,7 +305,7 @@ export const groups = {
   removeUser: (name, username) => post(`groups/removeuser/${encodePath(name)}`, { username }),
 };
 
-/** With whom a `websocket_trigger`, `variable`, `resource` or `folder` is shared: `{owner: may change}`. */
+/** With whom a `websocket_trigger`, `script`, `flow`, `variable`, `resource` or `folder` is shared: `{owner: may change}`. */
 export const sharing = {
   of: (kind, path, signal) => get(`acls/get/${kind}/${encodePath(path)}`, { signal }),
   add: (kind, path, owner, write) => post(`acls/add/${kind}/${encodePath(path)}`, { owner, write }),

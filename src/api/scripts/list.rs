@@ -76,7 +76,7 @@ pub(crate) async fn list(
     let rows = state
         .run(move |conn| {
             let mut found = script::list(conn, &at.workspace, &filter)?;
-            found.retain(|(path, _)| caller.may_read(path, "{}"));
+            found.retain(|(path, _)| caller.may_read(path, caller.script_perms(path)));
             let hashes: Vec<i64> = page.cut(found).into_iter().map(|(_, hash)| hash).collect();
             Ok(script::by_hashes(conn, &at.workspace, &hashes)?)
         })
@@ -93,7 +93,7 @@ pub(crate) async fn list_paths(
     let mut paths = state
         .run(move |conn| Ok(script::paths(conn, &at.workspace)?))
         .await?;
-    paths.retain(|path| caller.may_read(path, "{}"));
+    paths.retain(|path| caller.may_read(path, caller.script_perms(path)));
     Ok(Json(paths))
 }
 
@@ -106,7 +106,7 @@ pub(crate) async fn history(
     let rows = state
         .run(move |conn| {
             let rows = script::history(conn, &at.workspace, &at.path)?;
-            if rows.is_empty() || !caller.may_read(&at.path, "{}") {
+            if rows.is_empty() || !caller.may_read(&at.path, caller.script_perms(&at.path)) {
                 return Err(not_found(&at.path));
             }
             Ok(rows)

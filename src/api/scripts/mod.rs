@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     access::Caller,
-    db::{Conn, script, script::ScriptRow, trigger},
+    db::{Conn, script, script::ScriptRow, sharing, sharing::Kind, trigger},
     types::Timestamp,
 };
 
@@ -150,14 +150,14 @@ fn not_found(path: &str) -> Error {
 
 fn by_path(conn: &mut Conn, caller: &Caller, at: &At) -> Result<ScriptRow, Error> {
     script::head(conn, &at.workspace, &at.path)?
-        .filter(|row| caller.may_read(&row.path, "{}"))
+        .filter(|row| caller.may_read(&row.path, caller.script_perms(&row.path)))
         .ok_or_else(|| not_found(&at.path))
 }
 
 fn by_hash(conn: &mut Conn, caller: &Caller, at: &At) -> Result<ScriptRow, Error> {
     let hash = unhex("hash", &at.path)?;
     script::by_hash(conn, &at.workspace, hash)?
-        .filter(|row| caller.may_read(&row.path, "{}"))
+        .filter(|row| caller.may_read(&row.path, caller.script_perms(&row.path)))
         .ok_or_else(|| Error::NotFound(format!("script not found with hash: {}", at.path)))
 }
 
@@ -195,8 +195,12 @@ pub(crate) async fn get_by_path(
     at: At,
     state: web::Data<State>,
 ) -> Result<Json<Script>, Error> {
-    let row = state.run(move |conn| by_path(conn, &caller, &at)).await?;
-    Ok(Json(shown(row)))
+    let script = state.run(move |conn| {
+        let mut script = shown(by_path(conn, &caller, &at)?);
+        script.extra_perms = sharing::shown(conn, Kind::Script, (&at.workspace, &at.path))?;
+        Ok(script)
+    });
+    Ok(Json(script.await?))
 }
 
 /// One version.
@@ -257,9 +261,9 @@ pub(crate) async fn exists(
     let row = state
         .run(move |conn| Ok(script::head(conn, &at.workspace, &at.path)?))
         .await?;
-    Ok(Json(
-        row.is_some_and(|row| caller.may_read(&row.path, "{}")),
-    ))
+    Ok(Json(row.is_some_and(|row| {
+        caller.may_read(&row.path, caller.script_perms(&row.path))
+    })))
 }
 
 /// What became of a deployment: `lock` is null while the packages a script imports are being installed, and
@@ -294,7 +298,7 @@ pub(crate) async fn triggers_count(
 ) -> Result<Json<Counts>, Error> {
     let websocket_count = state
         .run(move |conn| {
-            if !caller.may_read(&at.path, "{}") {
+            if !caller.may_read(&at.path, caller.script_perms(&at.path)) {
                 return Err(not_found(&at.path));
             }
             Ok(trigger::count_of_runnable(
@@ -317,7 +321,7 @@ pub(crate) async fn archive_path(
     state
         .transaction(move |conn| {
             by_path(conn, &caller, &at)?;
-            caller.may_write(&at.path, "{}")?;
+            caller.may_write(&at.path, caller.script_perms(&at.path))?;
             script::archive_path(conn, &at.workspace, &at.path)?;
             audit::note(conn, &caller, "scripts.archive", &at.path)
         })
@@ -334,7 +338,7 @@ pub(crate) async fn archive_hash(
     let row = state
         .transaction(move |conn| {
             let row = by_hash(conn, &caller, &at)?;
-            caller.may_write(&row.path, "{}")?;
+            caller.may_write(&row.path, caller.script_perms(&row.path))?;
             script::archive_hash(conn, &at.workspace, row.hash)?;
             audit::note(conn, &caller, "scripts.archive", &row.path)?;
             by_hash(conn, &caller, &at)
@@ -356,6 +360,7 @@ pub(crate) async fn delete_path(
             if script::delete_path(conn, &at.workspace, &at.path)? == 0 {
                 return Err(not_found(&at.path));
             }
+            sharing::forget_runnable(conn, (&at.workspace, false), &at.path)?;
             audit::note(conn, &caller, "scripts.delete", &at.path)
         })
         .await?;

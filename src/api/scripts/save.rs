@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{hex, unhex};
 use crate::{
-    access::{Caller, prepare_to_save},
+    access::{Caller, prepare_to_save_runnable},
     api::{
         State,
         answer::Created,
@@ -15,7 +15,7 @@ use crate::{
         error::Error,
         extract::{At, Body, Query},
     },
-    db::{Conn, script, script::ScriptRow},
+    db::{Conn, script, script::ScriptRow, sharing},
     queue::ConcurrencyLimit,
     types::{Language, ObjectPath, Timestamp},
 };
@@ -198,10 +198,10 @@ fn save(
     (parent, skip): (Parent, bool),
 ) -> Result<i64, Error> {
     let path: ObjectPath = row.path.parse()?;
-    prepare_to_save(conn, caller, &path)??;
     row.created_by.clone_from(&caller.username);
     let workspace = row.workspace_id.clone();
     let head = script::head(conn, &workspace, &row.path)?;
+    prepare_to_save_runnable(conn, caller, &path, (false, head.is_some()))??;
     if let Some(head) = &head
         && skip
         && is_noop(head, &row)
@@ -220,7 +220,9 @@ fn save(
         (Parent::Hash(hash), Some(head)) if head.hash == hash => row.parent_hash = Some(hash),
         (Parent::Hash(hash), head) => {
             let old = script::by_hash(conn, &workspace, hash)?;
-            let old = old.filter(|old| !old.deleted && caller.may_read(&old.path, "{}"));
+            let old = old.filter(|old| {
+                !old.deleted && caller.may_read(&old.path, caller.script_perms(&old.path))
+            });
             let old = old.ok_or_else(|| {
                 Error::field(
                     "parent_hash",
@@ -237,8 +239,10 @@ fn save(
             }
             if old.path != row.path {
                 // A rename: the old path is given up.
-                caller.may_write(&old.path, "{}")?;
+                caller.may_write(&old.path, caller.script_perms(&old.path))?;
                 script::archive_path(conn, &workspace, &old.path)?;
+                let paths = (old.path.as_str(), row.path.as_str());
+                sharing::rename_runnable(conn, (&workspace, false), paths)?;
             }
             row.parent_hash = Some(hash);
         }

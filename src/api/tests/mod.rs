@@ -10,6 +10,7 @@ mod page_files;
 mod people;
 mod served;
 
+mod shared;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use actix_web::{

@@ -350,7 +350,8 @@ async fn groups_share_folders_and_things_and_jobs_run_as_them() {
         ("acls/add/variable/u/admin/hidden", 404),
         ("acls/add/variable/u/admin/none", 404),
         ("acls/add/folder/shared", 403),
-        ("acls/add/script/u/ann/s", 400),
+        ("acls/add/script/u/ann/none", 404),
+        ("acls/add/schedule/u/ann/s", 400),
     ] {
         let at = format!("w/main/{path}");
         let answer = bench.by(&ann, Verb::POST, &at, share.clone()).await;

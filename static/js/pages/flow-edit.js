@@ -8,6 +8,7 @@ import { clearErrors, field, radioGroup, setFieldError, showServerError } from '
 import { flowGraph } from '../parts/flow-graph.js';
 import { pathField } from '../parts/path-field.js';
 import { samplesOf } from '../parts/samples.js';
+import { shareButton } from '../parts/share.js';
 import { testRun } from '../parts/test-run.js';
 import { toast } from '../parts/toast.js';
 import { usedBy } from '../parts/used-by.js';
@@ -58,7 +59,7 @@ export async function render(root, params) {
   const capture = captureCard({
     path: () => saved?.path ?? where.value, problem: () => where?.problem() ?? '', isFlow: true, preprocessor: () => preprocessor, onrun: test.tryWith, signal,
   });
-  const actions = saved ? [button({ text: 'Versions', iconName: 'clock', onclick: showVersions }), linkButton({ text: 'View runs', href: `/runs?runnable=${encodeURIComponent(saved.path)}`, iconName: 'runs' }), linkButton({ text: 'New trigger', href: `/triggers/new?flow=${encodeURIComponent(saved.path)}`, iconName: 'triggers' })] : [];
+  const actions = saved ? [button({ text: 'Versions', iconName: 'clock', onclick: showVersions }), shareButton('flow', saved.path), linkButton({ text: 'View runs', href: `/runs?runnable=${encodeURIComponent(saved.path)}`, iconName: 'runs' }), linkButton({ text: 'New trigger', href: `/triggers/new?flow=${encodeURIComponent(saved.path)}`, iconName: 'triggers' })] : [];
   fill(root, pageHead({ title: saved ? saved.path : 'New flow', crumbs: CRUMBS, actions }),
     h('div', { class: 'script-grid' }, element, h('div', { class: 'stack side-stack' },
       h('section', { class: 'card', 'aria-label': 'Graph' }, h('div', { class: 'card-head' }, h('h2', {}, 'Graph')), graph), test.element, saved && usedBy({ path: saved.path, isFlow: true, signal })), capture));

@@ -9,6 +9,7 @@ import { menuButton } from '../parts/menu.js';
 import { pathField } from '../parts/path-field.js';
 import { languageChoices, templatesOf, templateSource } from '../parts/templates.js';
 import { samplesOf } from '../parts/samples.js';
+import { shareButton } from '../parts/share.js';
 import { testRun } from '../parts/test-run.js';
 import { toast } from '../parts/toast.js';
 import { usedBy } from '../parts/used-by.js';
@@ -121,6 +122,7 @@ export async function render(root, params) {
   });
   const actions = saved ? [
     button({ text: 'Versions', iconName: 'clock', onclick: showVersions }),
+    shareButton('script', saved.path),
     linkButton({ text: 'View runs', href: `/runs?runnable=${encodeURIComponent(saved.path)}`, iconName: 'runs' }),
     linkButton({ text: 'New trigger', href: `/triggers/new?script=${encodeURIComponent(saved.path)}`, iconName: 'triggers' }),
   ] : [];

@@ -14,7 +14,7 @@ const ALL = 'all';
 /** `{element, load()}`: the card. */
 export function groupsCard({ signal }) {
   const body = h('div', {}, skeleton(2, 'low'));
-  const element = h('section', { class: 'card', 'aria-label': 'Groups' }, h('div', { class: 'card-head' }, h('div', {}, h('h2', {}, 'Groups'), h('p', { class: 'muted' }, 'Folders, triggers, variables and resources can be shared with a group.')),
+  const element = h('section', { class: 'card', 'aria-label': 'Groups' }, h('div', { class: 'card-head' }, h('div', {}, h('h2', {}, 'Groups'), h('p', { class: 'muted' }, 'Folders, triggers, scripts, flows, variables and resources can be shared with a group.')),
     button({ text: 'New group', iconName: 'plus', onclick: () => edit(null) })), body);
 
   async function load() {

@@ -5,6 +5,7 @@ import { emptyState, errorState, fill, h, icon, linkButton, pageHead, setText, s
 import { confirm } from './dialog.js';
 import { menuButton } from './menu.js';
 import { Rows } from './rows.js';
+import { shareItem } from './share.js';
 import { badge } from './status.js';
 import { full, moment } from './time.js';
 import { toast, toastError } from './toast.js';
@@ -55,6 +56,7 @@ export async function runnableList(root, { query, signal, loaded }, kind) {
       { text: 'Edit', iconName: 'edit', href },
       { text: 'New trigger that runs it', iconName: 'triggers', href: `/triggers/new?${kind.one}=${encodeURIComponent(script.path)}` },
       { text: 'View runs', iconName: 'runs', href: `/runs?runnable=${encodeURIComponent(script.path)}` },
+      shareItem(kind.one, script.path),
       null,
       { text: 'Archive', iconName: 'trash', danger: true, onselect: () => archive(script) },
     ] });

@@ -1,4 +1,4 @@
-// Sharing: with whom a trigger, a variable, a resource or a folder is shared, and whether they may change it. Each change is
+// Sharing: with whom a trigger, a script, a flow, a variable, a resource or a folder is shared, and whether they may change it. Each change is
 // made at once.
 import * as api from '../api.js';
 import { button, errorState, fill, h, skeleton, uid } from './dom.js';
@@ -16,7 +16,7 @@ export async function loadOwners(signal) {
   return [...groups.map((name) => `g/${name}`), ...users.map((name) => `u/${name}`)];
 }
 
-/** Opens the dialog; `kind` is `websocket_trigger`, `variable`, `resource` or `folder`. Resolves when it is closed. */
+/** Opens the dialog; `kind` is `websocket_trigger`, `script`, `flow`, `variable`, `resource` or `folder`. Resolves when it is closed. */
 export function shareDialog({ kind, path }) {
   const list = h('div', {}, skeleton(2, 'low'));
   const offered = h('datalist', { id: uid('owners') });
@@ -66,6 +66,9 @@ export function shareDialog({ kind, path }) {
   load();
   return openDialog({ title: `Share ${path}`, body: h('div', { class: 'stack' }, list, form), actions: (close) => [button({ text: 'Close', kind: 'primary', onclick: () => close() })] });
 }
+
+/** The button that opens it. */
+export const shareButton = (kind, path) => button({ text: 'Share', iconName: 'user', onclick: () => shareDialog({ kind, path }) });
 
 /** The item of a menu that opens it. */
 export const shareItem = (kind, path) => ({ text: 'Share', iconName: 'user', onselect: () => shareDialog({ kind, path }) });
