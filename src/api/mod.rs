@@ -270,6 +270,10 @@ fn table() -> Vec<Group> {
         group! { "/openapi.json", "server"; Get "" server::openapi, "This document"; },
         group! { "/settings/global", "server"; Get "/{path}" server_settings::global, "A setting that clients of Windmill ask for"; },
         group! { "/settings/server", "server"; Get "" server_settings::get, "What the server was started with"; },
+        group! { "/settings/job_retention", "server";
+            Post "" server_settings::keep_jobs, "Chooses how long ended jobs are kept";
+            Delete "" server_settings::keep_jobs_as_started, "Keeps ended jobs as the server was started";
+        },
         group! { "/settings/critical_alerts", "alerts";
             Get "" alerts::list, "Alerts of all workspaces";
             Post "/acknowledge_all" alerts::acknowledge_all, "Acknowledges all alerts";

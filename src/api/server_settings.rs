@@ -1,17 +1,28 @@
-//! What the server was started with, for admins to read: flags are changed by a restart, never here.
+//! What the server was started with, for admins to read: flags are changed by a restart. How long ended jobs are kept is
+//! chosen here as well, for all processes of an installation; what they were started with then does not count.
 
 use std::time::Duration;
 
 use actix_web::web;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::{State, answer::Json, error::Error, extract::At};
+use super::{
+    State,
+    answer::{Json, Text},
+    audit,
+    error::Error,
+    extract::{At, Body},
+};
 use crate::{
     access::Caller,
-    config::{Config, DatabaseUrl, ProcessMode},
+    config::{Config, DatabaseUrl, ProcessMode, Retention},
+    queue::{choose_retention, chosen_retention},
 };
+
+/// The longest time jobs can be told to be kept for, in seconds: a hundred years; for longer is for ever.
+const AGE_MAX: u64 = 100 * 365 * 24 * 3_600;
 
 /// A setting as it is followed; never one that holds a secret.
 #[derive(Debug, Serialize, ToSchema)]
@@ -29,6 +40,17 @@ pub(crate) struct ServerSetting {
     unit: Option<&'static str>,
     /// What it means when it is not set.
     none: Option<&'static str>,
+    /// It was chosen by a super admin: the flag does not count.
+    chosen: bool,
+}
+
+/// How long ended jobs are kept; null or left out = no bound.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct KeptJobs {
+    /// Deleted once they ended so long ago.
+    job_retention_secs: Option<u64>,
+    /// So many are kept, the newest.
+    job_retention_count: Option<u32>,
 }
 
 /// The settings of the server that answers. Only admins.
@@ -37,7 +59,59 @@ pub(crate) async fn get(
     state: web::Data<State>,
 ) -> Result<Json<Vec<ServerSetting>>, Error> {
     caller.must_be_admin()?;
-    Ok(Json(shown(&state.config)))
+    let chosen = state.run(|conn| Ok(chosen_retention(conn)?)).await?;
+    Ok(Json(shown(&state.config, chosen)))
+}
+
+/// Chooses how long ended jobs are kept, in place of what the processes were started with. Only super admins.
+pub(crate) async fn keep_jobs(
+    caller: Caller,
+    body: Body<KeptJobs>,
+    state: web::Data<State>,
+) -> Result<Text, Error> {
+    caller.must_be_super_admin()?;
+    let KeptJobs {
+        job_retention_secs: secs,
+        job_retention_count: count,
+    } = body.0;
+    if secs.is_some_and(|secs| secs == 0 || secs > AGE_MAX) {
+        let text = format!("must be from 1 to {AGE_MAX}, or null to keep jobs for ever");
+        return Err(Error::field("job_retention_secs", text));
+    }
+    if count == Some(0) {
+        let text = "must be at least 1, or null for no bound";
+        return Err(Error::field("job_retention_count", text));
+    }
+    let policy = Retention {
+        age: secs.map(Duration::from_secs),
+        count,
+    };
+    choose(&state, caller, Some(policy)).await?;
+    Ok(Text("the retention of jobs is set".to_owned()))
+}
+
+/// Has every process follow what it was started with again. Only super admins.
+pub(crate) async fn keep_jobs_as_started(
+    caller: Caller,
+    state: web::Data<State>,
+) -> Result<Text, Error> {
+    caller.must_be_super_admin()?;
+    choose(&state, caller, None).await?;
+    Ok(Text("jobs are kept as the server was started".to_owned()))
+}
+
+async fn choose(state: &State, caller: Caller, policy: Option<Retention>) -> Result<(), Error> {
+    state
+        .transaction(move |conn| {
+            choose_retention(conn, policy)?;
+            let operation = if policy.is_some() {
+                "settings.update"
+            } else {
+                "settings.delete"
+            };
+            audit::note(conn, &caller, operation, "job_retention")
+        })
+        .await
 }
 
 /// A setting that clients of Windmill ask for before they make something; null for all that windsock does not have.
@@ -62,7 +136,8 @@ type Row = (
 );
 
 #[rustfmt::skip] // a table
-fn shown(config: &Config) -> Vec<ServerSetting> {
+fn shown(config: &Config, chosen: Option<Retention>) -> Vec<ServerSetting> {
+    let retention = chosen.unwrap_or(config.retention);
     let secs = |duration: Option<Duration>| json!(duration.map(|duration| duration.as_secs()));
     // The URL may hold a password.
     let database = match &config.database {
@@ -77,9 +152,9 @@ fn shown(config: &Config) -> Vec<ServerSetting> {
     let key = config.secret_key.is_some().then_some("with a text given to this process");
     let rows: [Row; 9] = [
         ("--job-retention-secs", "JOB_RETENTION_SECS", "Ended jobs and their logs are kept for",
-            secs(config.retention.age), Some("seconds"), Some("for ever")),
+            secs(retention.age), Some("seconds"), Some("for ever")),
         ("--job-retention-count", "JOB_RETENTION_COUNT", "Ended jobs that are kept at most",
-            json!(config.retention.count), Some("jobs"), Some("no bound")),
+            json!(retention.count), Some("jobs"), Some("no bound")),
         ("--alert-after-secs", "ALERT_AFTER_SECS", "An alert is raised for a trigger that has not listened for",
             secs(config.alert_after), Some("seconds"), Some("never")),
         ("--num-workers", "NUM_WORKERS", "Jobs that run here at once", json!(config.num_workers), Some("jobs"), None),
@@ -91,7 +166,8 @@ fn shown(config: &Config) -> Vec<ServerSetting> {
             json!(config.allow_private), None, Some("none")),
         ("--secret-key", "WINDSOCK_SECRET_KEY", "Secret variables are sealed", json!(key), None, Some("with the key beside the database")),
     ];
-    rows.map(|(flag, env, about, value, unit, none)| ServerSetting { flag, env, about, value, unit, none }).into()
+    let is_chosen = |flag: &str| chosen.is_some() && flag.starts_with("--job-retention-");
+    rows.map(|(flag, env, about, value, unit, none)| ServerSetting { flag, env, about, value, unit, none, chosen: is_chosen(flag) }).into()
 }
 
 #[cfg(test)]
@@ -106,7 +182,7 @@ mod tests {
             superadmin_secret: Some("hush".to_owned()),
             ..Config::for_test(database)
         };
-        let text = serde_json::to_string(&shown(&config)).unwrap();
+        let text = serde_json::to_string(&shown(&config, None)).unwrap();
         assert!(!text.contains("hush"), "{text}");
         assert!(text.contains("--job-retention-secs"), "{text}");
     }

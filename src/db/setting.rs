@@ -26,6 +26,12 @@ pub(crate) fn store(conn: &mut Conn, name: &str, value: &str) -> Result<(), DbEr
     Ok(())
 }
 
+/// Forgets a setting.
+pub(crate) fn remove(conn: &mut Conn, name: &str) -> Result<(), DbError> {
+    diesel::delete(settings::table.find(name)).execute(conn)?;
+    Ok(())
+}
+
 /// The value of a setting; `first` is stored and answered when there is none. Call it in a transaction.
 pub(crate) fn get_or_store(
     conn: &mut Conn,

@@ -39,6 +39,7 @@ use std::{sync::Arc, time::Duration};
 use actix::{Addr, Message, Recipient, Supervisor};
 use tokio::sync::{Notify, broadcast, oneshot};
 
+pub(crate) use self::retention::{choose as choose_retention, chosen as chosen_retention};
 pub use self::{
     claim::{Appetite, Claimed, Wanted},
     concurrency::ConcurrencyLimit,

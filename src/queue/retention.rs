@@ -1,18 +1,23 @@
-//! Ended jobs go when they are past their time or their number (`--job-retention-secs`, `--job-retention-count`): oldest
-//! first, in small batches with pauses many times as long, so that nobody waits for it. The queue is never pruned.
-//! The audit log goes the same way.
+//! Ended jobs go when they are past their time or their number (what a super admin chose, else `--job-retention-secs` and
+//! `--job-retention-count`): oldest first, in small batches with pauses many times as long, so that nobody waits for it.
+//! The queue is never pruned. The audit log goes the same way.
 
 use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
 
 use crate::{
     config::Retention,
     db::{
-        DbError, Pool, audit,
+        Conn, DbError, Pool, audit,
         retention::{self, Cut},
+        setting,
     },
     types::Timestamp,
 };
 
+/// The setting of what was chosen.
+const CHOSEN: &str = "job_retention";
 /// Jobs deleted in one transaction: a few milliseconds.
 const BATCH: i64 = 200;
 /// How long the audit log tells who changed what.
@@ -26,16 +31,44 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_
 /// Pause between two looks for something to delete.
 const LOOK: Duration = Duration::from_secs(30);
 
+/// What was chosen for all processes of an installation.
+#[derive(Serialize, Deserialize)]
+struct Chosen {
+    age_secs: Option<u64>,
+    count: Option<u32>,
+}
+
+/// What a super admin chose; none = what each process was started with counts.
+pub(crate) fn chosen(conn: &mut Conn) -> Result<Option<Retention>, DbError> {
+    let text = setting::get(conn, CHOSEN)?;
+    let chosen: Option<Chosen> = text.and_then(|text| serde_json::from_str(&text).ok());
+    Ok(chosen.map(|chosen| Retention {
+        age: chosen.age_secs.map(Duration::from_secs),
+        count: chosen.count,
+    }))
+}
+
+/// Has all processes follow `policy` within half a minute; none = what they were started with.
+pub(crate) fn choose(conn: &mut Conn, policy: Option<Retention>) -> Result<(), DbError> {
+    let Some(policy) = policy else {
+        return setting::remove(conn, CHOSEN);
+    };
+    let chosen = Chosen {
+        age_secs: policy.age.map(|age| age.as_secs()),
+        count: policy.count,
+    };
+    let text = serde_json::to_string(&chosen).unwrap_or_default();
+    setting::store(conn, CHOSEN, &text)
+}
+
 /// Deletes what is past its time, for ever. One process does it at a time; others find nothing left.
-pub async fn keep_pruning(pool: Pool, policy: Retention) {
+pub async fn keep_pruning(pool: Pool, started_with: Retention) {
     loop {
-        if policy.age.is_some() || policy.count.is_some() {
-            match prune(&pool, policy).await {
-                Ok(0) => {}
-                Ok(deleted) => log::info!("deleted {deleted} ended jobs past their time"),
-                Err(error) => {
-                    log::warn!("ended jobs past their time cannot be deleted now: {error}");
-                }
+        match prune_jobs(&pool, started_with).await {
+            Ok(0) => {}
+            Ok(deleted) => log::info!("deleted {deleted} ended jobs past their time"),
+            Err(error) => {
+                log::warn!("ended jobs past their time cannot be deleted now: {error}");
             }
         }
         if let Err(error) = prune_audit(&pool).await {
@@ -43,6 +76,15 @@ pub async fn keep_pruning(pool: Pool, policy: Retention) {
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// Deletes the jobs that are past what was chosen, or past `started_with`; answers how many.
+pub(super) async fn prune_jobs(pool: &Pool, started_with: Retention) -> Result<usize, DbError> {
+    let policy = pool.run(chosen).await?.unwrap_or(started_with);
+    if policy.age.is_none() && policy.count.is_none() {
+        return Ok(0);
+    }
+    prune(pool, policy).await
 }
 
 /// Deletes everything that is past its time now; answers how many jobs that were.

@@ -334,7 +334,13 @@ export const remote = {
   unset: () => remove('workspaces/remote'),
 };
 
-/** What the server was started with: `[{name, flag, env, about, value, unit, none}]`; only admins see it. */
+/** How long ended jobs are kept, in place of what the server was started with; only for super admins. */
+export const retention = {
+  choose: (body) => request('POST', '/api/settings/job_retention', { body }),
+  asStarted: () => request('DELETE', '/api/settings/job_retention'),
+};
+
+/** What the server was started with: `[{flag, env, about, value, unit, none, chosen}]`; only admins see it. */
 export const serverSettings = (signal) => request('GET', '/api/settings/server', { signal });
 
 export const whoami = (signal) => get('users/whoami', { signal });

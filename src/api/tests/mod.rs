@@ -8,6 +8,7 @@ mod mutated;
 mod objects;
 mod page_files;
 mod people;
+mod retention;
 mod served;
 
 mod shared;

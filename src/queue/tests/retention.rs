@@ -9,7 +9,10 @@ use super::{Bench, done, job};
 use crate::{
     config::{Limits, Retention},
     db::{flow_run, retention::oldest_kept},
-    queue::{NewJob, retention::prune},
+    queue::{
+        NewJob,
+        retention::{choose, prune, prune_jobs},
+    },
     types::JobId,
 };
 
@@ -53,6 +56,38 @@ async fn finish_all(bench: &Bench) {
         });
         bench.queue.finish(ended.collect()).await.unwrap();
     }
+}
+
+#[actix::test]
+async fn what_was_chosen_counts_in_place_of_the_flags() {
+    let bench = Bench::new("w1", Limits::default());
+    let jobs = (0..3).map(|_| job(&json!({}))).collect();
+    bench.queue.push(jobs).await.unwrap();
+    finish_all(&bench).await;
+    let keep = |count| Retention {
+        age: None,
+        count: Some(count),
+    };
+    let choose = async |policy| {
+        bench
+            .pool
+            .run(move |conn| choose(conn, policy))
+            .await
+            .unwrap()
+    };
+    choose(Some(Retention::default())).await;
+    assert_eq!(prune_jobs(&bench.pool, keep(1)).await.unwrap(), 0);
+    choose(Some(keep(2))).await;
+    assert_eq!(
+        prune_jobs(&bench.pool, Retention::default()).await.unwrap(),
+        1
+    );
+    choose(None).await;
+    assert_eq!(
+        prune_jobs(&bench.pool, Retention::default()).await.unwrap(),
+        0
+    );
+    assert_eq!(prune_jobs(&bench.pool, keep(1)).await.unwrap(), 1);
 }
 
 #[actix::test]

@@ -7,7 +7,7 @@ import { groupField, radioGroup } from '../parts/field.js';
 import { healthCard } from '../parts/health.js';
 import { fact } from '../parts/job.js';
 import { remoteCard } from '../parts/remote.js';
-import { serverSettingsCard } from '../parts/server-settings.js';
+import { serverSettingsCards } from '../parts/server-settings.js';
 import { badge } from '../parts/status.js';
 import { tokensCard } from '../parts/tokens.js';
 
@@ -22,13 +22,15 @@ export async function render(root, { signal, loaded }) {
   const theme = radioGroup({
     label: 'Theme', options: [['system', 'Like the system'], ['light', 'Light'], ['dark', 'Dark']], value: window.windsockTheme.get(), onchange: (choice) => window.windsockTheme.set(choice),
   });
+  const known = api.whoami(signal);
+  known.catch(() => {}); // told below
   fill(root, pageHead({ title: 'Settings' }), h('div', { class: 'stack settings-page' },
     h('div', { class: 'half-grid' }, card('You', me), card('This page', groupField({ name: 'theme', label: 'Theme', help: 'Kept in this browser.', body: theme.element }))),
-    tokensCard({ signal }), remoteCard({ signal }), healthCard({ signal }), pastAlertsCard({ signal }), serverSettingsCard({ signal }),
+    tokensCard({ signal }), remoteCard({ signal }), healthCard({ signal }), pastAlertsCard({ signal }), serverSettingsCards({ signal, mayChange: () => known.then((user) => user.is_super_admin) }),
     card('API', h('p', {}, 'Everything on this page is done through the API. ', h('a', { href: '/api/openapi.json', target: '_blank', rel: 'noopener' }, 'OpenAPI document'), ' · ',
       h('a', { href: '/metrics', target: '_blank', rel: 'noopener' }, 'Prometheus metrics'), ' · ', h('a', { href: '/api/health/status', target: '_blank', rel: 'noopener' }, 'Health')))));
   try {
-    const user = await api.whoami(signal);
+    const user = await known;
     fill(me, h('dl', { class: 'facts' }, fact('User', user.username), wide(fact('E-mail', user.email)), fact('Workspace', api.currentWorkspace()),
       fact('Rights', user.is_super_admin ? badge('super admin') : user.is_admin ? badge('admin') : badge('user'))),
     h('div', { class: 'cluster' }, button({ text: 'Set your password', iconName: 'key', kind: 'small', onclick: () => askPassword() }), (user.is_admin || user.is_super_admin) && [linkButton({ text: 'Users & groups', href: '/settings/people', iconName: 'user', kind: 'small' }), linkButton({ text: 'Audit log', href: '/settings/audit', iconName: 'clock', kind: 'small' })]),

@@ -1,4 +1,5 @@
-//! Settings: a Windmill elsewhere is linked to the workspace and unlinked; what the server was started with can be read.
+//! Settings: a Windmill elsewhere is linked to the workspace and unlinked; what the server was started with can be read; how
+//! long jobs are kept is chosen.
 
 use serde_json::json;
 
@@ -78,6 +79,43 @@ async fn the_settings_say_what_the_server_was_started_with() {
     browser
         .see(concat!("windsock v", env!("CARGO_PKG_VERSION")))
         .await;
+    browser.close().await;
+    app.stop().await;
+}
+
+#[actix::test]
+async fn how_long_jobs_are_kept_is_chosen() {
+    if !ready(module_path!(), &[Need::Browser]) {
+        return;
+    }
+    let mut app = TestApp::start(Database::sqlite()).await;
+    let browser = open(&app, "/settings").await;
+    browser.click("Change the retention").await;
+    browser.fill("Keep ended jobs for", "0").await;
+    browser.click_in_dialog("Save").await;
+    browser.see("must be from 1 to").await;
+    browser.fill("Keep ended jobs for", "36").await;
+    browser.choose("Unit", "hours").await;
+    browser.fill("Keep at most", "5000").await;
+    browser.click_in_dialog("Save").await;
+    browser.see("36 hours").await;
+    browser.see("5,000 jobs").await;
+    browser.see("chosen here").await;
+    let settings = app.get("/api/settings/server").await.expect(200).json();
+    let value = |at: usize| {
+        (
+            settings[at]["value"].clone(),
+            settings[at]["chosen"].clone(),
+        )
+    };
+    assert_eq!(
+        (value(0), value(1)),
+        ((json!(129_600), json!(true)), (json!(5000), json!(true)))
+    );
+    browser.click("Keep jobs as the server was started").await;
+    browser.click_in_dialog("As started").await;
+    browser.see("30 days").await;
+    browser.see("--job-retention-secs").await;
     browser.close().await;
     app.stop().await;
 }
