@@ -56,6 +56,8 @@ pub(crate) struct Alerts {
     alerts: Vec<Alert>,
     total_rows: i64,
     total_pages: i64,
+    /// No more are raised.
+    muted: bool,
 }
 
 /// Body of `mute`.
@@ -88,12 +90,16 @@ pub(crate) async fn list(
     let workspace = scope(&caller, &at)?;
     let size = i64::from(wanted.0.page_size.unwrap_or(ROWS.0).clamp(1, ROWS.1));
     let page = i64::from(wanted.0.page.unwrap_or(1).max(1));
+    let place = workspace.clone();
     let which = Which {
         workspace,
         acknowledged: wanted.0.acknowledged,
     };
-    let (rows, total_rows) = state
-        .run(move |conn| Ok(alert::list(conn, &which, ((page - 1) * size, size))?))
+    let ((rows, total_rows), muted) = state
+        .run(move |conn| {
+            let rows = alert::list(conn, &which, ((page - 1) * size, size))?;
+            Ok((rows, alert::is_muted(conn, place.as_deref())?))
+        })
         .await?;
     let alerts = rows
         .into_iter()
@@ -112,6 +118,7 @@ pub(crate) async fn list(
         alerts,
         total_rows,
         total_pages: (total_rows + size - 1) / size,
+        muted,
     }))
 }
 

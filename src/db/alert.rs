@@ -114,8 +114,9 @@ pub(crate) fn mute(conn: &mut Conn, workspace: Option<&str>, muted: bool) -> Res
     Ok(())
 }
 
-fn is_muted(conn: &mut Conn, workspace: &str) -> Result<bool, DbError> {
-    let names = [muted_setting(None), muted_setting(Some(workspace))];
+/// Whether no alerts are raised for a workspace, or (none) for none at all.
+pub(crate) fn is_muted(conn: &mut Conn, workspace: Option<&str>) -> Result<bool, DbError> {
+    let names = [muted_setting(None), muted_setting(workspace)];
     let found: i64 = settings::table
         .filter(settings::name.eq_any(names))
         .count()
@@ -165,7 +166,7 @@ pub(crate) fn raise(
         let stands = open(conn)?
             .iter()
             .any(|(workspace, path)| (workspace.as_str(), path.as_str()) == place);
-        if stands || is_muted(conn, place.0)? {
+        if stands || is_muted(conn, Some(place.0))? {
             return Ok(false);
         }
         insert(conn, "critical_error", place, message, (true, now))?;

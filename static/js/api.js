@@ -325,6 +325,7 @@ export const alerts = {
   all: (count, signal) => get('workspaces/critical_alerts', { query: { page_size: count }, signal }),
   acknowledge: (id) => post(`workspaces/critical_alerts/${encodeURIComponent(id)}/acknowledge`),
   acknowledgeAll: () => post('workspaces/critical_alerts/acknowledge_all'),
+  mute: (muted) => post('workspaces/critical_alerts/mute', { mute_critical_alerts: muted }),
 };
 
 /** The Windmill that runs the workspace's scripts and flows; null when they run here. */

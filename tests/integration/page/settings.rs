@@ -1,9 +1,9 @@
 //! Settings: a Windmill elsewhere is linked to the workspace and unlinked; what the server was started with can be read; how
-//! long jobs are kept is chosen.
+//! long jobs are kept is chosen, and whether alerts are raised.
 
 use serde_json::json;
 
-use super::open;
+use super::{open, saved};
 use crate::harness::{Database, Need, TestApp, ready};
 
 #[actix::test]
@@ -116,6 +116,25 @@ async fn how_long_jobs_are_kept_is_chosen() {
     browser.click_in_dialog("As started").await;
     browser.see("30 days").await;
     browser.see("--job-retention-secs").await;
+    browser.close().await;
+    app.stop().await;
+}
+
+#[actix::test]
+async fn alerts_are_muted_and_raised_again() {
+    if !ready(module_path!(), &[Need::Browser]) {
+        return;
+    }
+    let mut app = TestApp::start(Database::sqlite()).await;
+    let browser = open(&app, "/settings").await;
+    browser.click("Mute alerts").await;
+    browser.click_in_dialog("Mute").await;
+    browser.see("Alerts are muted: no new one is raised").await;
+    let alerts = "workspaces/critical_alerts";
+    saved(&app, alerts, |all| all["muted"].clone(), json!(true)).await;
+    browser.click("Raise alerts again").await;
+    saved(&app, alerts, |all| all["muted"].clone(), json!(false)).await;
+    browser.see("Mute alerts").await;
     browser.close().await;
     app.stop().await;
 }
