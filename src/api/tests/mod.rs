@@ -10,8 +10,8 @@ mod page_files;
 mod people;
 mod retention;
 mod served;
-
 mod shared;
+
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use actix_web::{

@@ -3,7 +3,7 @@ import * as api from '../api.js';
 import * as live from '../live.js';
 import { alertsCard } from '../parts/alerts.js';
 import { chart } from '../parts/chart.js';
-import { emptyState, errorState, fill, h, linkButton, pageHead, setText, skeleton } from '../parts/dom.js';
+import { errorState, fill, h, linkButton, pageHead, setText, skeleton } from '../parts/dom.js';
 import { runTable } from '../parts/run-table.js';
 import { stateOf, statusView } from '../parts/status.js';
 import { duration, full, rate } from '../parts/time.js';
@@ -19,8 +19,19 @@ const POINTS_MAX = HOUR_MS / QUEUE_EVERY_MS;
 /** Samples of the queue outlast a visit of another page. */
 const queue = [];
 
+/** What somebody does first who has no trigger yet. */
+function firstSteps() {
+  const step = (title, ...text) => h('li', {}, h('strong', {}, title), h('p', { class: 'muted' }, text));
+  return h('section', { class: 'card welcome', 'aria-label': 'First steps' },
+    h('div', { class: 'card-head' }, h('div', {}, h('h2', {}, 'No trigger yet'), h('p', { class: 'muted' }, 'Make the first one: it connects to a WebSocket and runs a script for each message that matches.')), linkButton({ text: 'New trigger', href: '/triggers/new', iconName: 'plus', kind: 'primary' })),
+    h('ol', { class: 'first-steps' },
+      step('Connect', 'Enter a ws:// or wss:// address and press Test connection: its messages show as they come.'),
+      step('Choose', 'Click values of a message to make filters from them, or run for every message.'),
+      step('Run', 'Create a script from a template, save, and watch each message become a run.')));
+}
+
 export async function render(root, { signal, loaded }) {
-  const since = 'since this page was opened, at most an hour';
+  const since = 'since this page was opened';
   const hour = 'the last hour';
   const charts = {
     connected: chart({ title: 'Connections', format: full, note: hour, href: '/triggers' }),
@@ -28,8 +39,9 @@ export async function render(root, { signal, loaded }) {
     enqueued: chart({ title: 'Jobs a second', format: rate, note: hour, href: '/runs' }),
     waiting: chart({ title: 'Jobs waiting', format: full, note: since, href: '/runs?outcome=queued' }),
     age: chart({ title: 'Oldest waiting job', format: (ms) => (ms === 0 ? 'none' : duration(ms)), note: hour, href: '/runs?outcome=queued' }),
-    failed: chart({ title: 'Failed runs in the last hour', format: full, note: 'each 10 s of the last hour', href: '/runs?outcome=failed&time=60' }),
+    failed: chart({ title: 'Failed runs in the last hour', format: (count) => full(Math.round(count)), note: 'each 10 s of the last hour', href: '/runs?outcome=failed&time=60' }),
   };
+  const welcome = h('div', {});
   const troubles = h('div', {}, skeleton(2, 'low'));
   const held = h('p', { class: 'muted' });
   const failures = runTable({
@@ -38,9 +50,9 @@ export async function render(root, { signal, loaded }) {
   });
   const card = (title, name, href, link, ...content) => h('section', { class: `card ${name}`, 'aria-label': title }, h('div', { class: 'card-head' }, h('h2', {}, title), h('a', { href }, link)), content);
   fill(root, pageHead({ title: 'Overview', actions: [linkButton({ text: 'New trigger', href: '/triggers/new', iconName: 'plus', kind: 'primary' })] }),
-    alertsCard({ signal }),
+    alertsCard({ signal }), welcome,
     h('div', { class: 'charts' }, Object.values(charts).map((one) => one.element)),
-    h('div', { class: 'half-grid' }, card('Needs attention', 'troubles', '/triggers?state=backoff', 'All that are not connected', troubles, held), card('Latest failures', 'recent', '/runs?outcome=failed', 'All failed runs', failures.element)));
+    h('div', { class: 'half-grid' }, card('Needs attention', 'troubles', '/triggers?state=backoff', 'All not connected', troubles, held), card('Latest failures', 'recent', '/runs?outcome=failed', 'All failed runs', failures.element)));
 
   /** What windsock has kept of the last hour, from before this page was opened. */
   let past = { connected: [], received: [], enqueued: [], age: [], failed: [] };
@@ -113,9 +125,8 @@ export async function render(root, { signal, loaded }) {
       const list = await api.triggers.list({ signal });
       triggers.clear();
       for (const one of list) triggers.set(one.path, one);
-      if (list.length === 0) {
-        fill(troubles, emptyState({ iconName: 'triggers', title: 'No trigger yet', text: 'Make the first one: it connects to a WebSocket and runs a script for each message that matches.', actions: [linkButton({ text: 'New trigger', href: '/triggers/new', kind: 'primary' })] }));
-      }
+      if (list.length === 0) fill(troubles, h('p', { class: 'muted' }, 'Nothing: there is no trigger yet.'));
+      fill(welcome, list.length === 0 && firstSteps());
       drawLive();
     } catch (error) {
       if (!signal.aborted) fill(troubles, errorState(error, load));

@@ -3,7 +3,7 @@ import * as api from '../api.js';
 import * as router from '../router.js';
 import { button, copyButton, emptyState, errorState, fill, h, linkButton, pageHead, setText, skeleton } from '../parts/dom.js';
 import { confirm, openDialog } from '../parts/dialog.js';
-import { canRunAgain, fact, isDone, isFlowJob, jobBadge, jobName, logView, resultView, retriesIn, runAgain, showOnce, startsLater, timingBar, watchJob } from '../parts/job.js';
+import { canRunAgain, errorBox, fact, isDone, isFlowJob, jobBadge, jobName, logView, resultView, retriesIn, runAgain, showOnce, startsLater, timingBar, watchJob } from '../parts/job.js';
 import { flowGraph } from '../parts/flow-graph.js';
 import { jsonView } from '../parts/json-tree.js';
 import { schemaForm } from '../parts/schema-form.js';
@@ -19,6 +19,12 @@ const REPLY_LOOKS = 3;
 const RETRIES_SHOWN = 5;
 const CRUMBS = [['Runs', '/runs']];
 
+/** A path needs more room than a time. */
+const wide = (element) => {
+  if (element.querySelector('a')) element.classList.add('wide');
+  return element;
+};
+
 export async function render(root, params) {
   const { id, signal } = params;
   fill(root, pageHead({ title: 'Run', crumbs: CRUMBS }), skeleton(4));
@@ -28,6 +34,7 @@ export async function render(root, params) {
   const retries = h('div', {});
   const args = h('div', {});
   const result = h('div', {});
+  const failure = h('div', { class: 'stack-small' });
   const logs = logView({ name: `run-${id}` });
   const cancel = button({ text: 'Cancel run', iconName: 'stop', hidden: true, onclick: cancelRun });
   const again = button({ text: 'Run again', iconName: 'refresh', kind: 'primary', hidden: true, onclick: () => start() });
@@ -45,7 +52,7 @@ export async function render(root, params) {
       shown = true;
       const head = pageHead({ title: jobName(job), crumbs: CRUMBS, actions: [cancel, other, again] });
       head.querySelector('h1').after(h('p', { class: 'lead cluster' }, state, h('span', { class: 'mono muted wrap' }, job.id), copyButton(() => job.id, 'Copy id')));
-      fill(root, head, h('div', { class: 'run-grid' }, card('Time', 'times', times, retries, facts), card('Arguments', 'args', args), card('Result', 'result', result), flowCard, card('Logs', 'logs-card', logs.element)));
+      fill(root, head, h('div', { class: 'run-grid' }, card('Time', 'times', times, retries, facts), card('Arguments', 'args', args), card('Result', 'result', failure, result), flowCard, card('Logs', 'logs-card', logs.element)));
       document.title = `${jobName(job)} · run · windsock`;
       fill(args, jsonView(job.args ?? {}, { name: `arguments-${id}` }));
     }
@@ -53,11 +60,12 @@ export async function render(root, params) {
     if (state.textContent !== badge.textContent) fill(state, badge);
     fill(times, timingBar(job));
     fill(facts, fact('Created', moment(job.created_at)), job.started_at && fact('Started', moment(job.started_at)), startsLater(job) && fact('Next start', moment(job.scheduled_for), 'a retry, or a run that was asked for later'),
-      fact('Trigger', job.trigger ? h('a', { class: 'mono', href: `/triggers/view/${api.encodePath(job.trigger)}` }, job.trigger) : job.trigger_kind ?? '–'),
-      job.script_path && fact(isFlowJob(job) ? 'Flow' : 'Script', scriptLink()),
+      wide(fact('Trigger', job.trigger ? h('a', { class: 'mono', href: `/triggers/view/${api.encodePath(job.trigger)}` }, job.trigger) : job.trigger_kind ?? '–')),
+      job.script_path && wide(fact(isFlowJob(job) ? 'Flow' : 'Script', scriptLink())),
       fact('Run as', h('span', { class: 'mono' }, job.permissioned_as ?? '–')), job.worker && fact('Worker', h('span', { class: 'mono' }, job.worker)),
       job.parent_job && fact('Part of', h('a', { class: 'mono', href: `/runs/${job.parent_job}` }, job.flow_step_id ? `step ${job.flow_step_id}` : job.parent_job)));
     showFlow();
+    showFailure();
     showOnce(result, `${job.type} ${Boolean(job.started_at)} ${startsLater(job)}`, () => resultView(job));
     cancel.hidden = isDone(job);
     again.hidden = other.hidden = !canRunAgain(job);
@@ -91,6 +99,16 @@ export async function render(root, params) {
     if (signal.aborted) return;
     showOnce(flow, JSON.stringify(job.flow_status ?? null), () => flowGraph(definition, job.flow_status));
     flowCard.hidden = false;
+  }
+
+  /** What failed in a flow whose failure step has answered in its place. */
+  async function showFailure() {
+    const failed = (job.flow_status?.modules ?? []).find((one) => one.type === 'Failure' && one.job);
+    if (!failed || !isDone(job) || job.success || job.result?.error || failure.dataset.shown) return;
+    failure.dataset.shown = 'yes';
+    const step = await api.jobs.get(failed.job, signal).catch(() => null); // then the graph alone tells
+    if (signal.aborted || !step?.result?.error) return;
+    fill(failure, h('p', {}, 'Step ', h('a', { href: `/runs/${failed.job}` }, failed.id), ' failed:'), errorBox(step.result.error), h('h3', {}, 'What the failure step returned'));
   }
 
   function addLogs(text, whole) {

@@ -141,6 +141,7 @@ class Editor {
     this.form.addEventListener('input', (event) => {
       const owner = event.target.closest('[data-field].invalid');
       if (owner) setFieldError(owner, '');
+      if (!this.form.querySelector('[data-field].invalid')) this.say('');
     });
     this.syncReplies();
     const crumbs = [['Triggers', '/triggers'], ...(path ? [[path, back]] : [])];
@@ -291,6 +292,7 @@ class Editor {
   /** What the form would connect with; null, and the mistakes shown, when it cannot. */
   draft() {
     clearErrors(this.form);
+    this.say('');
     const found = this.problems().filter(([name]) => name !== 'script_path' && name !== 'path');
     if (found.length === 0) return this.body();
     this.showProblems(found);

@@ -1,5 +1,6 @@
 // Chart: one series over time as a small area chart with its newest value; the figures are also told in words.
 import { h, setText } from './dom.js';
+import { clockTime } from './time.js';
 
 const NS = 'http://www.w3.org/2000/svg';
 const WIDTH = 300;
@@ -27,15 +28,40 @@ export function chart({ title, format, note = '', href }) {
   const line = svg('path', { class: 'spark-line' });
   const area = svg('path', { class: 'spark-area' });
   const picture = svg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', 'aria-hidden': 'true' });
-  picture.append(svg('path', { class: 'spark-base', d: `M0 ${HEIGHT - 1}H${WIDTH}` }), area, line);
+  const mark = svg('path', { class: 'chart-mark' });
+  picture.append(svg('path', { class: 'spark-base', d: `M0 ${HEIGHT - 1}H${WIDTH}` }), area, line, mark);
   const foot = h('p', { class: 'muted chart-note' }, note);
   const element = h('section', { class: 'card chart', 'aria-label': title }, h('div', { class: 'card-head' }, h('h2', {}, href ? h('a', { href }, title) : title), value),
-    h('div', { class: 'chart-picture' }, picture), foot);
+    h('div', { class: 'chart-picture', onpointermove: point, onpointerleave: unpoint }, picture), foot);
+  let drawn = [];
+  let rest = note;
+  let pointed = false;
+
+  /** The value below the pointer, in place of the note. */
+  function point(event) {
+    if (drawn.length < 2) return;
+    const { left, width } = picture.getBoundingClientRect();
+    const [from, to] = [drawn[0].at, drawn.at(-1).at];
+    const at = from + ((event.clientX - left) / width) * (to - from);
+    const nearest = drawn.reduce((best, one) => (Math.abs(one.at - at) < Math.abs(best.at - at) ? one : best));
+    pointed = true;
+    mark.setAttribute('d', `M${(((nearest.at - from) / (to - from || 1)) * WIDTH).toFixed(1)} 0V${HEIGHT}`);
+    setText(foot, `${format(nearest.value)} at ${clockTime(nearest.at).slice(0, 8)}`);
+  }
+
+  function unpoint() {
+    pointed = false;
+    mark.removeAttribute('d');
+    setText(foot, rest);
+  }
   function set(all, text) {
     const points = thinned(all);
     setText(value, text ?? (points.length > 0 ? format(points.at(-1).value) : '–'));
+    const most = all.reduce((top, one) => Math.max(top, one.value), 0);
     const top = Math.max(...points.map((one) => one.value), 0);
-    setText(foot, points.length > 1 && top > 0 ? `Most ${format(top)} · ${note}` : note);
+    rest = points.length > 1 && most > 0 ? `Most ${format(most)} · ${note}` : note;
+    drawn = points;
+    if (!pointed) setText(foot, rest);
     if (points.length < 2) return;
     const [from, to] = [points[0].at, points.at(-1).at];
     const spots = points.map((one) => `${(((one.at - from) / (to - from || 1)) * WIDTH).toFixed(1)} ${(HEIGHT - 2 - (one.value / (top || 1)) * (HEIGHT - 8)).toFixed(1)}`);

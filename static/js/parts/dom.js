@@ -60,7 +60,7 @@ const ICONS = {
   eye: 'M1.5 8S4 3.5 8 3.5 14.5 8 14.5 8 12 12.5 8 12.5 1.5 8 1.5 8zM8 10a2 2 0 1 0 0-4 2 2 0 0 0 0 4z',
   plus: 'M8 3v10M3 8h10',
   search: 'M7 12A5 5 0 1 0 7 2a5 5 0 0 0 0 10zM10.8 10.8 14 14',
-  more: 'M8 3.5v.01M8 8v.01M8 12.5v.01',
+  more: 'M8 2.9a.6.6 0 1 0 0 1.2.6.6 0 0 0 0-1.2zM8 7.4a.6.6 0 1 0 0 1.2.6.6 0 0 0 0-1.2zM8 11.9a.6.6 0 1 0 0 1.2.6.6 0 0 0 0-1.2z',
   sun: 'M8 11a3 3 0 1 0 0-6 3 3 0 0 0 0 6zM8 1v1.5M8 13.5V15M1 8h1.5M13.5 8H15M3 3l1 1M12 12l1 1M13 3l-1 1M4 12l-1 1',
   moon: 'M13.5 9.5A6 6 0 0 1 6.5 2.5a6 6 0 1 0 7 7z',
   system: 'M2 3h12v8H2zM6 14h4',
@@ -108,6 +108,9 @@ export function linkButton({ text, href, iconName, kind = '' }) {
   return h('a', { class: `btn ${kind}`.trim(), href }, iconName && icon(iconName), h('span', {}, text));
 }
 
+/** A path breaks after its slashes and underscores before it breaks within a word. */
+const breakable = (text) => text.split(/(?<=[/_])/).flatMap((part, index) => (index > 0 ? [h('wbr'), part] : [part]));
+
 /** The head of a page: its only `h1`, a line below it, and actions at the right. Sets the window's title. */
 export function pageHead({ title, lead, crumbs = [], actions = [] }) {
   document.title = `${title} · windsock`;
@@ -115,7 +118,7 @@ export function pageHead({ title, lead, crumbs = [], actions = [] }) {
     h('div', { class: 'page-title' },
       crumbs.length > 0 && h('nav', { class: 'crumbs', 'aria-label': 'Breadcrumb' },
         crumbs.map(([text, href]) => [h('a', { href }, text), h('span', { 'aria-hidden': 'true' }, '/')])),
-      h('h1', { tabindex: '-1' }, title),
+      h('h1', { tabindex: '-1' }, breakable(title)),
       lead && h('p', { class: 'lead' }, lead)),
     actions.length > 0 && h('div', { class: 'actions' }, actions));
 }

@@ -53,9 +53,9 @@ export function problems(nodes, place = 'filters') {
   });
 }
 
-/** The filters in one plain sentence that begins with `verb`. */
-export function inWords(nodes, logic, verb = 'Runs') {
-  if (nodes.length === 0) return `${verb} for every message.`;
+/** The filters in one plain sentence that begins with `verb`; `every` is the one for no filters. */
+export function inWords(nodes, logic, verb = 'Runs', every = `${verb} for every message.`) {
+  if (nodes.length === 0) return every;
   const clauses = nodes.map((node) => `${isSentence(node) ? 'for which' : 'whose'} ${phrase(node)}`);
   return `${verb} for a message ${clauses.join(logic === 'or' ? ', or ' : ', and ')}.`;
 }

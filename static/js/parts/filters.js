@@ -11,7 +11,7 @@ const DEPTH_MAX = 4;
  * `{element, filters, logic, problems(), add(filter), place(name)}` for API filters and `filter_logic`. `place` is how
  * the server names the list; it may change when what holds the filters is moved.
  */
-export function filterEditor({ filters = [], logic = 'and', verb, place: firstPlace = 'filters', onchange }) {
+export function filterEditor({ filters = [], logic = 'and', verb, every, place: firstPlace = 'filters', onchange }) {
   const nodes = filters.map(toNode);
   let present = logic;
   let listPlace = firstPlace;
@@ -29,7 +29,7 @@ export function filterEditor({ filters = [], logic = 'and', verb, place: firstPl
   const element = h('div', { class: 'filters' }, choice.element, list, adders(nodes, 0), words);
 
   function changed() {
-    setText(words, inWords(nodes, present, verb));
+    setText(words, inWords(nodes, present, verb, every));
     choice.element.hidden = nodes.length < 2;
     onchange?.();
   }

@@ -20,6 +20,12 @@ function about(value) {
   return '';
 }
 
+/** One iteration or branch: its number, and by a mark and a word whether it failed. */
+function loopJob(id, index, success) {
+  const failed = success === false;
+  return h('a', { href: `/runs/${id}`, class: failed ? 'failed' : undefined, 'aria-label': failed ? `#${index}, failed` : undefined }, failed && icon('alert'), `#${index}`);
+}
+
 /** `{type, job, flow_jobs…}` of every module of a `flow_status`, by its id. */
 function statesOf(status) {
   const all = [status?.preprocessor_module, ...(status?.modules ?? []), status?.failure_module];
@@ -37,7 +43,7 @@ function module(one, states) {
       state?.job && h('a', { href: `/runs/${state.job}`, 'aria-label': `Run of step ${one.id}` }, 'run')),
     h('div', { class: 'muted ellipsis', title: about(value) }, about(value)),
     extras.length > 0 && h('div', { class: 'flow-extras' }, extras.map((text) => badge(text))),
-    jobs.length > 0 && h('div', { class: 'flow-jobs' }, jobs.map((id, index) => h('a', { href: `/runs/${id}` }, `#${index}`)), state.flow_jobs.length > jobs.length && h('span', { class: 'muted' }, `and ${state.flow_jobs.length - jobs.length} more`)));
+    jobs.length > 0 && h('div', { class: 'flow-jobs' }, jobs.map((id, index) => loopJob(id, index, state.flow_jobs_success?.[index])), state.flow_jobs.length > jobs.length && h('span', { class: 'muted' }, `and ${state.flow_jobs.length - jobs.length} more`)));
   return h('li', {}, node, inner(value, states, state));
 }
 
@@ -45,7 +51,7 @@ function inner(value, states, state) {
   if (value.type === 'forloopflow' || value.type === 'whileloopflow') return h('div', { class: 'flow-frame' }, steps(value.modules, states));
   if (value.type !== 'branchone' && value.type !== 'branchall') return null;
   const chosen = state?.branch_chosen;
-  const branch = (title, modules, taken) => h('div', { class: `flow-branch${taken ? ' taken' : ''}` }, h('p', { class: 'muted ellipsis', title }, taken && icon('check'), title), steps(modules, states));
+  const branch = (title, modules, taken) => h('div', { class: `flow-branch${taken ? ' taken' : ''}` }, h('p', { class: 'muted ellipsis', title }, taken && icon('check'), taken && ' ', title), steps(modules, states));
   return h('div', { class: 'flow-branches' },
     (value.branches ?? []).map((one, index) => branch(one.summary || one.expr || `Branch ${index + 1}`, one.modules, chosen?.branch === index)),
     value.type === 'branchone' && branch('otherwise', value.default, chosen?.type === 'default'));

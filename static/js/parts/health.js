@@ -6,6 +6,8 @@ import { badge } from './status.js';
 import { full } from './time.js';
 
 const AGAIN_MS = 5000;
+/** The server's words for what its triggers do, as the page says them. */
+const STATES = { backoff: 'not connected', suspended: 'with jobs held' };
 
 const yes = (well, text) => badge(text, well ? 'ok' : 'bad', well ? 'check' : 'alert');
 
@@ -24,7 +26,7 @@ export function healthCard({ signal }) {
         fact('Database', yes(health.database_healthy, health.database_healthy ? 'answers' : 'does not answer')),
         health.queue_healthy !== undefined && fact('Job queue', yes(health.queue_healthy, health.queue_healthy ? 'commits' : 'cannot commit')),
         fact('Version', health.version ?? '–'),
-        listeners.map(([state, count]) => fact(`${state[0].toUpperCase()}${state.slice(1)}`, full(count), 'triggers of this server in this state'))));
+        listeners.map(([state, count]) => fact(`Triggers ${STATES[state] ?? state}`, full(count), 'on this server'))));
     } catch (error) {
       delete body.dataset.shown;
       if (!signal.aborted) fill(body, h('p', { class: 'field-error' }, icon('alert'), ' ', error.message));

@@ -116,13 +116,21 @@ export function logView({ name = 'logs' } = {}) {
   return { element: h('div', {}, tools, none, lines), add, text: () => all, done: () => setText(none, 'This run wrote no logs.') };
 }
 
+/** An error with its stack. */
+export const errorBox = (error) => h('div', { class: 'job-error' },
+  h('div', { class: 'cluster' }, h('strong', { class: 'grow' }, error.name ?? 'Error'), copyButton(() => [`${error.name ?? 'Error'}: ${error.message ?? ''}`, error.stack].filter(Boolean).join('\n'))),
+  h('p', {}, error.message ?? ''), error.stack && h('pre', { class: 'mono' }, error.stack));
+
+/** Whether a failed job's result says more than the error's name, message and stack. */
+const hasMore = ({ error, ...rest }) => Object.keys(rest).length > 0 || Object.keys(error).some((key) => !['name', 'message', 'stack', 'step_id'].includes(key));
+
 /** A job's result: an error with its stack, or a value as a tree; a word while it is not there yet. */
 export function resultView(job) {
   if (!isDone(job)) return h('p', { class: 'muted' }, jobState(job).text === 'Running' ? 'Running…' : jobState(job).text === 'Held' ? 'Held until its trigger is enabled again.' : startsLater(job) ? 'Waiting for its next start; the logs below tell what happened so far.' : 'Waiting for a worker…');
   const error = job.success ? null : job.result?.error;
   return h('div', { class: 'stack-small' },
-    error && h('div', { class: 'job-error' }, h('strong', {}, error.name ?? 'Error'), h('p', {}, error.message ?? ''), error.stack && h('pre', { class: 'mono' }, error.stack)),
-    jsonView(job.result ?? null, { name: `result-${job.id}` }));
+    error && errorBox(error),
+    error && !hasMore(job.result) ? null : jsonView(job.result ?? null, { name: `result-${job.id}` }));
 }
 
 /** The moments of a job that are known, in order: `[name, epochMs]`. Those of a message's way only of triggered jobs. */

@@ -170,7 +170,7 @@ function runRow(first, onChoose) {
     fill(link, jobName(job));
     link.title = `${job.id}, ${exact(Date.parse(job.created_at))}`;
     link.setAttribute('aria-label', `${jobName(job)}, ${text.toLowerCase()}`);
-    fill(trigger, job.trigger ? [icon('triggers'), job.trigger] : h('span', { class: 'muted' }, job.trigger_kind ?? '–'));
+    fill(trigger, job.trigger ? [icon('triggers'), h('span', { class: 'ellipsis', title: job.trigger }, job.trigger)] : h('span', { class: 'muted' }, job.trigger_kind ?? '–'));
     waited.textContent = job.started_at ? duration(Date.parse(job.started_at) - Date.parse(job.created_at)) : '–';
     ran.textContent = job.duration_ms === undefined || job.duration_ms === null ? '–' : duration(job.duration_ms);
   }

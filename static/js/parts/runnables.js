@@ -104,7 +104,8 @@ export function runnablePicker({ name, label, help, path = '', isFlow = false, r
     close();
   }
 
-  input.addEventListener('focus', open);
+  // not over the words that say what is wrong
+  input.addEventListener('focus', () => input.getAttribute('aria-invalid') !== 'true' && open());
   input.addEventListener('click', () => list.hidden && open());
   input.addEventListener('input', () => {
     open();

@@ -22,7 +22,7 @@ export function testRun({ launch, samples, signal, onDone, value = { msg: 'hello
   const start = button({ text: 'Run', iconName: 'play', kind: 'primary', title: 'Ctrl+Enter', onclick: run });
   const stop = button({ text: 'Cancel run', iconName: 'stop', hidden: true, onclick: cancel });
   const state = h('div', { class: 'cluster', role: 'status' });
-  const result = h('div', { role: 'region', 'aria-label': 'Result' }, h('p', { class: 'muted' }, 'Run the script to see its result here. It need not be saved.'));
+  const result = h('div', { role: 'region', 'aria-label': 'Result' }, h('p', { class: 'muted' }, 'Run it to see the result here. It need not be saved.'));
   const logs = h('div', { role: 'region', 'aria-label': 'Log output' });
   let current = null;
 

@@ -22,7 +22,7 @@ export function tokensCard({ signal }) {
   function row(token) {
     const facts = [token.read_only && badge('reads only'), token.workspace_id && badge(`only ${token.workspace_id}`), ...(token.scopes ?? []).slice(0, 3).map((one) => badge(one)), (token.scopes ?? []).length > 3 && badge(`+${token.scopes.length - 3}`)];
     return h('li', {}, h('div', { class: 'grow' }, h('strong', {}, token.label || 'without a label'), ' ', h('code', {}, `${token.token_prefix}…`), h('div', { class: 'cluster' }, facts.filter(Boolean)),
-      h('p', { class: 'muted' }, 'made ', moment(token.created_at), ', last used ', moment(token.last_used_at, { none: 'never' }), token.expiration ? [', ends ', moment(token.expiration)] : '')),
+      h('p', { class: 'muted' }, 'made ', moment(token.created_at), ', last used ', moment(token.last_used_at, { none: 'never' }), token.expiration ? [Date.parse(token.expiration) > Date.now() ? ', ends ' : ', ended ', moment(token.expiration)] : '')),
     button({ text: 'Delete', iconName: 'trash', kind: 'small', 'aria-label': `Delete the token ${token.label || token.token_prefix}`, onclick: () => remove(token) }));
   }
 

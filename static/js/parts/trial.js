@@ -29,7 +29,7 @@ export function trialView({ draft, onpick, actions, signal }) {
   }
 
   function stepLine(step) {
-    const line = [...steps.children].find((one) => one.dataset.step === step && one.dataset.state === 'busy');
+    const line = [...steps.children].find((one) => one.dataset.step === step && ['busy', 'stopped'].includes(one.dataset.state));
     if (line) return line;
     const made = h('li', { 'data-step': step, 'data-state': 'busy' }, h('span', { class: 'step-mark', 'aria-hidden': 'true' }), h('span', { class: 'step-name' }, nameOf(step)), h('span', { class: 'step-note muted' }), h('span', { class: 'step-time muted' }));
     steps.append(made);
@@ -49,6 +49,7 @@ export function trialView({ draft, onpick, actions, signal }) {
     if (event.type === 'begun') mark(event.step, 'busy', event);
     else if (event.type === 'done') mark(event.step, 'done', event);
     else if (event.type === 'failed') {
+      for (const one of steps.querySelectorAll('[data-state=busy]')) one.dataset.state = 'stopped';
       mark(event.step, 'failed');
       say('bad', event.error);
       if (event.answer) steps.append(answerLine(event.answer));
