@@ -161,20 +161,28 @@ pub(crate) fn raise(
     message: &str,
     now: Timestamp,
 ) -> Result<bool, DbError> {
-    super::transaction(conn, |conn| {
-        super::alone::start_alone(conn)?;
-        let stands = open(conn)?
-            .iter()
-            .any(|(workspace, path)| (workspace.as_str(), path.as_str()) == place);
-        if stands || is_muted(conn, Some(place.0))? {
-            return Ok(false);
-        }
-        insert(conn, "critical_error", place, message, (true, now))?;
-        sql_query("DELETE FROM alerts WHERE id <= (SELECT max(id) FROM alerts) - $1")
-            .bind::<BigInt, _>(MOST)
-            .execute(conn)?;
-        Ok(true)
-    })
+    super::transaction(conn, |conn| raise_with(conn, place, message, now))
+}
+
+/// As [`raise`], in the transaction that is open.
+pub(crate) fn raise_with(
+    conn: &mut Conn,
+    place: (&str, &str),
+    message: &str,
+    now: Timestamp,
+) -> Result<bool, DbError> {
+    super::alone::start_alone(conn)?;
+    let stands = open(conn)?
+        .iter()
+        .any(|(workspace, path)| (workspace.as_str(), path.as_str()) == place);
+    if stands || is_muted(conn, Some(place.0))? {
+        return Ok(false);
+    }
+    insert(conn, "critical_error", place, message, (true, now))?;
+    sql_query("DELETE FROM alerts WHERE id <= (SELECT max(id) FROM alerts) - $1")
+        .bind::<BigInt, _>(MOST)
+        .execute(conn)?;
+    Ok(true)
 }
 
 /// The trigger has recovered: its alert is acknowledged by that, and a note says so.

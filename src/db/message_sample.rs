@@ -59,6 +59,16 @@ pub(super) fn rename(
     Ok(())
 }
 
+/// Removes the samples of a trigger.
+pub(super) fn forget(conn: &mut Conn, workspace: &str, path: &str) -> Result<(), DbError> {
+    let all = samples::table
+        .filter(samples::workspace_id.eq(workspace))
+        .filter(samples::kind.eq("trigger"))
+        .filter(samples::path.eq(path));
+    diesel::delete(all).execute(conn)?;
+    Ok(())
+}
+
 /// Removes a sample; answers whether it was there.
 pub(crate) fn delete(
     conn: &mut Conn,

@@ -116,6 +116,22 @@ pub(crate) fn holds(conn: &mut Conn, fence: i64) -> Result<bool, DbError> {
     Ok(!found.is_empty())
 }
 
+/// Whether another process than that of the number has the trigger's lease.
+pub(crate) fn is_elsewhere(
+    conn: &mut Conn,
+    fence: i64,
+    (workspace, path): (&str, &str),
+) -> Result<bool, DbError> {
+    let found: Vec<Number> = sql_query(
+        "SELECT fence AS value FROM trigger_leases WHERE workspace_id = $1 AND path = $2 AND fence <> $3",
+    )
+    .bind::<Text, _>(workspace)
+    .bind::<Text, _>(path)
+    .bind::<BigInt, _>(fence)
+    .load(conn)?;
+    Ok(!found.is_empty())
+}
+
 /// Every process.
 pub(crate) fn all(conn: &mut Conn) -> Result<Vec<ServerRow>, DbError> {
     let all = sql_query(format!(

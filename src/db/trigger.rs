@@ -6,11 +6,14 @@
 use diesel::prelude::*;
 use serde_json::{Map, Value};
 
-use super::{Conn, DbError, connection_log, message_sample, schema::triggers};
+use super::{Conn, DbError, connection_log, message_sample, schema::triggers, vars};
 use crate::types::Timestamp;
 
 /// What other processes are told when a row or a lease has changed.
 pub const CHANGED: &str = "triggers";
+/// More edits than anybody makes before its socket has heard of the first. An edit adds one to a version, and a trigger
+/// that is made anew begins at the clock's microseconds: what is farther away is another trigger.
+const EDITS_UNHEARD: i64 = 1_000;
 
 /// A trigger.
 #[derive(Debug, Clone, Queryable, Insertable, AsChangeset)]
@@ -211,13 +214,16 @@ pub(crate) fn insert(conn: &mut Conn, row: &TriggerRow) -> Result<(), DbError> {
 
 /// Replaces the trigger at `path` by `row`, which may have another path; answers whether it was there.
 pub(crate) fn update(conn: &mut Conn, path: &str, row: &TriggerRow) -> Result<bool, DbError> {
-    if row.path != path {
-        connection_log::rename(conn, &row.workspace_id, (path, &row.path))?;
-        message_sample::rename(conn, &row.workspace_id, (path, &row.path))?;
-    }
+    // The row first: a commit of its messages that is under way holds it, and is waited for.
     let one = triggers::table.find((&row.workspace_id, path));
     let set = (triggers::path.eq(&row.path), row);
     let updated = diesel::update(one).set(set).execute(conn)? > 0;
+    if row.path != path {
+        let (workspace, paths) = (row.workspace_id.as_str(), (path, row.path.as_str()));
+        connection_log::rename(conn, workspace, paths)?;
+        message_sample::rename(conn, workspace, paths)?;
+        vars::rename(conn, workspace, paths)?;
+    }
     super::notify(conn, CHANGED)?;
     Ok(updated)
 }
@@ -243,10 +249,51 @@ pub fn set_mode(
     Ok(updated)
 }
 
+/// Disables a trigger that is still what `version` says, with the reason; answers whether it was.
+pub(crate) fn disable(
+    conn: &mut Conn,
+    (workspace, path): (&str, &str),
+    version: i64,
+    error: &str,
+) -> Result<bool, DbError> {
+    let one = triggers::table.find((workspace, path));
+    let set = (
+        triggers::mode.eq(crate::types::Mode::Disabled.as_str()),
+        triggers::error.eq(error),
+        triggers::version.eq(triggers::version + 1),
+    );
+    let disabled = diesel::update(one.filter(triggers::version.eq(version)))
+        .set(set)
+        .execute(conn)?
+        > 0;
+    if disabled {
+        super::notify(conn, CHANGED)?;
+    }
+    Ok(disabled)
+}
+
+/// Whether the trigger that was followed at `version` is still at that path; it stays until the end of the transaction.
+pub(crate) fn stays(
+    conn: &mut Conn,
+    (workspace, path): (&str, &str),
+    version: i64,
+) -> Result<bool, DbError> {
+    let one = triggers::table.find((workspace, path));
+    let one = one.select(triggers::version);
+    let found: Option<i64> = match conn {
+        Conn::Sqlite(conn) => one.first(conn).optional()?,
+        Conn::Postgres(conn) => one.for_key_share().first(conn).optional()?,
+    };
+    Ok(found.is_some_and(|found| (version..version + EDITS_UNHEARD).contains(&found)))
+}
+
 /// Removes the trigger at that path; answers whether it was there.
 pub(crate) fn delete(conn: &mut Conn, workspace: &str, path: &str) -> Result<bool, DbError> {
-    connection_log::forget(conn, workspace, path)?;
+    // The row first, as in `update`.
     let deleted = diesel::delete(triggers::table.find((workspace, path))).execute(conn)? > 0;
+    connection_log::forget(conn, workspace, path)?;
+    message_sample::forget(conn, workspace, path)?;
+    vars::forget(conn, workspace, path)?;
     super::notify(conn, CHANGED)?;
     Ok(deleted)
 }

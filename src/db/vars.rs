@@ -49,6 +49,23 @@ pub(crate) fn store(
     Ok(())
 }
 
+/// Has a trigger's values follow it to another path.
+pub(super) fn rename(
+    conn: &mut Conn,
+    workspace: &str,
+    (path, new_path): (&str, &str),
+) -> Result<(), DbError> {
+    // What another trigger left there is none of its.
+    forget(conn, workspace, new_path)?;
+    let all = trigger_vars::table
+        .filter(trigger_vars::workspace_id.eq(workspace))
+        .filter(trigger_vars::trigger_path.eq(path));
+    diesel::update(all)
+        .set(trigger_vars::trigger_path.eq(new_path))
+        .execute(conn)?;
+    Ok(())
+}
+
 /// Forgets a trigger's values.
 pub(crate) fn forget(conn: &mut Conn, workspace: &str, path: &str) -> Result<(), DbError> {
     let all = trigger_vars::table

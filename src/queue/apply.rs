@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Finished, Job, Outcome,
+    Finished, Job, Outcome, Stored,
     cancel::cancel,
     claim::{Claim, Claimed},
     commit::{Done, Scope},
@@ -23,7 +23,7 @@ use crate::{
     db::{
         self, Conn, DbError, claim,
         queue::{self, EndedRow},
-        vars,
+        trigger, vars,
     },
     types::Timestamp,
 };
@@ -73,7 +73,7 @@ impl Scope<'_> {
                 lanes.place(conn, jobs, &mut rows, &limits)?;
                 queue::insert(conn, &rows)?;
                 if let Some(stored) = stored {
-                    vars::store(conn, &stored.workspace, &stored.path, &stored.values)?;
+                    store(conn, stored)?;
                 }
                 news.queued.extend(rows);
                 Ok(Done::Pushed)
@@ -220,4 +220,16 @@ impl Scope<'_> {
         flow::wake_due(conn, now, news)?;
         Ok(Done::Written)
     }
+}
+
+/// Keeps what messages stored, while their trigger is where they came from.
+fn store(conn: &mut Conn, stored: &Stored) -> Result<(), DbError> {
+    let place = (&*stored.workspace, &*stored.path);
+    if !trigger::stays(conn, place, stored.version)? {
+        return Ok(());
+    }
+    if stored.forget {
+        vars::forget(conn, place.0, place.1)?;
+    }
+    vars::store(conn, place.0, place.1, &stored.values)
 }

@@ -131,6 +131,10 @@ pub struct Stored {
     pub workspace: Arc<str>,
     /// The trigger's path.
     pub path: Arc<str>,
+    /// The version of its settings that was followed. One that was deleted, moved or made anew keeps nothing.
+    pub version: i64,
+    /// Whether all that was stored before is forgotten first (`on_close: reset`).
+    pub forget: bool,
     /// Name and JSON; the last of a name counts.
     pub values: Vec<(String, String)>,
 }

@@ -73,20 +73,29 @@ pub(super) fn tell(conn: &mut Conn, presence: &Presence, news: &News) -> Result<
     Ok(())
 }
 
-/// Whether an operation comes under a fence number that holds no more; asked once a transaction and number.
+/// Whether an operation comes under a fence number that holds no more, which is asked once a transaction and number;
+/// or stores values of a trigger that another server has by now.
 pub(super) fn is_fenced(conn: &mut Conn, op: &Op, news: &mut News) -> Result<bool, DbError> {
-    let Op::Push(_, _, Some(fence)) = op else {
+    let Op::Push(_, stored, Some(fence)) = op else {
         return Ok(false);
     };
     if matches!(conn, Conn::Sqlite(_)) {
         return Ok(false);
     }
-    if let Some((_, holds)) = news.fences.iter().find(|(known, _)| known == fence) {
+    let known = news.fences.iter().find(|(known, _)| known == fence);
+    let holds = match known {
+        Some((_, holds)) => *holds,
+        None => {
+            let holds = server::holds(conn, *fence)?;
+            news.fences.push((*fence, holds));
+            holds
+        }
+    };
+    let Some(stored) = stored else {
         return Ok(!holds);
-    }
-    let holds = server::holds(conn, *fence)?;
-    news.fences.push((*fence, holds));
-    Ok(!holds)
+    };
+    let place = (&*stored.workspace, &*stored.path);
+    Ok(!holds || server::is_elsewhere(conn, *fence, place)?)
 }
 
 /// Marks new jobs whose end somebody in this process waits for, so that another process that ends one says so.

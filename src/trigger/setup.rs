@@ -81,6 +81,12 @@ impl Setup {
         })
     }
 
+    /// Whether a trigger is saved so: one that is tried out or captured is no server's own.
+    #[must_use]
+    pub fn is_saved(&self) -> bool {
+        self.version != 0
+    }
+
     /// The job that a message becomes; its result goes back on `connection` if that is given.
     #[must_use]
     pub fn job(&self, message: Candidate, connection: Option<i64>) -> NewJob {

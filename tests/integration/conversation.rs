@@ -77,6 +77,86 @@ async fn stored_values_survive_a_restart_and_a_reset_forgets_them() {
         disabled.then_some(()).ok_or(status.to_string())
     })
     .await;
+    wait_for("its history says so", async || {
+        let path = format!("triggers_history/list?path={TRIGGER}");
+        let newest = app.get(&path).await.expect(200).json()[0].clone();
+        let said = newest["operation"] == "disable" && newest["source"] == "worker";
+        said.then_some(()).ok_or(newest.to_string())
+    })
+    .await;
+}
+
+/// Stored values go with their trigger: to another path, and away when it is deleted; kept messages, too.
+#[actix::test]
+async fn what_is_stored_of_a_trigger_follows_it_and_ends_with_it() {
+    if !ready("stored_values_follow", &[Need::Peer]) {
+        return;
+    }
+    const MOVED: &str = "f/talks/two";
+    let (mut app, mut peer) = (app().await, Peer::start().await);
+    let url = peer.url("/{{vars.n}}");
+    let more = json!({"conversation": [{"on": {"filters": []}, "set": {"n": "n"}}]});
+    app.create_trigger(TRIGGER, SCRIPT, &url, more.clone())
+        .await;
+    let first = peer.accept().await;
+    assert_eq!(first.path, "/");
+    peer.send(&first, &[r#"{"n":1}"#]).await;
+    app.wait_for_status(TRIGGER, "it is kept", |status| status["enqueued"] == 1)
+        .await;
+    let sample = json!({"kind": "trigger", "path": MOVED, "name": "n", "text": "{}"});
+
+    let moved = trigger(MOVED, SCRIPT, &url, more.clone());
+    app.post(&format!("websocket_triggers/update/{TRIGGER}"), &moved)
+        .await
+        .expect(200);
+    assert_eq!(peer.accept().await.path, "/1", "it follows");
+    app.create_trigger(TRIGGER, SCRIPT, &url, more.clone())
+        .await;
+    assert_eq!(peer.accept().await.path, "/", "another trigger has its own");
+
+    app.post("message_samples/create", &sample)
+        .await
+        .expect(201);
+    app.delete(&format!("websocket_triggers/delete/{MOVED}"))
+        .await
+        .expect(200);
+    app.create_trigger(MOVED, SCRIPT, &url, more).await;
+    assert_eq!(peer.accept().await.path, "/", "made anew");
+    let samples = format!("message_samples/list/trigger/{MOVED}");
+    assert_eq!(app.get(&samples).await.expect(200).json(), json!([]));
+    app.stop().await;
+}
+
+/// What was stored just before is under way to the database when the connection ends.
+#[actix::test]
+async fn what_a_reset_forgets_does_not_come_back() {
+    if !ready("reset", &[Need::Peer, Need::Postgres]) {
+        return;
+    }
+    let mut peer = Peer::start().await;
+    let mut app = TestApp::start(Database::postgres()).await;
+    let content = "export async function main(msg: string) { return msg; }";
+    app.create_script(SCRIPT, "nativets", content).await;
+    let more = json!({
+        "conversation": [{"on": {"filters": []}, "set": {"n": "n"}}],
+        "on_close": {"4009": "reset"},
+        "reconnect": {"initial_delay_ms": 10, "max_delay_ms": 10},
+    });
+    app.create_trigger(TRIGGER, SCRIPT, &peer.url("/{{vars.n}}"), more)
+        .await;
+    let mut connection = peer.accept().await;
+    for round in 0..3 {
+        app.wait_until_listening(TRIGGER).await;
+        let messages: Vec<String> = (0..30).map(|n| format!(r#"{{"n":{n}}}"#)).collect();
+        peer.send(&connection, &messages).await;
+        peer.close(&connection, 4009, "session over").await;
+        assert_eq!(peer.accept().await.path, "/", "at once, round {round}");
+        app.wait_until_listening(TRIGGER).await;
+        app.stop().await;
+        app.start_again().await;
+        connection = peer.accept().await;
+        assert_eq!(connection.path, "/", "from the database, round {round}");
+    }
 }
 
 #[actix::test]

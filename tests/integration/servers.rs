@@ -170,6 +170,58 @@ async fn a_stalled_server_writes_nothing_once_it_was_replaced() {
     stalled.stop().await;
 }
 
+/// What the old connection says once another server has taken over is not followed: the trigger stays enabled, and what
+/// was stored there stays.
+#[actix::test]
+async fn a_stalled_server_neither_disables_nor_forgets_what_was_taken_over() {
+    let name = "servers::a_stalled_server_neither_disables_nor_forgets_what_was_taken_over";
+    if !ready(name, &[Need::Peer, Need::Postgres]) {
+        return;
+    }
+    for code in [4004, 4009] {
+        let database = Database::postgres();
+        let mut peer = Peer::start().await;
+        let mut stalled = TestApp::start(database.again()).await;
+        stalled.create_script(SCRIPT, "nativets", NUMBER).await;
+        let more = json!({
+            "conversation": [{"on": {"filters": []}, "set": {"n": "n"}}],
+            "on_close": {"4004": "disable", "4009": "reset"},
+        });
+        let url = peer.url("/{{vars.n}}");
+        stalled.create_trigger(&path(0), SCRIPT, &url, more).await;
+        let old = peer.accept().await;
+        stalled.wait_until_listening(&path(0)).await;
+        let mut other = TestApp::start(database.again()).await;
+        stalled.signal(Signal::SIGSTOP);
+        let new = peer.accept().await;
+        other.wait_until_listening(&path(0)).await;
+        peer.send(&new, &[r#"{"n":2}"#]).await;
+        other
+            .wait_for_status(&path(0), "its message is kept", |status| {
+                status["enqueued"] == 1
+            })
+            .await;
+        peer.close(&old, code, "replaced").await;
+        stalled.signal(Signal::SIGCONT);
+        wait_for("it says why", async || {
+            let output = stalled.output();
+            let said = output.contains("this process was taken for dead");
+            said.then_some(()).ok_or(output)
+        })
+        .await;
+        // A trigger that was disabled would not be taken back.
+        other.stop().await;
+        stalled.wait_until_listening(&path(0)).await;
+        // Before it knew that it was replaced it may have connected once more.
+        wait_for("it goes on with what was stored", async || {
+            let path = peer.connections().pop().unwrap().path;
+            (path == "/2").then_some(()).ok_or(path)
+        })
+        .await;
+        stalled.stop().await;
+    }
+}
+
 /// A server that runs no jobs, and a worker that listens to nothing: answers find their way back to the connection, to
 /// the request and to the trigger that waits for its URL; a cancellation reaches the worker.
 #[actix::test]

@@ -354,35 +354,113 @@ async fn a_worker_that_lost_its_lease_cannot_end_the_job() {
     assert_eq!(bench.claim(1).await.len(), 1, "it runs again");
 }
 
-#[actix::test]
-async fn what_messages_store_is_committed_with_their_jobs() {
+async fn execute(bench: &Bench, statement: &'static str) {
+    let done = bench
+        .pool
+        .run(move |conn| Ok(diesel::sql_query(statement).execute(conn)?));
+    done.await.unwrap();
+}
+
+async fn bench_with_trigger() -> Bench {
     let bench = Bench::new("w1", Limits::default());
-    let stored = Stored {
+    execute(
+        &bench,
+        "INSERT INTO workspaces VALUES ('main', 'main', 'a', 0)",
+    )
+    .await;
+    execute(
+        &bench,
+        "INSERT INTO triggers (workspace_id, path, script_path, is_flow, url, mode, filters, filter_logic, \
+         can_return_message, can_return_error_result, permissioned_as, labels, extra_perms, options, edited_by, \
+         edited_at, version) VALUES ('main', 'u/a/t', 'u/a/s', FALSE, 'ws://a', 'enabled', '[]', 'and', \
+         FALSE, FALSE, 'u/a', '[]', '{}', '{}', 'a', 0, 1000000)",
+    )
+    .await;
+    bench
+}
+
+fn stored(values: &[(&str, &str)]) -> Stored {
+    Stored {
         workspace: "main".into(),
         path: "u/a/t".into(),
-        values: vec![
-            ("seq".to_owned(), "1".to_owned()),
-            ("seq".to_owned(), "2".to_owned()),
-        ],
-    };
-    let twice = message("x");
-    bench
-        .queue
-        .push_leased(vec![twice.clone()], Some(stored.clone()), 1)
-        .await
-        .unwrap();
-    let refused = Stored {
-        values: vec![("seq".to_owned(), "3".to_owned())],
-        ..stored
-    };
-    let again = bench.queue.push_leased(vec![twice], Some(refused), 1).await;
-    assert!(again.is_err(), "the job stands already");
+        version: 1_000_000,
+        forget: false,
+        values: values
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+    }
+}
+
+async fn values(bench: &Bench) -> Vec<(String, String)> {
     let values = bench
         .pool
-        .run(|conn| vars::of_trigger(conn, "main", "u/a/t"))
+        .run(|conn| vars::of_trigger(conn, "main", "u/a/t"));
+    values.await.unwrap()
+}
+
+#[actix::test]
+async fn what_messages_store_is_committed_with_their_jobs() {
+    let bench = bench_with_trigger().await;
+    let twice = message("x");
+    let first = stored(&[("seq", "1"), ("seq", "2")]);
+    bench
+        .queue
+        .push_leased(vec![twice.clone()], Some(first), 1)
         .await
         .unwrap();
-    assert_eq!(values, [("seq".to_owned(), "2".to_owned())]);
+    let refused = stored(&[("seq", "3")]);
+    let again = bench.queue.push_leased(vec![twice], Some(refused), 1).await;
+    assert!(again.is_err(), "the job stands already");
+    assert_eq!(values(&bench).await, [("seq".to_owned(), "2".to_owned())]);
+}
+
+#[actix::test]
+async fn what_is_forgotten_is_forgotten_in_its_place_among_what_is_stored() {
+    let bench = bench_with_trigger().await;
+    let before = stored(&[("seq", "1"), ("session", "2")]);
+    let anew = Stored {
+        forget: true,
+        ..stored(&[("seq", "3")])
+    };
+    for one in [before, anew] {
+        bench
+            .queue
+            .push_leased(Vec::new(), Some(one), 1)
+            .await
+            .unwrap();
+    }
+    assert_eq!(values(&bench).await, [("seq".to_owned(), "3".to_owned())]);
+}
+
+#[actix::test]
+async fn messages_of_a_trigger_that_is_gone_store_nothing() {
+    let bench = bench_with_trigger().await;
+    // Edited since, or made anew since.
+    for (version, kept) in [(1_000_003, true), (9_000_000, false)] {
+        let statement = if kept {
+            "UPDATE triggers SET version = 1000003"
+        } else {
+            "UPDATE triggers SET version = 9000000"
+        };
+        execute(&bench, statement).await;
+        let value = version.to_string();
+        bench
+            .queue
+            .push_leased(vec![message("x")], Some(stored(&[("seq", &value)])), 1)
+            .await
+            .unwrap();
+        let is_kept = values(&bench).await == [("seq".to_owned(), value)];
+        assert_eq!(is_kept, kept, "{version}");
+    }
+    execute(&bench, "DELETE FROM trigger_vars").await;
+    execute(&bench, "DELETE FROM triggers").await;
+    bench
+        .queue
+        .push_leased(vec![message("x")], Some(stored(&[("seq", "4")])), 1)
+        .await
+        .unwrap();
+    assert_eq!(values(&bench).await, []);
 }
 
 #[actix::test]

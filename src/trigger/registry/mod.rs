@@ -22,7 +22,10 @@ use actix_rt::ArbiterHandle;
 use tokio::sync::oneshot;
 
 pub use self::disable::Exhausted;
-use self::publish::{PUBLISH, Published};
+use self::{
+    disable::Disabling,
+    publish::{PUBLISH, Published},
+};
 use super::{
     farewell,
     filter_pool::FilterPool,
@@ -69,6 +72,7 @@ pub struct Registry {
     /// When the last comparison began.
     compared: Option<Instant>,
     published: Published,
+    disabling: Disabling,
     hearing: bool,
     /// Who waits for the end of a comparison that begins from now on.
     waiting: Vec<oneshot::Sender<()>>,
@@ -112,6 +116,7 @@ impl Registry {
                 leases: Some(leases),
                 compared: None,
                 published: Published::default(),
+                disabling: Disabling::default(),
                 hearing: false,
                 waiting: Vec::new(),
                 stopping: false,
@@ -136,6 +141,7 @@ impl Actor for Registry {
             registry.hold_when_unsure();
         });
         ctx.run_interval(PUBLISH, |registry, ctx| registry.publish(ctx));
+        ctx.run_interval(disable::AGAIN, |registry, ctx| registry.disable(ctx));
         let mut view = self.common.presence.follow();
         let registry = ctx.address().downgrade();
         actix_rt::spawn(async move {
@@ -154,6 +160,7 @@ impl Supervised for Registry {
         // What was lent went with the comparison.
         let (pool, presence) = (self.common.pool.clone(), self.common.presence.clone());
         self.leases = Some(Leases::new(pool, presence));
+        self.disabling.under_way = false;
     }
 }
 

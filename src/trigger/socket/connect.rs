@@ -279,10 +279,14 @@ pub(super) fn run(
     let job = setup.connect_job(path.as_str(), runnable.is_flow, (&runnable.args, msg));
     let (id, workspace) = (job.id, Arc::clone(&setup.workspace));
     let queue = common.queue.clone();
+    let fence = setup.is_saved().then_some(common.fence);
     async move {
         let run = async {
             let end = queue.wait(id);
-            queue.push(vec![job]).await?;
+            match fence {
+                Some(fence) => queue.push_leased(vec![job], None, fence).await?,
+                None => queue.push(vec![job]).await?,
+            }
             end.await
         };
         let Ok(ended) = tokio::time::timeout(RUNNABLE_TIMEOUT, run).await else {

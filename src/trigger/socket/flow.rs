@@ -166,7 +166,7 @@ impl Socket {
         let replies = self.setup.spec.can_return_message && self.setup.mode == Mode::Enabled;
         let mut jobs: Vec<NewJob> = Vec::with_capacity(batch.len());
         let (mut sets, mut afters, mut bytes) = (Vec::new(), Vec::new(), 0);
-        let mut oldest = None;
+        let (mut oldest, mut forget) = (None, false);
         for Accepted { message, mut after } in batch {
             if let Some(message) = message {
                 bytes += message.text.len();
@@ -174,6 +174,10 @@ impl Socket {
                 // The connection it came on, which may be gone by now: a result goes on no other.
                 let reply_to = replies.then_some(after.connection);
                 jobs.push(self.setup.job(message, reply_to));
+            }
+            if after.forget {
+                forget = true;
+                sets.clear();
             }
             sets.append(&mut after.sets);
             if !after.sends.is_empty() {
@@ -184,10 +188,13 @@ impl Socket {
         if !self.role.is_for_good() {
             jobs.clear();
             sets.clear();
+            forget = false;
         }
-        let stored = (!sets.is_empty()).then(|| Stored {
+        let stored = (forget || !sets.is_empty()).then(|| Stored {
             workspace: Arc::clone(&self.setup.workspace),
             path: Arc::clone(&self.setup.path),
+            version: self.setup.version,
+            forget,
             values: sets,
         });
         let (queue, fence) = (self.common.queue.clone(), self.common.fence);

@@ -14,6 +14,8 @@ const COMMIT_MESSAGES: usize = 2_000;
 /// What the conversation rules want done with a message's commit, besides the job it may become.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct After {
+    /// All that was stored before is to be forgotten (`on_close: reset`). In the same transaction.
+    pub(super) forget: bool,
     /// Values to store (`set`), in order: name and JSON. In the same transaction.
     pub(super) sets: Vec<(String, String)>,
     /// Texts to send (`send`), in order, once it is durable.
@@ -25,7 +27,7 @@ pub(super) struct After {
 impl After {
     /// Whether nothing is wanted.
     pub(super) fn is_nothing(&self) -> bool {
-        self.sets.is_empty() && self.sends.is_empty()
+        !self.forget && self.sets.is_empty() && self.sends.is_empty()
     }
 }
 

@@ -8,11 +8,11 @@ use tokio::time::Instant;
 use super::{
     End, Open, Phase, Socket,
     connect::{self, Asked, Opened},
+    intake::After,
     line::{Line, Unsent},
     opening::Opening,
 };
 use crate::{
-    db::vars,
     metrics::metrics,
     trigger::registry::Exhausted,
     types::{Mode, Timestamp},
@@ -239,28 +239,19 @@ impl Socket {
             workspace: Arc::clone(&self.setup.workspace),
             path: Arc::clone(&self.setup.path),
             version: self.setup.version,
+            fence: self.common.fence,
             error: text.to_owned(),
         });
     }
 
-    /// Forgets what was stored; the next connection begins anew (`on_close: reset`).
+    /// Forgets what was stored, behind what its messages stored; the next connection begins anew (`on_close: reset`).
     pub(super) fn reset_values(&mut self, ctx: &mut Context<Self>) {
         self.talk.reset();
-        if !self.role.is_for_good() {
-            return;
-        }
-        let pool = self.common.pool.clone();
-        let setup = Arc::clone(&self.setup);
-        let forget = async move {
-            let (workspace, path) = (setup.workspace.to_string(), setup.path.to_string());
-            let forgotten = pool
-                .run(move |conn| vars::forget(conn, &workspace, &path))
-                .await;
-            if let Err(error) = forgotten {
-                log::error!(trigger = &*setup.path; "stored values were not forgotten: {error}");
-            }
-        };
-        ctx.spawn(forget.into_actor(self));
+        self.intake.only_after(After {
+            forget: true,
+            ..After::default()
+        });
+        self.commit(ctx);
     }
 
     /// Forgets earlier failures once it has listened well for a while.

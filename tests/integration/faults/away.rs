@@ -159,3 +159,43 @@ async fn a_server_stops_while_the_database_is_away() {
     assert_eq!(peer.close_code(&connection).await, Some(1001));
     cluster.come_back().await;
 }
+
+/// A close code says `disable` while nobody can write it down.
+#[actix::test]
+async fn a_trigger_that_is_to_be_disabled_while_the_database_is_away_is_disabled_after() {
+    let name = "faults::a_trigger_that_is_to_be_disabled_while_the_database_is_away";
+    if !ready(name, NEEDS) {
+        return;
+    }
+    let cluster = Cluster::start();
+    let mut app = TestApp::start(cluster.database()).await;
+    let mut peer = Peer::start().await;
+    app.create_script(SCRIPT, "nativets", NUMBER).await;
+    let more = json!({"on_close": {"4004": "disable"}});
+    app.create_trigger(TRIGGER, SCRIPT, &peer.url("/"), more)
+        .await;
+    let connection = peer.accept().await;
+    app.wait_until_listening(TRIGGER).await;
+    cluster.go_away(Signal::SIGQUIT);
+    wait_for("its health says so", async || {
+        let health = app.get("/api/health/status").await;
+        (health.status == 503).then_some(()).ok_or(health.text)
+    })
+    .await;
+    peer.close(&connection, 4004, "bad token").await;
+    wait_for("it cannot be written", async || {
+        let output = app.output();
+        let said = output.contains("not disabled yet");
+        said.then_some(()).ok_or(output)
+    })
+    .await;
+    cluster.come_back().await;
+    wait_for("it is disabled", async || {
+        let answer = app.get(&format!("websocket_triggers/get/{TRIGGER}")).await;
+        let disabled = answer.status == 200 && answer.json()["mode"] == "disabled";
+        disabled.then_some(()).ok_or(answer.text)
+    })
+    .await;
+    assert_eq!(peer.connections().len(), 1);
+    app.stop().await;
+}
