@@ -221,15 +221,16 @@ async fn wait_for_turn(
 ) {
     if let (Some(rate), Some(host)) = (setup.plan.connect_rate, url.host_str()) {
         let turn = common.rates.take_turn(host, rate);
-        if !turn.is_zero() {
+        if !turn.wait().is_zero() {
             let what = "waits for its turn (connect_rate)";
             live.waits_for(Some(what));
             let wait = async {
-                tokio::time::sleep(turn).await;
+                tokio::time::sleep(turn.wait()).await;
                 Ok::<(), Infallible>(())
             };
             let Ok(()) = step(reporter, "turn", what.to_owned(), wait).await;
         }
+        turn.used();
     }
 }
 
