@@ -40,7 +40,7 @@ const STEP: Duration = Duration::from_millis(250);
 /// Jobs shown a step: 20 a second, as many as eyes can follow.
 const JOBS_PER_STEP: u32 = 5;
 /// Other servers' triggers are looked up this often (contract section 5: at most 1 s old).
-const ROWS: Duration = Duration::from_secs(1);
+const ROWS: Duration = Duration::from_millis(500);
 /// A quiet connection is asked whether it lives.
 const PING: Duration = Duration::from_secs(20);
 /// And given up when it said nothing for so long.

@@ -8,8 +8,9 @@ use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use super::Registry;
 use crate::{db::trigger_status, trigger::leases::Key};
 
-/// How often: with the write itself, what others show is at most a second old (contract section 5).
-pub(super) const PUBLISH: Duration = Duration::from_millis(800);
+/// How often: with the write itself, and the time until others read it (half a second where they follow it live), what
+/// they show is at most a second old (contract section 5).
+pub(super) const PUBLISH: Duration = Duration::from_millis(300);
 
 /// What was written last.
 #[derive(Default)]
