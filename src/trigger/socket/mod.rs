@@ -5,6 +5,7 @@
 //! lost → wait → attempt. What it has accepted outlives a connection: only the commit ends it.
 
 mod connect;
+mod edited;
 mod flow;
 mod intake;
 mod line;
@@ -24,11 +25,14 @@ use tokio::{
     time::Instant,
 };
 
+#[cfg(test)]
+pub(super) use self::round::HEALTHY;
 use self::{
     intake::Intake,
     line::Line,
     opening::Opening,
     role::{Role, Tried},
+    round::Cause,
     talk::Talk,
 };
 use super::{
@@ -39,7 +43,6 @@ use super::{
     registry::Exhausted,
     reply::{Connections, Reply},
     setup::Setup,
-    spec::connection_differs,
     status::{Board, Live},
     trial::{Reporter, TrialEvent},
 };
@@ -142,8 +145,8 @@ enum Phase {
     Attempting(SpawnHandle),
     /// A connection stands.
     Open(Box<Open>),
-    /// The next attempt waits.
-    Waiting(SpawnHandle),
+    /// The next attempt waits, and why.
+    Waiting(SpawnHandle, Cause),
 }
 
 /// A connection and what goes with it.
@@ -335,23 +338,7 @@ impl Handler<Configure> for Socket {
     type Result = ();
 
     fn handle(&mut self, Configure(setup): Configure, ctx: &mut Self::Context) {
-        let reconnect = connection_differs(&self.setup.spec, &setup.spec)
-            || self.setup.permissioned_as != setup.permissioned_as
-            || matches!(self.phase, Phase::Idle);
-        self.setup = setup;
-        if reconnect {
-            self.talk = Talk::new(&self.setup);
-            self.attempt = 0;
-            self.note("closed", "its settings were edited");
-            self.close_line(Some(close_code::NORMAL), ctx);
-            self.attempt_now(ctx);
-        } else {
-            if let Phase::Open(open) = &self.phase {
-                open.limit.set(self.setup.plan.max_message_bytes);
-            }
-            self.show_listening();
-            self.arm_timers(ctx);
-        }
+        self.edited(setup, ctx);
     }
 }
 

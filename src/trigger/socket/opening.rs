@@ -171,7 +171,7 @@ impl Socket {
     pub(super) fn connection(&self) -> i64 {
         match &self.phase {
             Phase::Open(open) => open.number,
-            Phase::Idle | Phase::Attempting(_) | Phase::Waiting(_) => 0,
+            Phase::Idle | Phase::Attempting(_) | Phase::Waiting(..) => 0,
         }
     }
 }

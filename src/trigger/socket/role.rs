@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix::{ActorContext, ActorFutureExt, AsyncContext, Context, WrapFuture};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{End, Phase, Socket, connect::Failure};
+use super::{End, Phase, Socket, connect::Failure, round::Cause};
 use crate::{
     db::capture::{CaptureKey, NewCapture},
     trigger::{
@@ -78,7 +78,7 @@ impl Socket {
         match &self.role {
             Role::Listener | Role::Capture(_) => {
                 self.note("failed", &failure.text);
-                self.wait(&failure.text, failure.retry_after, ctx);
+                self.wait(Cause::failed(failure.text, failure.retry_after), ctx);
             }
             Role::Trial(trial) => {
                 trial.reporter.tell(TrialEvent::Failed {
@@ -123,28 +123,29 @@ impl Socket {
     pub(super) fn after_close(
         &mut self,
         (end, step): (End, Option<usize>),
-        text: &str,
+        cause: Cause,
         ctx: &mut Context<Self>,
     ) {
-        self.note(if step.is_some() { "failed" } else { "closed" }, text);
+        let event = if step.is_some() { "failed" } else { "closed" };
+        self.note(event, &cause.text);
         match &self.role {
             Role::Listener | Role::Capture(_) => match self.setup.plan.on_close(end.code) {
-                OnClose::Reconnect => self.wait(text, None, ctx),
+                OnClose::Reconnect => self.wait(cause, ctx),
                 OnClose::Reset => {
                     self.reset_values(ctx);
-                    self.wait(text, None, ctx);
+                    self.wait(cause, ctx);
                 }
-                OnClose::Disable => self.give_up(text),
+                OnClose::Disable => self.give_up(&cause.text),
             },
             Role::Trial(trial) => {
                 trial.reporter.tell(match step {
                     Some(step) => TrialEvent::Failed {
                         step: super::opening::place(step),
-                        error: text.to_owned(),
+                        error: cause.text,
                         answer: None,
                     },
                     None => TrialEvent::Closed {
-                        error: text.to_owned(),
+                        error: cause.text,
                         code: end.code,
                     },
                 });

@@ -20,7 +20,11 @@ use crate::{
 };
 
 /// Healthy listening that makes earlier failures forgotten (contract section 5).
-const HEALTHY: Duration = Duration::from_secs(10);
+pub(in crate::trigger) const HEALTHY: Duration = if cfg!(test) {
+    Duration::from_millis(200)
+} else {
+    Duration::from_secs(10)
+};
 /// How long our close frame may take to leave, and the peer to close after it, before the connection is dropped anyway.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest wait a server may ask for (`Retry-After`): past it one attempt too many is the smaller harm.
@@ -28,13 +32,44 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 /// How often a stopping socket looks whether all is committed.
 const STOP_POLL: Duration = Duration::from_millis(5);
 
+/// Why the next attempt has to wait.
+#[derive(Debug, Clone)]
+pub(super) struct Cause {
+    pub(super) text: String,
+    /// It had listened well: no attempt has failed.
+    was_healthy: bool,
+    /// The server asked to be left alone until then.
+    not_before: Option<Instant>,
+}
+
+impl Cause {
+    /// An attempt failed.
+    pub(super) fn failed(text: String, retry_after: Option<Duration>) -> Self {
+        let wait = retry_after.map(|wait| wait.min(MAX_RETRY_AFTER));
+        Self {
+            text,
+            was_healthy: false,
+            not_before: wait.map(|wait| Instant::now() + wait),
+        }
+    }
+
+    /// A connection ended, which may have been a healthy one.
+    pub(super) fn ended(text: &str, was_healthy: bool) -> Self {
+        Self {
+            text: text.to_owned(),
+            was_healthy,
+            not_before: None,
+        }
+    }
+}
+
 impl Socket {
     /// Begins an attempt, after the wait that `connect_rate` asks for.
     pub(super) fn attempt_now(&mut self, ctx: &mut Context<Self>) {
         self.live.connecting();
         let (common, setup) = (Arc::clone(&self.common), Arc::clone(&self.setup));
         let asked = Asked {
-            vars: self.talk.vars.take(),
+            vars: self.talk.vars.clone(),
             live: Arc::clone(&self.live),
             reporter: self.role.reporter().cloned(),
         };
@@ -67,6 +102,8 @@ impl Socket {
             .open(self.common.fence, ctx.address().recipient());
         let now = Instant::now();
         self.live.handshaking();
+        // They may have been edited since the attempt began.
+        opened.limit.set(self.setup.plan.max_message_bytes);
         self.talk.connected(&self.setup, opened.vars);
         let reader = ctx.add_stream(incoming);
         self.phase = Phase::Open(Box::new(Open {
@@ -142,10 +179,8 @@ impl Socket {
             Some(answer) => self.close_line(answer, ctx),
             None => self.drop_line(ctx),
         }
-        if was_healthy {
-            self.attempt = 0;
-        }
-        self.after_close((end, step), text, ctx);
+        let cause = Cause::ended(text, was_healthy);
+        self.after_close((end, step), cause, ctx);
     }
 
     /// Sends a close frame and drops the connection when the peer has closed too, or after a bounded time.
@@ -178,7 +213,7 @@ impl Socket {
     pub(super) fn drop_line(&mut self, ctx: &mut Context<Self>) {
         match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Idle => {}
-            Phase::Attempting(handle) | Phase::Waiting(handle) => {
+            Phase::Attempting(handle) | Phase::Waiting(handle, _) => {
                 ctx.cancel_future(handle);
                 self.next_turn();
             }
@@ -202,23 +237,34 @@ impl Socket {
     }
 
     /// Waits for the next attempt (contract section 3, `reconnect`), or gives up when they are used up.
-    pub(super) fn wait(&mut self, text: &str, at_least: Option<Duration>, ctx: &mut Context<Self>) {
+    pub(super) fn wait(&mut self, cause: Cause, ctx: &mut Context<Self>) {
         metrics().reconnects.inc();
+        self.attempt = if cause.was_healthy {
+            0
+        } else {
+            self.attempt.saturating_add(1)
+        };
+        self.wait_for(cause, ctx);
+    }
+
+    /// Waits as the settings of now say, which may have been edited since the wait began.
+    pub(super) fn wait_for(&mut self, cause: Cause, ctx: &mut Context<Self>) {
         let backoff = self.setup.plan.backoff;
-        let n = self.attempt;
-        self.attempt = n.saturating_add(1);
-        if backoff.gives_up(self.attempt) {
-            let text = format!("{text} (after {} attempts)", self.attempt);
+        if !cause.was_healthy && backoff.gives_up(self.attempt) {
+            let text = format!("{} (after {} attempts)", cause.text, self.attempt);
             self.give_up(&text);
             return;
         }
-        let wait = backoff.wait(n, rand::random::<f64>());
-        let wait = wait.max(at_least.unwrap_or_default().min(MAX_RETRY_AFTER));
+        let wait = backoff.wait(self.attempt.saturating_sub(1), rand::random::<f64>());
+        let asked = cause
+            .not_before
+            .map(|at| at.saturating_duration_since(Instant::now()));
+        let wait = wait.max(asked.unwrap_or_default());
         let next = Timestamp::now().plus(wait);
-        self.live.backoff(text, self.attempt, next);
+        self.live.backoff(&cause.text, self.attempt, next);
         log::info!(
             trigger = &*self.setup.path, attempt = self.attempt, wait_ms = wait.as_millis() as u64;
-            "not connected: {}", for_logs(text)
+            "not connected: {}", for_logs(&cause.text)
         );
         let turn = self.next_turn();
         let handle = ctx.run_later(wait, move |socket, ctx| {
@@ -226,7 +272,7 @@ impl Socket {
                 socket.attempt_now(ctx);
             }
         });
-        self.phase = Phase::Waiting(handle);
+        self.phase = Phase::Waiting(handle, cause);
     }
 
     pub(super) fn give_up(&mut self, text: &str) {

@@ -18,7 +18,7 @@ async fn feed_with_cursor(database: Database) {
     assert_eq!(first.path, path);
     recipe.listening(&app).await;
     let enqueued = |status: &Value| status["enqueued"].as_u64().unwrap();
-    for kill in [true, true, false] {
+    for how in ["kill", "kill", "drop", "edit"] {
         let connection = peer.connections().pop().unwrap();
         let before = enqueued(&app.status(recipe.path()).await);
         peer.command(json!({"do": "publish", "count": 400})).await;
@@ -26,12 +26,20 @@ async fn feed_with_cursor(database: Database) {
             enqueued(status) >= before + 50
         })
         .await;
-        if kill {
-            app.kill();
-            app.start_again().await;
-        } else {
-            peer.command(json!({"do": "drop", "to": connection.number}))
-                .await;
+        match how {
+            "kill" => {
+                app.kill();
+                app.start_again().await;
+            }
+            "drop" => {
+                peer.command(json!({"do": "drop", "to": connection.number}))
+                    .await;
+            }
+            _ => {
+                recipe.trigger["headers"] = json!({"X-Edited": "yes"});
+                let update = format!("websocket_triggers/update/{}", recipe.path());
+                app.post(&update, &recipe.trigger).await.expect(200);
+            }
         }
         wait_for("it comes back", async || {
             let now = peer.connections().pop().unwrap();
@@ -42,11 +50,11 @@ async fn feed_with_cursor(database: Database) {
         let again = peer.connections().pop().unwrap();
         assert!(again.path.starts_with(&format!("{path}&cursor=17000")));
     }
-    let results = recipe.results(&app, 600).await;
+    let results = recipe.results(&app, 800).await;
     let mut numbers: Vec<u64> = results
         .iter()
         .map(|text| text.as_str().unwrap()[5..].parse().unwrap())
         .collect();
     numbers.sort_unstable();
-    assert_eq!(numbers, (0..1200).step_by(2).collect::<Vec<_>>());
+    assert_eq!(numbers, (0..1600).step_by(2).collect::<Vec<_>>());
 }
