@@ -405,6 +405,7 @@ pub(crate) async fn update(
     let now_at = moved.as_ref().map_or(path.as_str(), ObjectPath::as_str);
     bound_jobs(&state, &workspace, now_at, lane).await;
     if let Some(moved) = moved {
+        state.board.rename(&workspace, &path, moved.as_str());
         state
             .trigger_changed(&workspace, "created", moved.as_str())
             .await;
@@ -517,6 +518,7 @@ pub(crate) async fn delete(caller: Caller, at: At, state: web::Data<State>) -> R
         })
         .await?;
     state.trigger_changed(&workspace, "deleted", &path).await;
+    state.board.remove(&workspace, &path);
     Ok(Text(format!("Trigger '{path}' deleted")))
 }
 
@@ -635,6 +637,14 @@ pub(crate) fn status_of(one: &Seen, state: &State) -> TriggerStatus {
             status.state = TriggerState::Disabled;
         }
         return status;
+    }
+    let rested = state.board.rested(&row.workspace_id, &row.path);
+    if let Some(status) = rested.filter(|_| disabled) {
+        return TriggerStatus {
+            error: row.error.clone(),
+            server_id: row.server_id.clone(),
+            ..status
+        };
     }
     let now = if disabled {
         TriggerState::Disabled

@@ -13,6 +13,7 @@
 mod attempt;
 mod captures;
 mod connector;
+mod counted;
 mod farewell;
 pub mod filter;
 mod filter_pool;

@@ -18,11 +18,14 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
 use super::{
+    counted::{Before, Counted},
     filter::Explanation,
     sampler::{Sampler, beginning},
 };
 use crate::types::Timestamp;
 
+/// Triggers whose counters are kept while they are not listened for.
+const RESTING: usize = 10_000;
 /// Samples that a slow watcher may be behind by; older ones are dropped for it alone.
 const SAMPLES: usize = 256;
 
@@ -179,6 +182,8 @@ pub struct Live {
     pub bytes_received: Counter,
     tails: AtomicU32,
     sampled: Mutex<Sampler>,
+    /// What was counted for the trigger before, while it listened last.
+    before: Before,
 }
 
 /// What became of a message.
@@ -230,7 +235,7 @@ pub struct Sample {
 }
 
 impl Live {
-    fn new(workspace: Arc<str>, path: Arc<str>) -> Self {
+    fn new(workspace: Arc<str>, path: Arc<str>, before: Before) -> Self {
         Self {
             workspace,
             path,
@@ -258,7 +263,31 @@ impl Live {
             bytes_received: Counter::default(),
             tails: AtomicU32::new(0),
             sampled: Mutex::default(),
+            before,
         }
+    }
+
+    /// What was counted in all.
+    pub(super) fn counted(&self) -> Counted {
+        // In this order the sums never show more than was counted.
+        let enqueued = self.enqueued.get();
+        let mut counted = self.before.counted();
+        counted.enqueued += enqueued;
+        counted.matched += self.matched.get();
+        counted.received += self.received.get();
+        counted.unmatched += self.unmatched.get();
+        counted.handled += self.handled.get();
+        counted.replied += self.replied.get();
+        counted.reply_undeliverable += self.reply_undeliverable.get();
+        counted.reply_failed += self.reply_failed.get();
+        counted.binary += self.binary.get();
+        counted.too_large += self.too_large.get();
+        counted.lost += self.lost.get();
+        counted.bytes_received += self.bytes_received.get();
+        counted.last_message_at = counted
+            .last_message_at
+            .max(self.last_message_at.load(Relaxed));
+        counted
     }
 
     fn change(&self, change: impl FnOnce(&mut Standing)) {
@@ -359,23 +388,23 @@ impl Live {
 
     /// A number that differs when anything of the status does.
     fn fingerprint(&self) -> u64 {
+        let counted = self.counted();
         self.changes
             .load(Relaxed)
-            .wrapping_add(self.received.get())
-            .wrapping_add(self.enqueued.get())
-            .wrapping_add(self.replied.get())
-            .wrapping_add(self.reply_undeliverable.get())
-            .wrapping_add(self.reply_failed.get())
+            .wrapping_add(counted.received)
+            .wrapping_add(counted.enqueued)
+            .wrapping_add(counted.replied)
+            .wrapping_add(counted.reply_undeliverable)
+            .wrapping_add(counted.reply_failed)
     }
 
     /// The status as the API shows it.
     #[must_use]
     pub fn status(&self, server_id: &str) -> TriggerStatus {
         let standing = self.standing.lock().clone();
-        // In this order the sums never show more than was counted.
-        let enqueued = self.enqueued.get();
-        let matched = self.matched.get().max(enqueued);
-        let last = i64::try_from(self.last_message_at.load(Relaxed)).unwrap_or(0);
+        let counted = self.counted();
+        let matched = counted.matched.max(counted.enqueued);
+        let last = i64::try_from(counted.last_message_at).unwrap_or(0);
         TriggerStatus {
             state: standing.state,
             since: standing.since,
@@ -385,21 +414,21 @@ impl Live {
             server_id: Some(server_id.to_owned()),
             connected_at: standing.connected_at,
             last_message_at: (last > 0).then_some(Timestamp(last)),
-            received: self.received.get(),
-            unmatched: self.unmatched.get(),
-            handled: self.handled.get(),
+            received: counted.received,
+            unmatched: counted.unmatched,
+            handled: counted.handled,
             matched,
-            pending: matched - enqueued,
-            enqueued,
-            replied: self.replied.get(),
-            reply_undeliverable: self.reply_undeliverable.get(),
-            reply_failed: self.reply_failed.get(),
+            pending: matched - counted.enqueued,
+            enqueued: counted.enqueued,
+            replied: counted.replied,
+            reply_undeliverable: counted.reply_undeliverable,
+            reply_failed: counted.reply_failed,
             dropped: Dropped {
-                binary: self.binary.get(),
-                too_large: self.too_large.get(),
-                fenced: self.lost.get(),
+                binary: counted.binary,
+                too_large: counted.too_large,
+                fenced: counted.lost,
             },
-            bytes_received: self.bytes_received.get(),
+            bytes_received: counted.bytes_received,
         }
     }
 }
@@ -408,7 +437,7 @@ impl Live {
     /// An entry that no board shows: of a connection that is tried out.
     #[must_use]
     pub fn detached(workspace: &str, path: &str) -> Self {
-        Self::new(workspace.into(), path.into())
+        Self::new(workspace.into(), path.into(), Before::default())
     }
 }
 
@@ -449,16 +478,17 @@ impl Totals {
     }
 
     fn add(&mut self, live: &Live) {
-        self.received += live.received.get();
-        self.bytes_received += live.bytes_received.get();
-        self.unmatched += live.unmatched.get();
-        self.handled += live.handled.get();
-        self.matched += live.matched.get();
-        self.enqueued += live.enqueued.get();
-        self.dropped += live.binary.get() + live.too_large.get() + live.lost.get();
-        self.replied += live.replied.get();
-        self.reply_undeliverable += live.reply_undeliverable.get();
-        self.reply_failed += live.reply_failed.get();
+        let counted = live.counted();
+        self.received += counted.received;
+        self.bytes_received += counted.bytes_received;
+        self.unmatched += counted.unmatched;
+        self.handled += counted.handled;
+        self.matched += counted.matched;
+        self.enqueued += counted.enqueued;
+        self.dropped += counted.binary + counted.too_large + counted.lost;
+        self.replied += counted.replied;
+        self.reply_undeliverable += counted.reply_undeliverable;
+        self.reply_failed += counted.reply_failed;
     }
 }
 
@@ -472,6 +502,8 @@ type Entries = HashMap<Place, Arc<Live>>;
 pub struct Board {
     server_id: Arc<str>,
     entries: Arc<RwLock<Entries>>,
+    /// Triggers that this server does not listen for now, but has: their counters go on when it does again.
+    resting: Arc<Mutex<Entries>>,
     /// What entries that are no more had counted, by workspace.
     retired: Arc<Mutex<HashMap<Arc<str>, Totals>>>,
     samples: broadcast::Sender<Arc<Sample>>,
@@ -486,6 +518,7 @@ impl Board {
         Self {
             server_id: server_id.into(),
             entries: Arc::default(),
+            resting: Arc::default(),
             retired: Arc::default(),
             samples: broadcast::channel(SAMPLES).0,
             watched: Arc::default(),
@@ -501,21 +534,63 @@ impl Board {
     /// The entry of a trigger; counters survive until [`Board::remove`] (contract section 5).
     #[must_use]
     pub fn entry(&self, workspace: &str, path: &str) -> Arc<Live> {
-        let key: (Arc<str>, Arc<str>) = (workspace.into(), path.into());
+        let key: Place = (workspace.into(), path.into());
         let mut entries = self.entries.write();
-        let live = entries
-            .entry(key.clone())
-            .or_insert_with(|| Arc::new(Live::new(key.0, key.1)));
-        Arc::clone(live)
+        if let Some(live) = entries.get(&key) {
+            return Arc::clone(live);
+        }
+        let rested = self.resting.lock().remove(&key);
+        let before = rested.map_or_else(Before::default, Before::of);
+        let live = Arc::new(Live::new(Arc::clone(&key.0), Arc::clone(&key.1), before));
+        entries.insert(key, Arc::clone(&live));
+        live
+    }
+
+    /// A trigger is not listened for any more; its counters go on when it is again.
+    pub fn rest(&self, workspace: &str, path: &str) {
+        let mut entries = self.entries.write();
+        let mut resting = self.resting.lock();
+        if resting.len() >= RESTING {
+            drop((entries, resting));
+            return self.remove(workspace, path);
+        }
+        if let Some((key, live)) = entries.remove_entry(&(workspace.into(), path.into())) {
+            live.disabled(None);
+            resting.insert(key, live);
+        }
+    }
+
+    /// A trigger has another path from now on: what it counted goes with it.
+    pub fn rename(&self, workspace: &str, path: &str, to: &str) {
+        let key: Place = (workspace.into(), path.into());
+        let mut entries = self.entries.write();
+        let mut resting = self.resting.lock();
+        let Some(live) = entries.remove(&key).or_else(|| resting.remove(&key)) else {
+            return;
+        };
+        let to: Place = (workspace.into(), to.into());
+        match entries.get(&to) {
+            // Its socket was quicker.
+            Some(there) => there.before.add(live),
+            None => drop(resting.insert(to, live)),
+        }
+    }
+
+    /// What a trigger had counted that this server does not listen for now.
+    #[must_use]
+    pub fn rested(&self, workspace: &str, path: &str) -> Option<TriggerStatus> {
+        let key: Place = (workspace.into(), path.into());
+        let live = self.resting.lock().get(&key).cloned()?;
+        Some(live.status(&self.server_id))
     }
 
     /// Forgets a trigger that is no more; the totals keep what it counted.
     pub fn remove(&self, workspace: &str, path: &str) {
-        let removed = self
-            .entries
-            .write()
-            .remove(&(workspace.into(), path.into()));
-        if let Some(live) = removed {
+        let key: Place = (workspace.into(), path.into());
+        let mut entries = self.entries.write();
+        let removed = entries.remove(&key);
+        let rested = self.resting.lock().remove(&key);
+        for live in removed.into_iter().chain(rested) {
             let mut retired = self.retired.lock();
             retired
                 .entry(Arc::clone(&live.workspace))
@@ -528,8 +603,9 @@ impl Board {
     #[must_use]
     pub fn totals(&self) -> HashMap<Arc<str>, Totals> {
         let entries = self.entries.read();
+        let resting = self.resting.lock();
         let mut totals = self.retired.lock().clone();
-        for live in entries.values() {
+        for live in entries.values().chain(resting.values()) {
             totals
                 .entry(Arc::clone(&live.workspace))
                 .or_default()
@@ -725,6 +801,41 @@ mod tests {
         live.enqueued.add(1);
         assert_eq!(board.changes("main", &mut seen)[0].1.pending, 0);
         assert!(board.changes("other", &mut HashMap::new()).is_empty());
+    }
+
+    #[test]
+    fn counters_go_on_when_a_trigger_listens_again_or_at_another_path() {
+        let board = Board::new("s1");
+        let draining = board.entry("main", "u/a/t");
+        draining.message(10, Timestamp(5));
+        draining.matched.add(1);
+        board.rest("main", "u/a/t");
+        assert!(board.status("main", "u/a/t").is_none());
+        let rested = board.rested("main", "u/a/t").unwrap();
+        assert_eq!((rested.state, rested.received), (TriggerState::Disabled, 1));
+
+        let again = board.entry("main", "u/a/t");
+        again.message(10, Timestamp(6));
+        again.unmatched.add(1);
+        let status = board.status("main", "u/a/t").unwrap();
+        assert_eq!((status.received, status.pending), (2, 1));
+        // What the connection of before still had to commit.
+        draining.enqueued.add(1);
+        drop(draining);
+        board.rename("main", "u/a/t", "u/a/u");
+        let moved = board.entry("main", "u/a/u");
+        moved.message(10, Timestamp(7));
+        let status = board.status("main", "u/a/u").unwrap();
+        assert_eq!(
+            (status.received, status.pending, status.enqueued),
+            (3, 0, 1)
+        );
+        assert_eq!(status.last_message_at, Some(Timestamp(7)));
+        let all = |board: &Board| Totals::sum(board.totals().values()).received;
+        assert_eq!(all(&board), 3);
+        board.remove("main", "u/a/u");
+        assert_eq!(all(&board), 3, "the totals keep it");
+        assert_eq!(board.entry("main", "u/a/u").status("s1").received, 0);
     }
 
     #[test]

@@ -110,6 +110,15 @@ async fn what_is_stored_of_a_trigger_follows_it_and_ends_with_it() {
         .await
         .expect(200);
     assert_eq!(peer.accept().await.path, "/1", "it follows");
+    // Its counters, too; and they go on when it is disabled for a while.
+    for mode in ["disabled", "enabled"] {
+        let status = app.status(MOVED).await;
+        assert_eq!(status["enqueued"], 1, "{status}");
+        let set = format!("websocket_triggers/setmode/{MOVED}");
+        app.post(&set, &json!({"mode": mode})).await.expect(200);
+    }
+    assert_eq!(peer.accept().await.path, "/1", "enabled again");
+    assert_eq!(app.status(MOVED).await["enqueued"], 1);
     app.create_trigger(TRIGGER, SCRIPT, &url, more.clone())
         .await;
     assert_eq!(peer.accept().await.path, "/", "another trigger has its own");

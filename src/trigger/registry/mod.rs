@@ -255,7 +255,7 @@ impl Registry {
         for key in changes.gone {
             if let Some(run) = self.running.remove(&key) {
                 tell(run.socket, Stop(close_code::NORMAL));
-                self.common.board.remove(&key.0, &key.1);
+                self.common.board.rest(&key.0, &key.1);
             }
         }
         self.give_away(changes.moving, ctx);

@@ -23,7 +23,7 @@ impl Registry {
         }
         for (key, run) in self.running.drain() {
             tell(run.socket, Stop(close_code::AWAY));
-            self.common.board.remove(&key.0, &key.1);
+            self.common.board.rest(&key.0, &key.1);
         }
     }
 
@@ -35,7 +35,7 @@ impl Registry {
         log::info!(triggers = keys.len(); "gives triggers to another server");
         for key in keys {
             let socket = self.running.remove(&key).map(|run| run.socket);
-            self.common.board.remove(&key.0, &key.1);
+            self.common.board.rest(&key.0, &key.1);
             self.moving.insert(key.clone());
             let (pool, fence) = (self.common.pool.clone(), self.fence);
             let (workspace, path) = key.clone();
