@@ -406,6 +406,8 @@ pub(crate) async fn update(
     bound_jobs(&state, &workspace, now_at, lane).await;
     if let Some(moved) = moved {
         state.board.rename(&workspace, &path, moved.as_str());
+        // Before its socket has a job under the new path, and again for what the old socket has still committed.
+        rename_jobs(&state, &workspace, &path, moved.as_str()).await;
         state
             .trigger_changed(&workspace, "created", moved.as_str())
             .await;

@@ -53,13 +53,21 @@ pub(crate) fn take(
         .collect())
 }
 
-/// Gives up to `max` jobs of a trigger that it holds back another trigger's path; answers how many.
+/// Gives up to `max` jobs of a trigger that it holds back another trigger's path, and those that have its turn; answers
+/// how many it was of the former.
 pub(crate) fn rename(
     conn: &mut Conn,
     (workspace, trigger_path): (&str, &str),
     to: &str,
     max: i64,
 ) -> Result<usize, DbError> {
+    // As few as may run at once.
+    let running = sql_query(format!(
+        "UPDATE queue SET trigger_path = $1 WHERE turn IS NOT NULL AND workspace_id = $2 AND trigger_path = $3 \
+         AND state NOT IN ({HELD}, {IN_LINE}, {LATER})"
+    ));
+    let running = running.bind::<Text, _>(to).bind::<Text, _>(workspace);
+    running.bind::<Text, _>(trigger_path).execute(conn)?;
     let query = sql_query(format!(
         "UPDATE queue SET trigger_path = $1 WHERE id IN (SELECT id FROM queue WHERE workspace_id = $2 \
          AND trigger_path = $3 AND state IN ({HELD}, {IN_LINE}, {LATER}) ORDER BY state, turn, id LIMIT $4)"

@@ -111,6 +111,40 @@ pub(crate) fn put(conn: &mut Conn, row: &LaneRow) -> Result<(), DbError> {
     Ok(())
 }
 
+/// Leaves word under a lane's old key where it is now; what was left under the new one is void.
+pub(crate) fn moved(conn: &mut Conn, key: &str, to: &str) -> Result<(), DbError> {
+    for key in [key, to] {
+        diesel::delete(lanes::table.filter(super::starts_with(lanes::key, &word(key))))
+            .execute(conn)?;
+    }
+    diesel::delete(lanes::table.find(key)).execute(conn)?;
+    let row = LaneRow {
+        key: word(key) + to,
+        max_jobs: None,
+        ordered: false,
+        window_us: 0,
+        last_turn: 0,
+        wake_at: None,
+    };
+    put(conn, &row)
+}
+
+/// The key of a lane that was moved away from `key`.
+pub(crate) fn moved_to(conn: &mut Conn, key: &str) -> Result<Option<String>, DbError> {
+    let start = word(key);
+    let row: Option<String> = lanes::table
+        .filter(super::starts_with(lanes::key, &start))
+        .select(lanes::key)
+        .first(conn)
+        .optional()?;
+    Ok(row.and_then(|row| row.strip_prefix(&start).map(str::to_owned)))
+}
+
+/// How word of a moved lane begins; no path holds a space.
+fn word(key: &str) -> String {
+    format!("moved {key} ")
+}
+
 /// Says when a lane is to be looked at next without an occasion.
 pub(crate) fn set_wake(
     conn: &mut Conn,

@@ -32,6 +32,9 @@ const LATER_AT_ONCE: i64 = 1_000;
 /// Lanes looked at in one go because their time has come.
 const WAKE_AT_ONCE: i64 = 100;
 
+/// Times a trigger may get another path while one of its jobs runs, before its end is noticed with the next message only.
+const MOVES: u32 = 8;
+
 /// The limits of the concurrency keys that new jobs have.
 pub(super) type Limits = HashMap<String, ConcurrencyLimit>;
 
@@ -46,6 +49,26 @@ pub(super) struct Lanes {
 
 fn trigger_key(workspace: &str, path: &str) -> String {
     format!("trigger/{workspace}/{path}")
+}
+
+/// The workspace and path that a key stands for.
+fn trigger_of(key: &str) -> Option<(String, String)> {
+    let (workspace, path) = key.strip_prefix("trigger/")?.split_once('/')?;
+    Some((workspace.to_owned(), path.to_owned()))
+}
+
+/// The lane of a trigger, which may have moved since the job that asks for it began; and its key.
+fn lane_of(conn: &mut Conn, mut key: String) -> Result<(String, Option<LaneRow>), DbError> {
+    for _ in 0..MOVES {
+        if let Some(lane) = lanes::find(conn, &key)? {
+            return Ok((key, Some(lane)));
+        }
+        match lanes::moved_to(conn, &key)? {
+            Some(to) => key = to,
+            None => break,
+        }
+    }
+    Ok((key, None))
 }
 
 fn runs_key(concurrency_key: &str) -> String {
@@ -142,7 +165,7 @@ impl Lanes {
         self.touch(conn, job)?;
         let ordered = match (job.turn, &job.trigger_path) {
             (Some(_), Some(path)) => {
-                let lane = lanes::find(conn, &trigger_key(&job.workspace_id, path))?;
+                let (_, lane) = lane_of(conn, trigger_key(&job.workspace_id, path))?;
                 lane.is_some_and(|lane| lane.ordered)
             }
             _ => false,
@@ -172,7 +195,7 @@ impl Lanes {
         Ok(())
     }
 
-    /// Gives the lane of a trigger its new name; jobs that run end under the old one.
+    /// Gives the lane of a trigger its new name; jobs that run end under the old one, which leads to the new one.
     pub(super) fn rename(
         &mut self,
         conn: &mut Conn,
@@ -180,9 +203,10 @@ impl Lanes {
         to: &str,
     ) -> Result<(), DbError> {
         self.lock(conn)?;
-        let key = trigger_key(workspace, to);
+        let (key, old_key) = (trigger_key(workspace, to), trigger_key(workspace, path));
         let known = lanes::find(conn, &key)?.map_or(0, |known| known.last_turn);
-        if let Some(old) = lanes::find(conn, &trigger_key(workspace, path))? {
+        if let Some(old) = lanes::find(conn, &old_key)? {
+            lanes::moved(conn, &old_key, &key)?;
             let row = LaneRow {
                 key,
                 last_turn: old.last_turn.max(known),
@@ -223,12 +247,8 @@ impl Lanes {
             lanes::set_wake(conn, &key, None)?;
             if let Some(key) = key.strip_prefix("runs/") {
                 self.keys.insert(key.to_owned());
-            } else if let Some((workspace, path)) = key
-                .strip_prefix("trigger/")
-                .and_then(|key| key.split_once('/'))
-            {
-                self.triggers
-                    .insert((workspace.to_owned(), path.to_owned()));
+            } else if let Some(place) = trigger_of(&key) {
+                self.triggers.insert(place);
             }
         }
         Ok(ready)
@@ -238,8 +258,9 @@ impl Lanes {
     pub(super) fn fill(&mut self, conn: &mut Conn, now: Timestamp) -> Result<bool, DbError> {
         let mut ready = false;
         for (workspace, path) in std::mem::take(&mut self.triggers) {
-            let key = trigger_key(&workspace, &path);
-            let bound = lanes::find(conn, &key)?.and_then(|lane| lane.max_jobs);
+            let (key, lane) = lane_of(conn, trigger_key(&workspace, &path))?;
+            let (workspace, path) = trigger_of(&key).unwrap_or((workspace, path));
+            let bound = lane.and_then(|lane| lane.max_jobs);
             let free = match bound {
                 Some(max) => max - lanes::turns_taken(conn, &workspace, &path)?,
                 None => i64::MAX,

@@ -10,7 +10,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Database, PATIENCE, Peer, Settings, TestApp, on_both_databases, peer::Connection,
+    Database, PATIENCE, Peer, Settings, TestApp, app::trigger, on_both_databases, peer::Connection,
     server::Server, wait_at_most, wait_for,
 };
 
@@ -21,6 +21,7 @@ on_both_databases!(
         so_many_jobs_of_a_trigger_run_at_once_and_others_go_on,
         a_limited_script_runs_once_per_key,
         jobs_in_line_survive_a_kill,
+        a_trigger_that_gets_another_path_stays_ordered,
     ]
 );
 
@@ -197,6 +198,38 @@ async fn ordered_jobs_and_their_replies_keep_the_order_of_arrival(database: Data
             assert!(text.contains(&expected), "reply {n}: {text}");
         }
     }
+    drop(worker);
+    app.stop().await;
+}
+
+/// The job that runs meanwhile ends under the old path, and the next one waits for it.
+async fn a_trigger_that_gets_another_path_stays_ordered(database: Database) {
+    let (mut app, worker) = start(database).await;
+    let (mut peer, tracker) = (Peer::start().await, Tracker::start(false));
+    app.create_script(SCRIPT, "python3", &tracker.script())
+        .await;
+    let more = json!({"ordered": true});
+    let first = listen(&app, &mut peer, (TRIGGER, SCRIPT), more.clone()).await;
+    let numbered = json!({"texts": NUMBERED});
+    peer.stream(&first, 0..3, numbered.clone()).await;
+    app.wait_for_status(TRIGGER, "they are kept", |status| status["enqueued"] == 3)
+        .await;
+    tracker.wait_until_running(1).await;
+    let moved = "f/orders/moved";
+    let body = trigger(moved, SCRIPT, &peer.url("/moved"), more);
+    app.post(&format!("websocket_triggers/update/{TRIGGER}"), &body)
+        .await
+        .expect(200);
+    let second = peer.accept().await;
+    peer.stream(&second, 3..6, numbered).await;
+    app.wait_for_status(moved, "they are kept, too", |status| {
+        status["enqueued"] == 6
+    })
+    .await;
+    tracker.open();
+    wait_until_completed(&app, SCRIPT, 6).await;
+    assert_eq!(tracker.peak(), 1);
+    assert_eq!(tracker.begun(), (0..6).collect::<Vec<_>>());
     drop(worker);
     app.stop().await;
 }
