@@ -57,6 +57,24 @@ async fn interval_and_state_come_from_messages() {
     assert_eq!(beats[0], r#"{"beat":"a \"quoted\" state","n":1}"#);
 }
 
+/// Each message asks for another interval: what has passed of the last one counts.
+#[actix::test]
+async fn intervals_that_change_with_each_message_hold_no_heartbeat_back() {
+    if !ready("changing_intervals", &[Need::Peer]) {
+        return;
+    }
+    let (app, mut peer) = start().await;
+    let heartbeat = json!({
+        "interval_secs": NEVER_SECS, "interval_field": "every_ms", "message": "beat",
+    });
+    create(&app, TRIGGER, &peer.url("/"), heartbeat).await;
+    let connection = peer.accept().await;
+    // From 500 ms on, and never the same; longer than the test may take.
+    let asks = json!({"texts": [r#"{"every_ms":{n}}"#], "pause_ms": 20});
+    peer.stream(&connection, 500..100_000, asks).await;
+    peer.said(&connection, 3).await;
+}
+
 #[actix::test]
 async fn unanswered_heartbeat_closes_with_4000() {
     if !ready("unanswered_heartbeat", &[Need::Peer]) {

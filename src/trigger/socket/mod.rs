@@ -155,6 +155,8 @@ struct Open {
     number: i64,
     reader: SpawnHandle,
     timers: Vec<SpawnHandle>,
+    /// The next heartbeat.
+    beat: Option<SpawnHandle>,
     since: Instant,
     /// When the last frame of any kind came.
     heard: Instant,

@@ -111,6 +111,7 @@ impl Socket {
             number,
             reader,
             timers: Vec::new(),
+            beat: None,
             since: now,
             heard: now,
             messaged: now,
@@ -224,7 +225,7 @@ impl Socket {
     pub(super) fn release(&self, open: &Open, ctx: &mut Context<Self>) {
         self.common.connections.close(open.number);
         ctx.cancel_future(open.reader);
-        for timer in open.timers.iter().chain(&open.healthy) {
+        for timer in open.timers.iter().chain(&open.beat).chain(&open.healthy) {
             ctx.cancel_future(*timer);
         }
     }

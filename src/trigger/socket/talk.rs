@@ -44,6 +44,8 @@ pub(super) struct Talk {
     interval: Option<Duration>,
     /// When something was last sent.
     spoke: Instant,
+    /// When the last heartbeat was due; at first when the connection was made.
+    beat: Instant,
     /// Since when the expected message is awaited: since the first heartbeat that has not been answered.
     pub(super) expected: Option<Instant>,
     /// Which rules have fired on this connection.
@@ -71,6 +73,7 @@ impl Talk {
             state: None,
             interval: None,
             spoke: Instant::now(),
+            beat: Instant::now(),
             expected: None,
             fired: vec![false; setup.plan.conversation.len()],
             answers: VecDeque::new(),
@@ -84,6 +87,7 @@ impl Talk {
         self.counter = Counter::default();
         self.interval = None;
         self.spoke = Instant::now();
+        self.beat = self.spoke;
         self.expected = None;
         self.fired = vec![false; setup.plan.conversation.len()];
         self.answers.clear();
@@ -244,7 +248,6 @@ impl Socket {
     /// Sets the timers of an open connection anew, after connecting or after an edit.
     pub(super) fn arm_timers(&mut self, ctx: &mut Context<Self>) {
         let setup = Arc::clone(&self.setup);
-        let interval = self.talk.interval;
         let Phase::Open(open) = &mut self.phase else {
             return;
         };
@@ -261,22 +264,35 @@ impl Socket {
             let watch = ctx.run_interval(look, move |socket, ctx| socket.idle(idle, ctx));
             open.timers.push(watch);
         }
-        if let Some(heartbeat) = &setup.plan.heartbeat {
-            let every = interval.unwrap_or(heartbeat.interval);
-            // Silence begins at any moment: looked for in quarters, too.
-            let look = if heartbeat.idle_only {
-                (every / 4).max(MIN_LOOK)
-            } else {
-                every
-            };
-            let beat = ctx.run_interval(look, move |socket, ctx| socket.beat(every, ctx));
-            open.timers.push(beat);
-            if let Some((_, timeout)) = &heartbeat.expect {
-                let timeout = *timeout;
-                let look = (timeout / 4).max(MIN_LOOK);
-                let watch = ctx.run_interval(look, move |socket, ctx| socket.expect(timeout, ctx));
-                open.timers.push(watch);
-            }
+        if let Some(heartbeat) = &setup.plan.heartbeat
+            && let Some((_, timeout)) = &heartbeat.expect
+        {
+            let timeout = *timeout;
+            let look = (timeout / 4).max(MIN_LOOK);
+            let watch = ctx.run_interval(look, move |socket, ctx| socket.expect(timeout, ctx));
+            open.timers.push(watch);
+        }
+        self.arm_beat(ctx);
+    }
+
+    /// Sets the timer of the next heartbeat; the time that has passed since the last one counts.
+    fn arm_beat(&mut self, ctx: &mut Context<Self>) {
+        let Phase::Open(open) = &mut self.phase else {
+            return;
+        };
+        let Some(heartbeat) = &self.setup.plan.heartbeat else {
+            return;
+        };
+        let every = self.talk.interval.unwrap_or(heartbeat.interval);
+        let since = if heartbeat.idle_only {
+            self.talk.spoke
+        } else {
+            self.talk.beat
+        };
+        let wait = (since + every).saturating_duration_since(Instant::now());
+        let next = ctx.run_later(wait, move |socket, ctx| socket.beat(every, ctx));
+        if let Some(timer) = open.beat.replace(next) {
+            ctx.cancel_future(timer);
         }
     }
 
@@ -287,7 +303,7 @@ impl Socket {
         };
         if self.talk.interval != Some(interval) {
             self.talk.interval = Some(interval);
-            self.arm_timers(ctx);
+            self.arm_beat(ctx);
         }
     }
 
@@ -333,7 +349,14 @@ impl Socket {
             return;
         };
         if heartbeat.idle_only && self.talk.spoke.elapsed() < every {
+            self.arm_beat(ctx);
             return;
+        }
+        // Not from now: what is late now and then adds up otherwise. But none is made up for.
+        let now = Instant::now();
+        self.talk.beat += every;
+        if self.talk.beat + every < now {
+            self.talk.beat = now;
         }
         match self.render(&heartbeat.message, None) {
             Ok(text) => {
@@ -341,6 +364,7 @@ impl Socket {
                 if heartbeat.expect.is_some() {
                     self.talk.expected.get_or_insert_with(Instant::now);
                 }
+                self.arm_beat(ctx);
             }
             Err(error) => {
                 let text = format!("heartbeat: {error}");
