@@ -1,9 +1,14 @@
 //! The engine behind `{{ }}`: minijinja, with a budget, without anything that reaches outside.
 
-use std::io::{self, Write};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    fmt,
+    io::{self, Write},
+};
 
 use minijinja::{Environment, ErrorKind, Output, UndefinedBehavior, Value, syntax::SyntaxConfig};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{MAX_OUTPUT_BYTES, Place, RenderError, Values, escaped};
@@ -101,7 +106,7 @@ impl Engine {
             name("vars", Value::from_pairs(vars));
         }
         if let Some(msg) = values.msg.filter(|_| self.uses_msg) {
-            let value = serde_json::from_str(msg).unwrap_or_else(|_| Value::from(msg));
+            let value = first_of_each(msg).unwrap_or_else(|| Value::from(msg));
             name("msg", value);
         }
         for (index, value) in variables.iter().enumerate() {
@@ -118,7 +123,79 @@ fn json(value: &RawValue) -> Value {
     let text = value.get();
     match text.parse::<i128>() {
         Ok(integer) => Value::from(integer),
-        Err(_) => serde_json::from_str(text).unwrap_or(Value::UNDEFINED),
+        Err(_) => first_of_each(text).unwrap_or(Value::UNDEFINED),
+    }
+}
+
+/// A JSON text for the engine. Of duplicate keys the first counts, as in filters (contract section 4).
+fn first_of_each(text: &str) -> Option<Value> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    let value = FirstOfEach.deserialize(&mut json).ok()?;
+    json.end().ok().map(|()| value)
+}
+
+struct FirstOfEach;
+
+impl<'de> DeserializeSeed<'de> for FirstOfEach {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Value, D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for FirstOfEach {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::from(()))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(Self)? {
+            list.push(item);
+        }
+        Ok(Value::from(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
+        let mut object = BTreeMap::new();
+        while let Some(key) = fields.next_key::<String>()? {
+            match object.entry(key) {
+                Entry::Vacant(first) => {
+                    first.insert(fields.next_value_seed(Self)?);
+                }
+                Entry::Occupied(_) => {
+                    fields.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(Value::from(object))
     }
 }
 

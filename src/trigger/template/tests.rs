@@ -54,6 +54,17 @@ impl World {
 }
 
 #[test]
+fn of_duplicate_keys_the_first_counts() {
+    let mut world = world();
+    world.msg = Some(r#"{"id":"a","o":{"k":1,"k":[2]},"id":"b"}"#);
+    let text = "{{msg.id}} {{msg.o.k}} {{msg.o}}";
+    assert_eq!(
+        world.render(text, Place::Message).unwrap(),
+        r#""a" 1 {"k":1}"#
+    );
+}
+
+#[test]
 fn values_are_json_in_messages() {
     for (text, expected) in [
         (r#"{"d":{{state}}}"#, r#"{"d":"s1"}"#),
