@@ -157,9 +157,16 @@ pub(crate) async fn test(
 ) -> Result<Text, Error> {
     let test = of_draft(caller, at, body.0.0, &state).await?;
     let mut events = state.listening.test(test).await?;
+    let mut doing = "url: no connection".to_owned();
     let outcome = async {
         while let Some(event) = events.recv().await {
             match event {
+                // What is waited for has a note: a runnable, a message, a turn.
+                TrialEvent::Begun {
+                    step,
+                    note: Some(note),
+                } => doing = format!("{step}: {note}, which was not done"),
+                TrialEvent::Begun { .. } => doing = "url: no connection".to_owned(),
                 TrialEvent::Listening => return Ok(()),
                 TrialEvent::Failed { error, answer, .. } => {
                     let said = answer.and_then(|answer| answer.body);
@@ -174,7 +181,7 @@ pub(crate) async fn test(
     };
     match actix_rt::time::timeout(TEST_TIMEOUT, outcome).await {
         Ok(outcome) => outcome?,
-        Err(_) => return Err(Error::field("url", "no connection within 30 seconds")),
+        Err(_) => return Err(Error::BadRequest(doing + " within 30 seconds")),
     }
     Ok(Text("connected".to_owned()))
 }

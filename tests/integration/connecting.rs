@@ -38,7 +38,14 @@ async fn url_runnable_that_fails_is_run_again(database: Database) {
     for (body, error) in [
         ("throw new Error('no ticket left')", "no ticket left"),
         ("return null", "url: u/admin/url returned null"),
-        ("return {url: 1}", "url: must start with ws:// or wss://"),
+        (
+            "return {url: 1}",
+            "url: u/admin/url must return the URL as a string",
+        ),
+        (
+            "return 5",
+            "url: u/admin/url must return the URL as a string",
+        ),
         ("return 'https://example.com'", "url: must start with ws://"),
     ] {
         let content = format!("export async function main() {{ {body}; }}");

@@ -137,7 +137,7 @@ pub(super) async fn open(
         UrlSource::Runnable(runnable) => {
             let what = format!("waits for {} to return the WebSocket URL", runnable.path);
             live.waits_for(Some(&what));
-            let asked = run(&common, &setup, runnable, None);
+            let asked = run_url(&common, &setup, runnable);
             let asked = step(&reporter, "url", what, asked).await;
             asked.map_err(|failure| Failure::of_url(failure.text))?
         }
@@ -277,6 +277,38 @@ pub(super) fn run(
     msg: Option<&str>,
 ) -> impl Future<Output = Result<String, Failure>> + use<> {
     let path = runnable.path.clone();
+    let run = run_for_json(common, setup, runnable, msg);
+    async move {
+        let result = run.await?;
+        result_text(&result).ok_or_else(|| Failure::new(format!("{path} returned null")))
+    }
+}
+
+/// As [`run`], for a URL: its result is a string.
+async fn run_url(
+    common: &Common,
+    setup: &Setup,
+    runnable: &RunnableRef,
+) -> Result<String, Failure> {
+    let path = &runnable.path;
+    let result = run_for_json(common, setup, runnable, None).await?;
+    match serde_json::from_str(&result) {
+        Ok(Value::String(url)) => Ok(url),
+        Ok(Value::Null) => Err(Failure::new(format!("{path} returned null"))),
+        _ => Err(Failure::new(format!(
+            "{path} must return the URL as a string"
+        ))),
+    }
+}
+
+/// Runs a runnable and answers its result.
+fn run_for_json(
+    common: &Common,
+    setup: &Setup,
+    runnable: &RunnableRef,
+    msg: Option<&str>,
+) -> impl Future<Output = Result<String, Failure>> + use<> {
+    let path = runnable.path.clone();
     let job = setup.connect_job(path.as_str(), runnable.is_flow, (&runnable.args, msg));
     let (id, workspace) = (job.id, Arc::clone(&setup.workspace));
     let queue = common.queue.clone();
@@ -306,6 +338,6 @@ pub(super) fn run(
             let message = error["error"]["message"].as_str().unwrap_or("no message");
             return Err(Failure::new(format!("{path} failed: {message}")));
         }
-        result_text(result).ok_or_else(|| Failure::new(format!("{path} returned null")))
+        Ok(result.to_string())
     }
 }

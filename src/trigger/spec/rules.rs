@@ -20,10 +20,16 @@ pub fn check_url(url: &str) -> Result<Url, Invalid> {
         return invalid("holds a space or control character; encode it, like %20");
     }
     match url.split_once("://") {
-        Some((scheme, _))
+        Some((scheme, rest))
             if ["ws", "wss"]
                 .iter()
-                .any(|ws| scheme.eq_ignore_ascii_case(ws)) => {}
+                .any(|ws| scheme.eq_ignore_ascii_case(ws)) =>
+        {
+            // The parser would take the first step of the path for the host.
+            if rest.starts_with(['/', '\\']) {
+                return invalid("has no host");
+            }
+        }
         _ => {
             return invalid(
                 "must start with ws:// or wss://, or be $script:<path> or $flow:<path>",

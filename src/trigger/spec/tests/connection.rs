@@ -45,6 +45,8 @@ fn urls() {
             "url: is not a valid URL (invalid port number)",
         ),
         ("ws://h:0/", "url: port 0 cannot be connected to"),
+        ("ws:///p", "url: has no host"),
+        (r"wss://\h", "url: has no host"),
         (
             "ws://h/a b",
             "url: holds a space or control character; encode it, like %20",
