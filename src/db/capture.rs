@@ -213,7 +213,8 @@ pub(crate) fn list(
         .filter(captures::workspace_id.eq(workspace))
         .filter(captures::path.eq(path))
         .filter(captures::is_flow.eq(is_flow))
-        .order(captures::id.desc())
+        // A message that no filter had to look at is noted before earlier ones whose filters still do.
+        .order((captures::created_at.desc(), captures::id.desc()))
         .offset(skip)
         .limit(show)
         .load(conn)?)
