@@ -314,8 +314,11 @@ impl Gives for Health {
 
 impl Gives for Events {
     fn gives(description: &mut Description) {
-        let text = ObjectBuilder::new().schema_type(Type::String).build();
-        let content = Content::new(Some(RefOr::T(Schema::from(text))));
+        // JSON, of each event: only OpenAPI 3.2 describes a stream as a whole.
+        let data = ObjectBuilder::new().schema_type(Type::String);
+        let event = ObjectBuilder::new().schema_type(Type::Object);
+        let event = event.property("data", data).required("data");
+        let content = Content::new(Some(RefOr::T(Schema::from(event.build()))));
         description.answer(
             200,
             "events as they come",
