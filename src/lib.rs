@@ -12,7 +12,7 @@
 //!         ├─ FilterPool ─────── Filter × threads           JSON checks; no state
 //!         ├─ Replies (1)        finished job → the socket its message came from
 //!         ├─ Ledger (1)         the one writer of the jobs tables: group commit
-//!         └─ Runner (1) ─────── Worker × K, a thread each  one warm process or context per script version
+//!         └─ Runner (1) ─────── Worker × K, a thread each  one warm process or context per script version and run-as
 //! ```
 //!
 //! # The way of a message

@@ -145,7 +145,7 @@ impl Executor {
         let now = Instant::now();
         let gone = self.processes.end_idle(now);
         self.changes
-            .extend(gone.into_iter().map(|(_, hash)| (hash, false)));
+            .extend(gone.into_iter().map(|((_, hash), _)| (hash, false)));
         self.contexts.end_idle(now, &mut self.changes);
     }
 
@@ -181,7 +181,8 @@ impl Executor {
         env: JobEnv,
         context: &mut CallContext<'_>,
     ) -> Result<Answer, Ended> {
-        let kept = script.key.as_ref().and_then(|key| self.processes.take(key));
+        let kept = script.warm_key(job);
+        let kept = kept.and_then(|key| self.processes.take(&key));
         // One that died, or spoke, while nobody asked it anything is not worth a job.
         let mut process = match kept.filter(WarmProcess::is_ready) {
             Some(process) => process,
@@ -224,11 +225,8 @@ impl Executor {
             }
         };
         let answer = answer.map(|answer| answer.unwrap_or_else(Answer::garbled));
-        self.keep(
-            script,
-            process,
-            answer.as_ref().is_ok_and(|answer| answer.reusable),
-        );
+        let reusable = answer.as_ref().is_ok_and(|answer| answer.reusable);
+        self.keep((script, job), process, reusable);
         answer
     }
 
@@ -282,21 +280,23 @@ impl Executor {
         Ok(process)
     }
 
-    /// Keeps the process for the next job of the script, if it may be used again.
-    fn keep(&mut self, script: &Script, process: WarmProcess, reusable: bool) {
-        let Some(key) = script.key.as_ref().filter(|_| script.warm) else {
+    /// Keeps the process for the next job of the script with the same rights, if it may be used again.
+    fn keep(&mut self, (script, job): (&Script, &Job), process: WarmProcess, reusable: bool) {
+        let Some(key) = script.warm_key(job).filter(|_| script.warm) else {
             return;
         };
         let fit = reusable && process.calls < self.limits.calls_per_process && process.tidy();
         if !fit {
-            self.changes.push((key.1, false));
+        let hash = key.0.1;
+            self.changes.push((hash, false));
             return;
         }
         let first = process.calls == 1;
-        let gone = self.processes.keep(key.clone(), process);
-        self.changes.extend(gone.map(|(_, hash)| (hash, false)));
+        let gone = self.processes.keep(key, process);
+        self.changes
+            .extend(gone.map(|((_, hash), _)| (hash, false)));
         if first {
-            self.changes.push((key.1, true));
+            self.changes.push((hash, true));
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Queue ──claim──▶ Runner ──▶ board (look-ahead) ──▶ Worker × K, a thread each ──▶ finisher ──finish──▶ Queue
-//!                    │ cancel, drain, re-create            │ Executor: process or context per script version
+//!                    │ cancel, drain, re-create            │ Executor: process or context per script version and run-as
 //! ```
 //!
 //! `Runner` (one per process) claims in batches when workers are free or the look-ahead runs low, passes on

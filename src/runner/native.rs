@@ -1,4 +1,4 @@
-//! [`NativeContexts`]: the `nativets` contexts of one worker, one per script version, and one call on it at a time.
+//! [`NativeContexts`]: the `nativets` contexts of one worker, one per script version and run-as, and one call on it at a time.
 //!
 //! Owned by the worker's `Executor`, on the worker's own thread: a script that computes occupies it until its
 //! time is over. The engine itself is in `language::nativets`; what scripts fetch goes through a [`Host`].
@@ -23,7 +23,7 @@ use super::{
     limits::RunLimits,
     script::Script,
     stop::StopReason,
-    warm::{CallContext, Ended, ScriptKey},
+    warm::{CallContext, Ended, WarmKey},
 };
 use crate::queue::Job;
 
@@ -32,7 +32,7 @@ const LIVE_CONTEXTS: usize = 64;
 
 /// See the file's documentation.
 pub(crate) struct NativeContexts {
-    contexts: HashMap<ScriptKey, Kept>,
+    contexts: HashMap<WarmKey, Kept>,
     limits: Limits,
     calls_per_context: u32,
     idle: Duration,
@@ -79,10 +79,8 @@ impl NativeContexts {
             Ok(compiled) => Arc::clone(compiled),
             Err(error) => return Ok(Answer::failed("SyntaxError", &described(error))),
         };
-        let kept = script
-            .key
-            .as_ref()
-            .and_then(|key| self.contexts.remove(key));
+        let kept = script.warm_key(job);
+        let kept = kept.and_then(|key| self.contexts.remove(&key));
         let mut kept = match kept {
             Some(kept) => kept,
             None => match Context::new(&compiled, self.limits) {
@@ -97,7 +95,7 @@ impl NativeContexts {
         kept.calls += 1;
         let answer = self.call(&mut kept.context, job, env, call).await;
         kept.used = Instant::now();
-        self.keep(script, kept, changes);
+        self.keep((script, job), kept, changes);
         answer
     }
 
@@ -194,25 +192,26 @@ impl NativeContexts {
         }
     }
 
-    fn keep(&mut self, script: &Script, kept: Kept, changes: &mut Vec<WarmChange>) {
-        let Some(key) = script.key.as_ref().filter(|_| script.warm) else {
+    fn keep(&mut self, (script, job): (&Script, &Job), kept: Kept, changes: &mut Vec<WarmChange>) {
+        let Some(key) = script.warm_key(job).filter(|_| script.warm) else {
             return;
         };
+        let hash = key.0.1;
         if kept.context.is_poisoned() || kept.calls >= self.calls_per_context {
-            changes.push((key.1, false));
+            changes.push((hash, false));
             return;
         }
         if kept.calls == 1 {
-            changes.push((key.1, true));
+            changes.push((hash, true));
         }
         if self.contexts.len() >= LIVE_CONTEXTS {
             let oldest = self.contexts.iter().min_by_key(|(_, kept)| kept.used);
             if let Some(key) = oldest.map(|(key, _)| key.clone()) {
                 self.contexts.remove(&key);
-                changes.push((key.1, false));
+                changes.push((key.0.1, false));
             }
         }
-        self.contexts.insert(key.clone(), kept);
+        self.contexts.insert(key, kept);
     }
 
     /// Drops contexts that wait for too long.
@@ -221,7 +220,7 @@ impl NativeContexts {
         let gone = self
             .contexts
             .extract_if(|_, kept| now.duration_since(kept.used) >= idle);
-        changes.extend(gone.map(|(key, _)| (key.1, false)));
+        changes.extend(gone.map(|(key, _)| (key.0.1, false)));
     }
 
     /// When a context will have waited for too long.

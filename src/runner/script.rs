@@ -17,7 +17,7 @@ use super::{
     language::{bash, typescript},
     packages::Wanted,
     source::JobSource,
-    warm::ScriptKey,
+    warm::{ScriptKey, WarmKey},
 };
 use crate::{
     db::{DbError, script_content::ScriptContent},
@@ -71,6 +71,12 @@ impl Script {
     pub(crate) fn new(path: String, content: String, language: Language) -> Self {
         let bash_params = match language {
             Language::Bash => bash::params(&content),
+    /// What the process or context that runs `job` is kept under.
+    pub(crate) fn warm_key(&self, job: &Job) -> Option<WarmKey> {
+        let key = self.key.clone()?;
+        Some((key, job.permissioned_as.clone()))
+    }
+
             Language::Python3 | Language::Nativets | Language::Bun | Language::Deno => Vec::new(),
         };
         Self {

@@ -1,4 +1,4 @@
-//! [`WarmProcess`]: one live process of one script version, and one call on it at a time. [`WarmSet`]: the live
+//! [`WarmProcess`]: one live process of one script version and run-as, and one call on it at a time. [`WarmSet`]: the live
 //! processes of a worker, bounded, the one that was idle longest goes first.
 //!
 //! Owned by a worker's `Executor`. A process that was stopped, timed out, died or broke its protocol is
@@ -323,12 +323,16 @@ fn take_output(output: &pipe::Receiver, log: &mut JobLog) -> bool {
     }
 }
 
-/// Which script version a process belongs to.
+/// Which script version something belongs to: its workspace, its hash.
 pub(crate) type ScriptKey = (std::sync::Arc<str>, i64);
+
+/// Whose process it is: a script version's, for the jobs of one run-as. What a script keeps from one job to the next
+/// (clients, what it read with the job's rights) is for nobody who runs it with other rights.
+pub(crate) type WarmKey = (ScriptKey, String);
 
 /// The live processes of one worker.
 pub(crate) struct WarmSet {
-    processes: HashMap<ScriptKey, WarmProcess>,
+    processes: HashMap<WarmKey, WarmProcess>,
     max: usize,
     idle: Duration,
 }
@@ -344,12 +348,12 @@ impl WarmSet {
     }
 
     /// Takes the process of `key` out, if there is one.
-    pub(crate) fn take(&mut self, key: &ScriptKey) -> Option<WarmProcess> {
+    pub(crate) fn take(&mut self, key: &WarmKey) -> Option<WarmProcess> {
         self.processes.remove(key)
     }
 
     /// Keeps `process` for the next job of `key`; answers the key that had to go for it.
-    pub(crate) fn keep(&mut self, key: ScriptKey, process: WarmProcess) -> Option<ScriptKey> {
+    pub(crate) fn keep(&mut self, key: WarmKey, process: WarmProcess) -> Option<WarmKey> {
         let mut gone = None;
         if self.processes.len() >= self.max {
             let oldest = self
@@ -366,7 +370,7 @@ impl WarmSet {
     }
 
     /// Ends what was idle too long; answers the keys that are gone.
-    pub(crate) fn end_idle(&mut self, now: Instant) -> Vec<ScriptKey> {
+    pub(crate) fn end_idle(&mut self, now: Instant) -> Vec<WarmKey> {
         let idle = self.idle;
         self.processes
             .extract_if(|_, process| now.duration_since(process.used) >= idle)

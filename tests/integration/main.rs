@@ -50,3 +50,4 @@ mod tidy;
 mod tls;
 mod tryout;
 mod windmill_shapes;
+mod warm_callers;

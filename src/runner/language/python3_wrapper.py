@@ -204,6 +204,52 @@ def describe(error, filename, content):
 
 def serve():
     channel = os.dup(0)
+class Clients:
+    """The clients of `wmill` that outlive a job, whoever made them: each goes on with the token of the present job,
+    as the one it was made with has ended with its job. A client that was given another token keeps it."""
+
+    def __init__(self):
+        self.token = None
+        self.kind = None
+        self.alive = []
+
+    def go_on_with(self, token):
+        before, self.token = self.token, token
+        kind = getattr(sys.modules.get("wmill.client"), "Windmill", None)
+        if before in (None, token) or not isinstance(kind, type):
+            return
+        if kind is not self.kind:
+            self.watch(kind)
+        for reference in list(self.alive):
+            client = reference()
+            if client is None:
+                self.alive.remove(reference)
+            elif getattr(client, "token", None) == before:
+                client.token = token
+                for holder in (client, getattr(client, "client", None)):
+                    headers = getattr(holder, "headers", None)
+                    if headers is not None:
+                        headers["Authorization"] = f"Bearer {token}"
+
+    def watch(self, kind):
+        """Finds the clients that were made before `wmill` was known here, and notes those that come."""
+        import functools
+        import gc
+        import weakref
+
+        made = kind.__init__
+        alive = self.alive = []
+
+        @functools.wraps(made)
+        def noted(client, *args, **named):
+            alive.append(weakref.ref(client))
+            made(client, *args, **named)
+
+        self.kind = kind
+        kind.__init__ = noted
+        alive.extend(weakref.ref(found) for found in gc.get_objects() if issubclass(type(found), kind))
+
+
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.close(null)
@@ -237,11 +283,14 @@ def serve():
     environ = os.environ
     while line := requests.readline():
         made = ()
+    clients = Clients()
         try:
             request = json.loads(line)
             environ.update(request["env"])
             os.chdir(scratch)
             if script is None:
+            if "WM_TOKEN" in request["env"]:
+                clients.go_on_with(request["env"]["WM_TOKEN"])
                 script = Script(path, content)
             args = request["args"]
             if request["preprocess"]:

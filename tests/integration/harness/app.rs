@@ -199,6 +199,20 @@ impl TestApp {
         }
     }
 
+    /// Adds a user to the workspace, somebody without rights of its own; answers a token.
+    pub async fn somebody(&self, name: &str) -> String {
+        let (email, password) = (format!("{name}@example.com"), "a-long-enough-password");
+        let account =
+            json!({"email": email, "password": password, "super_admin": false, "name": name});
+        self.post("/api/users/create", &account).await.expect(201);
+        let member =
+            json!({"email": email, "username": name, "is_admin": false, "operator": false});
+        let added = self.post("workspaces/add_user", &member).await;
+        assert!(added.status < 300, "{}", added.text);
+        let login = json!({"email": email, "password": password});
+        self.post("/api/auth/login", &login).await.expect(200).text
+    }
+
     /// Saves a script; returns its hash.
     pub async fn create_script(&self, path: &str, language: &str, content: &str) -> String {
         self.create_script_with(path, language, content, &json!({}))

@@ -155,6 +155,33 @@ async function flushed() {
   }
 }
 
+// What a module took from the environment outlives its job, the token's rights do not: a request with the token of an
+// earlier job of this process goes out with that of the present one.
+const earlier = new Set();
+let token;
+
+function goOnWith(present) {
+  if (token !== undefined && token !== present) earlier.add(token);
+  earlier.delete(present);
+  token = present;
+}
+
+/** The headers of a request, if they have to be others. */
+function renewed(headers) {
+  const given = new Headers(headers);
+  const [scheme, held] = (given.get("authorization") ?? "").split(" ");
+  if (!earlier.has(held)) return null;
+  given.set("authorization", `${scheme} ${token}`);
+  return given;
+}
+
+globalThis.fetch = new Proxy(globalThis.fetch, {
+  apply(fetch, self, [input, init, ...more]) {
+    const headers = earlier.size === 0 ? null : renewed(init?.headers ?? input?.headers);
+    return Reflect.apply(fetch, self, [input, headers === null ? init : { ...init, headers }, ...more]);
+  },
+});
+
 async function serve() {
   const setup = parse(readLine());
   shownPath = `${setup.path}.ts`;
@@ -165,6 +192,7 @@ async function serve() {
     try {
       const request = parse(line);
       for (const name in request.env) host.setenv(name, request.env[name]);
+      goOnWith(request.env.WM_TOKEN ?? token);
       process.chdir(setup.scratch);
       module ??= await import(script);
       let args = request.args;

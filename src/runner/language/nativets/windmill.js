@@ -48,7 +48,8 @@ const strip = (path, ...prefixes) => {
 
 /** Uses another token or server for the calls that follow. */
 export function setClient(token, baseUrl) {
-  override = { token, base: baseUrl };
+  // The token of this job ends with it, and this module does not: the next job goes on with its own.
+  override = { token: token === env().WM_TOKEN ? undefined : token, base: baseUrl };
 }
 
 export function getWorkspace() {
