@@ -15,6 +15,7 @@ use super::{
     audit,
     error::Error,
     extract::{At, Body, JobAt, Query},
+    job_flow,
     job_notes::PROGRESS,
     job_view::{JobView, Parts, may_see, views},
     raw,
@@ -23,13 +24,13 @@ use super::{
 use crate::{
     access::{self, Caller, Denied},
     db::{
-        Conn, flow, flow_run, job_list,
+        Conn, job_list,
         job_list::AnyJob,
         job_note,
         queue::{CompletedRow, PARKED, RUNNING},
     },
     queue::Canceled,
-    types::{JobId, JobKind, Timestamp},
+    types::{JobId, Timestamp},
 };
 
 /// How often a stream of updates looks for news.
@@ -155,43 +156,6 @@ async fn ended(caller: Caller, at: JobAt, state: &State) -> Result<CompletedRow,
     }
 }
 
-/// Where the run of a flow's job is, and the flow; nothing for other jobs.
-fn flow_of(conn: &mut Conn, job: &AnyJob) -> Result<(Option<String>, Option<String>), Error> {
-    let (id, workspace, kind, version, raw) = match job {
-        AnyJob::Queued(row) => {
-            let place = (row.id, &row.workspace_id, &row.kind);
-            (place.0, place.1, place.2, row.runnable_hash, &row.raw)
-        }
-        AnyJob::Completed(row) => {
-            let place = (row.id, &row.workspace_id, &row.kind);
-            (place.0, place.1, place.2, row.runnable_hash, &row.raw)
-        }
-    };
-    let mut status = || Ok::<_, Error>(flow_run::find(conn, id)?.map(|run| run.status));
-    match kind.parse() {
-        Ok(JobKind::FlowNode) => Ok((status()?, None)),
-        Ok(JobKind::FlowPreview) => {
-            #[derive(Deserialize)]
-            struct Travelling {
-                value: Box<RawValue>,
-            }
-            let raw = raw.as_deref().unwrap_or_default();
-            let value = serde_json::from_str(raw).ok();
-            let value = value.map(|raw: Travelling| raw.value.get().to_owned());
-            Ok((status()?, value))
-        }
-        Ok(JobKind::Flow) => {
-            let status = status()?;
-            let row = match version {
-                Some(version) => flow::by_version(conn, workspace, version)?,
-                None => None,
-            };
-            Ok((status, row.map(|row| row.value)))
-        }
-        _ => Ok((None, None)),
-    }
-}
-
 /// One job, ended or not, with arguments, result and logs.
 pub(crate) async fn get(
     caller: Caller,
@@ -202,7 +166,7 @@ pub(crate) async fn get(
         .run(move |conn| {
             let job = visible(conn, &caller, &at)?;
             let logs = job_list::logs(conn, at.id)?;
-            let flow = flow_of(conn, &job)?;
+            let flow = job_flow::of(conn, &job)?;
             let replied_at = job_note::replied_at(conn, at.id)?;
             let view = views(conn, &at.workspace, vec![job], Parts::ALL)?.pop();
             Ok(view
@@ -329,19 +293,6 @@ struct Wanted {
     progress: bool,
 }
 
-/// Where a flow is; none for other jobs.
-fn flow_status(conn: &mut Conn, job: &AnyJob) -> Result<Option<Value>, Error> {
-    let (kind, id) = match job {
-        AnyJob::Queued(row) => (&row.kind, row.id),
-        AnyJob::Completed(row) => (&row.kind, row.id),
-    };
-    if !kind.starts_with("flow") {
-        return Ok(None);
-    }
-    let run = flow_run::find(conn, id)?;
-    Ok(run.and_then(|run| serde_json::from_str(&run.status).ok()))
-}
-
 /// What is new of a job, and the job.
 fn update_of(
     conn: &mut Conn,
@@ -370,7 +321,7 @@ fn update_of(
         new_result_stream: Some(streamed).filter(|new| !new.is_empty()),
         stream_offset: Some(end).filter(|end| *end > 0),
         progress: progress.and_then(|percent| percent.parse().ok()),
-        flow_status: flow_status(conn, &job)?,
+        flow_status: job_flow::status(conn, &job)?,
     };
     Ok((update, job))
 }

@@ -29,6 +29,7 @@ mod groups;
 mod held;
 mod job_contents;
 mod job_notes;
+mod job_flow;
 mod job_view;
 mod jobs_delete;
 mod jobs_list;

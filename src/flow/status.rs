@@ -234,6 +234,20 @@ impl FlowStatus {
         status
     }
 
+    /// The same of a run that has ended: what was in progress then was broken off.
+    #[must_use]
+    pub fn ended(mut self) -> Self {
+        let rest = [
+            Some(&mut self.failure_module.module),
+            self.preprocessor_module.as_mut(),
+        ];
+        let modules = self.modules.iter_mut().chain(rest.into_iter().flatten());
+        for module in modules.filter(|module| module.state == ModuleState::InProgress) {
+            module.state = ModuleState::Failure;
+        }
+        self
+    }
+
     /// The status of a module of this run.
     #[must_use]
     pub fn module(&self, id: &str) -> Option<&ModuleStatus> {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{create, echo, result, run, start, step, with};
-use crate::harness::{Database, TestApp, on_both_databases};
+use crate::harness::{Database, Settings, TestApp, on_both_databases};
 
 on_both_databases!(needs: [], tests: [steps_run_one_after_the_other_as_jobs]);
 
@@ -285,4 +285,39 @@ async fn steps_are_skipped_flows_stop_early_and_sleep() {
     };
     let slept = moment(1, "started_at").await - moment(0, "completed_at").await;
     assert!(slept.num_milliseconds() >= 900, "{slept}");
+}
+
+/// Clients read `flow_status.modules` at their first look.
+#[actix::test]
+async fn a_flow_says_where_it_is_before_it_begins_and_after_it_was_canceled() {
+    let settings = Settings::new().env("NUM_WORKERS", "0");
+    let app = TestApp::start_with(Database::sqlite(), settings).await;
+    let value = json!({"modules": [echo("a", "1"), echo("b", "2")]});
+    create(&app, "f/flows/waits", value.clone()).await;
+    let saved = start(&app, "f/flows/waits", &json!({})).await;
+    let body = json!({"value": value, "args": {}});
+    let tried = app
+        .post("jobs/run/preview_flow", &body)
+        .await
+        .expect(201)
+        .text;
+    let waits = json!([
+        {"type": "WaitingForPriorSteps", "id": "a"}, {"type": "WaitingForPriorSteps", "id": "b"},
+    ]);
+    for id in [saved, tried] {
+        let job = app
+            .get(&format!("jobs_u/get/{id}"))
+            .await
+            .expect(200)
+            .json();
+        assert_eq!(job["flow_status"]["modules"], waits, "{job}");
+        assert_eq!(job["flow_status"]["step"], 0, "{job}");
+        let update = app.get(&format!("jobs_u/getupdate/{id}")).await.json();
+        assert_eq!(update["flow_status"]["modules"], waits, "{update}");
+        let cancel = format!("jobs_u/queue/cancel/{id}");
+        app.post(&cancel, &json!({})).await.expect(200);
+        let job = app.wait_for_job(&id).await;
+        assert_eq!(job["canceled"], true, "{job}");
+        assert_eq!(job["flow_status"]["modules"], waits, "{job}");
+    }
 }
