@@ -241,6 +241,33 @@ async fn changes_and_deletions_are_pushed() {
     assert!(again.contains("0 changes to apply"), "{again}");
 }
 
+/// A lock that pins nothing is an empty text, in a file of its own or not.
+#[actix::test]
+async fn nothing_is_left_to_push_after_metadata_was_generated() {
+    if !ready(module_path!(), &[Need::Node]) {
+        return;
+    }
+    let app = TestApp::start(Database::sqlite()).await;
+    fill(&app).await;
+    let repository = Repository::new();
+    repository.wmill(&app, &["sync", "pull", "--yes"]).await;
+    let new = ["script", "bootstrap", "f/x/fresh", "bash"];
+    repository.wmill(&app, &new).await;
+    repository.edit("f/x/python.py", "msg * n", "msg * 2");
+    let generate = ["generate-metadata", "--yes"];
+    repository.wmill(&app, &generate).await;
+    repository.wmill(&app, &["sync", "push", "--yes"]).await;
+    let script = app.get("scripts/get/p/f/x/python").await.expect(200).json();
+    assert_eq!(script["lock"], "", "{script}");
+    let again = repository.wmill(&app, &["sync", "push", "--yes"]).await;
+    assert!(again.contains("0 changes to apply"), "{again}");
+    let after = app.get("scripts/get/p/f/x/python").await.expect(200).json();
+    assert_eq!(after["hash"], script["hash"]);
+    let push = ["script", "push", "f/x/python.py"];
+    let pushed = repository.wmill(&app, &push).await;
+    assert!(pushed.contains("is up to date"), "{pushed}");
+}
+
 #[actix::test]
 async fn single_objects_are_pushed_run_and_looked_at() {
     if !ready(module_path!(), &[Need::Node]) {

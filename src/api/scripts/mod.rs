@@ -163,6 +163,10 @@ fn by_hash(conn: &mut Conn, caller: &Caller, at: &At) -> Result<ScriptRow, Error
 
 fn shown(row: ScriptRow) -> Script {
     Script {
+    let mut settings: Map<String, Value> = serde_json::from_str(&row.settings).unwrap_or_default();
+    // `wmill` compares it with false where its own file says nothing.
+    let muted = settings.entry("ws_error_handler_muted");
+    muted.or_insert(Value::Bool(false));
         workspace_id: row.workspace_id,
         hash: hex(row.hash),
         path: row.path,
@@ -185,7 +189,7 @@ fn shown(row: ScriptRow) -> Script {
         tag: row.tag,
         timeout: row.timeout_secs,
         dedicated_worker: row.dedicated_worker,
-        settings: serde_json::from_str(&row.settings).unwrap_or_default(),
+        settings,
     }
 }
 

@@ -153,13 +153,14 @@ impl NewScript {
     }
 }
 
-/// A lock file comes as text, or as a list of lines.
+/// A lock file comes as text, or as a list of lines. An empty one says that nothing is pinned, and is kept: `wmill`
+/// compares it with its own.
 fn lock_text(lock: Option<Value>) -> Option<String> {
     match lock? {
-        Value::String(text) if !text.is_empty() => Some(text),
+        Value::String(text) => Some(text),
         Value::Array(lines) => {
             let lines: Vec<&str> = lines.iter().filter_map(Value::as_str).collect();
-            Some(lines.join("\n")).filter(|text| !text.is_empty())
+            Some(lines.join("\n"))
         }
         _ => None,
     }
