@@ -109,6 +109,8 @@ pub(crate) fn prepare_to_save(
             summary: None,
             created_by: caller.username.clone(),
             edited_at: Timestamp::now(),
+            labels: "[]".to_owned(),
+            default_permissioned_as: "[]".to_owned(),
         };
         folder::insert(conn, &row)?;
     }

@@ -143,6 +143,8 @@ fn folder_files(conn: &mut Conn, caller: &Caller, workspace: &str) -> Result<Vec
                 "owners": parsed(&row.owners),
                 "extra_perms": parsed(&row.extra_perms),
                 "summary": row.summary,
+                "labels": some(&row.labels),
+                "default_permissioned_as": some(&row.default_permissioned_as),
             });
             File::of(format!("f/{}/folder.meta.json", row.name), object(fields))
         })
@@ -220,6 +222,7 @@ fn variable_files(
                 "description": row.description,
                 "is_secret": row.is_secret,
                 "value": row.value,
+                "labels": some(&row.labels),
             });
             Ok(File::of(
                 format!("{}.variable.json", row.path),
@@ -239,6 +242,7 @@ fn resource_files(conn: &mut Conn, caller: &Caller, workspace: &str) -> Result<V
                 "description": row.description,
                 "resource_type": row.resource_type,
                 "value": parsed(&row.value),
+                "labels": some(&row.labels),
             });
             File::of(format!("{}.resource.json", row.path), object(fields))
         })
@@ -294,6 +298,15 @@ fn trigger_fields(row: &trigger::TriggerRow) -> Map<String, Value> {
         fields.insert("labels".to_owned(), parsed(&row.labels));
     }
     fields
+}
+
+/// A list as the database keeps it; null, which is left out, when there is nothing in it.
+fn some(text: &str) -> Value {
+    if text == "[]" {
+        Value::Null
+    } else {
+        parsed(text)
+    }
 }
 
 /// JSON as the database keeps it.

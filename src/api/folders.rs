@@ -13,7 +13,8 @@ use super::{
     audit,
     error::Error,
     extract::{At, Body, Page, Query},
-    raw,
+    folder_rules::{self, Rule},
+    labels, raw,
 };
 use crate::{
     access::{Caller, Denied},
@@ -36,6 +37,12 @@ pub(crate) struct Folder {
     created_by: String,
     #[schema(value_type = String)]
     edited_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
+    labels: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Rule>>)]
+    default_permissioned_as: Option<Box<RawValue>>,
 }
 
 /// A folder to be made.
@@ -55,6 +62,9 @@ pub(crate) struct EditFolder {
     extra_perms: Option<BTreeMap<String, bool>>,
     display_name: Option<String>,
     summary: Option<String>,
+    labels: Option<Vec<String>>,
+    /// Whose rights a trigger has that a deployer makes here without saying so; only deployers may change it.
+    default_permissioned_as: Option<Vec<Rule>>,
 }
 
 /// Somebody who owns a folder.
@@ -78,6 +88,8 @@ fn shown(row: FolderRow) -> Folder {
         summary: row.summary,
         created_by: row.created_by,
         edited_at: row.edited_at,
+        labels: labels::shown(row.labels),
+        default_permissioned_as: labels::shown(row.default_permissioned_as),
     }
 }
 
@@ -127,10 +139,28 @@ impl EditFolder {
                 format!("'{bad}' is not u/<user> or g/<group>"),
             ));
         }
-        Ok(())
+        labels::check(self.labels.as_ref())?;
+        folder_rules::check(
+            self.default_permissioned_as.as_deref().unwrap_or_default(),
+            is_owner,
+        )
     }
 
-    fn apply(self, row: &mut FolderRow) {
+    fn apply(self, caller: &Caller, row: &mut FolderRow) -> Result<(), Error> {
+        if let Some(rules) = self.default_permissioned_as {
+            let rules = serde_json::json!(rules).to_string();
+            // What is sent back as it was is no change.
+            if rules != row.default_permissioned_as && !caller.is_deployer() {
+                let text = "default_permissioned_as: only admins and members of wm_deployers may \
+                            say whose rights triggers have";
+                return Err(Denied::Forbidden(text.to_owned()).into());
+            }
+            row.default_permissioned_as = rules;
+        }
+        row.labels = match self.labels {
+            Some(labels) => labels::kept(labels),
+            None => std::mem::take(&mut row.labels),
+        };
         if let Some(owners) = self.owners {
             row.owners = serde_json::Value::from(owners).to_string();
         }
@@ -142,6 +172,7 @@ impl EditFolder {
         }
         row.summary = self.summary.or(row.summary.take());
         row.edited_at = Timestamp::now();
+        Ok(())
     }
 }
 
@@ -185,8 +216,10 @@ pub(crate) async fn create(
                 summary: None,
                 created_by: caller.username.clone(),
                 edited_at: Timestamp::now(),
+                labels: "[]".to_owned(),
+                default_permissioned_as: "[]".to_owned(),
             };
-            edit.apply(&mut row);
+            edit.apply(&caller, &mut row)?;
             folder::insert(conn, &row)?;
             audit::note(conn, &caller, "folders.create", &row.name)
         })
@@ -208,7 +241,7 @@ pub(crate) async fn update(
         .transaction(move |conn| {
             alone::edit(conn, &at.workspace, &at.path)?;
             let mut row = owned(conn, &caller, &at)?;
-            body.0.apply(&mut row);
+            body.0.apply(&caller, &mut row)?;
             folder::update(conn, &row)?;
             audit::note(conn, &caller, "folders.update", &row.name)
         })

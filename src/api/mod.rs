@@ -22,6 +22,7 @@ mod extract;
 mod flow_steps;
 mod flow_versions;
 mod flows;
+mod folder_rules;
 mod folders;
 #[cfg(fuzzing)]
 pub mod fuzzed;
@@ -37,6 +38,7 @@ mod jobs_read;
 mod jobs_restart;
 mod jobs_run;
 mod jobs_stream;
+mod labels;
 mod live;
 mod measures;
 mod members;

@@ -13,7 +13,7 @@ use super::{
     audit,
     error::Error,
     extract::{At, Body, Page, Query},
-    raw,
+    labels, raw,
     standing::unchanged,
 };
 use crate::{
@@ -39,6 +39,9 @@ pub(crate) struct Resource {
     created_by: String,
     #[schema(value_type = String)]
     edited_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
+    labels: Option<Box<RawValue>>,
     is_linked: bool,
     is_refreshed: bool,
     is_oauth: bool,
@@ -55,6 +58,7 @@ pub(crate) struct NewResource {
     /// A free word.
     resource_type: String,
     description: Option<String>,
+    labels: Option<Vec<String>>,
 }
 
 /// Changes to a resource; what is left out stays.
@@ -68,6 +72,7 @@ pub(crate) struct EditResource {
     value: Option<Value>,
     resource_type: Option<String>,
     description: Option<String>,
+    labels: Option<Vec<String>>,
     /// What was read before the edit: refused (409) when somebody has edited it since.
     #[schema(value_type = Option<String>)]
     edited_at: Option<Timestamp>,
@@ -96,8 +101,12 @@ pub(crate) struct Which {
     per_page: Option<u32>,
     /// Only these types, as a comma list.
     resource_type: Option<String>,
+    /// All but these types, as a comma list.
+    resource_type_exclude: Option<String>,
     /// Paths that begin so.
     path_start: Option<String>,
+    /// A comma list of labels; all must be there.
+    label: Option<String>,
 }
 
 fn not_found(path: &str) -> Error {
@@ -120,6 +129,7 @@ fn shown(row: ResourceRow) -> Resource {
         extra_perms: raw(row.extra_perms),
         created_by: row.edited_by,
         edited_at: row.edited_at,
+        labels: labels::shown(row.labels),
         is_linked: false,
         is_refreshed: false,
         is_oauth: false,
@@ -145,6 +155,7 @@ pub(crate) async fn create(
 ) -> Result<Created, Error> {
     let new = body.0;
     check_type(&new.resource_type)?;
+    labels::check(new.labels.as_ref())?;
     let path = new.path.to_string();
     state
         .transaction(move |conn| {
@@ -167,6 +178,10 @@ pub(crate) async fn create(
                     .map_or_else(|| "{}".to_owned(), |row| row.extra_perms.clone()),
                 edited_by: caller.username.clone(),
                 edited_at: Timestamp::now(),
+                labels: match (new.labels, &there) {
+                    (None, Some(there)) => there.labels.clone(),
+                    (labels, _) => labels::kept(labels.unwrap_or_default()),
+                },
             };
             if there.is_some() {
                 resource::update(conn, &path, &row)?;
@@ -193,7 +208,9 @@ pub(crate) async fn update(
         ("value", edit.value.is_some()),
         ("resource_type", edit.resource_type.is_some()),
         ("description", edit.description.is_some()),
+        ("labels", edit.labels.is_some()),
     ]);
+    labels::check(edit.labels.as_ref())?;
     if let Some(name) = &edit.resource_type {
         check_type(name)?;
     }
@@ -215,6 +232,7 @@ pub(crate) async fn update(
             row.value = edit.value.map_or(row.value, |value| value.to_string());
             row.resource_type = edit.resource_type.unwrap_or(row.resource_type);
             row.description = edit.description.unwrap_or(row.description);
+            row.labels = edit.labels.map_or(row.labels, labels::kept);
             row.edited_by.clone_from(&caller.username);
             row.edited_at = Timestamp::now();
             resource::update(conn, &at.path, &row)?;
@@ -236,6 +254,7 @@ pub(crate) async fn update_value(
         value: Some(body.0.value),
         resource_type: None,
         description: None,
+        labels: None,
         edited_at: None,
     };
     let path = at.path.clone();
@@ -320,13 +339,21 @@ pub(crate) async fn list(
         page,
         per_page,
         resource_type,
+        resource_type_exclude,
         path_start,
+        label,
     } = which.0;
     let rows = state
         .run(move |conn| {
             let (start, kind) = (path_start.as_deref(), resource_type.as_deref());
             let mut rows = resource::list(conn, &at.workspace, start, kind)?;
             rows.retain(|row| caller.may_read(&row.path, &row.extra_perms));
+            if let Some(types) = &resource_type_exclude {
+                rows.retain(|row| types.split(',').all(|one| one.trim() != row.resource_type));
+            }
+            if let Some(wanted) = &label {
+                rows.retain(|row| labels::all_of(&row.labels, wanted));
+            }
             Ok(rows)
         })
         .await?;

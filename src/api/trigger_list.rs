@@ -16,6 +16,7 @@ use super::{
     elsewhere::seen,
     error::Error,
     extract::{At, Page, Query},
+    labels,
     triggers::{Trigger, TriggerView, shown},
 };
 use crate::{
@@ -141,12 +142,7 @@ pub(crate) async fn list(
             }
             rows.retain(|row| caller.may_read(&row.path, &row.extra_perms));
             if let Some(wanted) = &which.label {
-                rows.retain(|row| {
-                    let labels: Vec<String> = serde_json::from_str(&row.labels).unwrap_or_default();
-                    wanted
-                        .split(',')
-                        .all(|label| labels.iter().any(|one| one == label.trim()))
-                });
+                rows.retain(|row| labels::all_of(&row.labels, wanted));
             }
             seen(conn, page.cut(rows))
         })

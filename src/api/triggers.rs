@@ -21,13 +21,14 @@ use super::{
     elsewhere::{Seen, seen_one},
     error::Error,
     extract::{At, Body},
+    folder_rules, labels,
     standing::unchanged,
 };
 use crate::{
     access::{Caller, Denied, prepare_to_save},
     db::{
-        Conn, alone, connection_log, connection_log::LogEntry, group, trigger, trigger::TriggerRow,
-        user,
+        Conn, alone, connection_log, connection_log::LogEntry, folder, group, trigger,
+        trigger::TriggerRow, user,
     },
     queue::{Held, Lane},
     trigger::{
@@ -36,11 +37,6 @@ use crate::{
     },
     types::{Mode, ObjectPath, Timestamp},
 };
-
-/// Most labels of a trigger.
-const LABELS: usize = 100;
-/// Longest label.
-const LABEL_BYTES: usize = 255;
 
 /// The body of create and update, as it came.
 #[derive(Debug, Deserialize)]
@@ -57,7 +53,8 @@ pub(super) struct Trigger {
     enabled: Option<bool>,
     /// `u/<user>` or `g/<group>`: whose rights its jobs have.
     permissioned_as: Option<String>,
-    /// Keeps `permissioned_as` of the body (admins and group `wm_deployers`), else the caller becomes it.
+    /// Keeps `permissioned_as` of the body (admins and group `wm_deployers`); else the caller becomes it, or at the
+    /// creation by one of those whom the folder's `default_permissioned_as` names.
     preserve_permissioned_as: Option<bool>,
     labels: Option<Vec<String>>,
     /// Refuses the change when the trigger was edited meanwhile.
@@ -159,7 +156,7 @@ impl Around {
             mode: mode.or(enabled),
             permissioned_as,
             preserve: flag("preserve_permissioned_as")?.unwrap_or(false),
-            labels: labels(body.get("labels"))?,
+            labels: labels::read(body.get("labels"))?,
             edited_at: edited_at
                 .transpose()
                 .map_err(|error| Error::field("edited_at", error))?,
@@ -173,6 +170,7 @@ impl Around {
         caller: &Caller,
         present: Option<&str>,
     ) -> Result<String, Error> {
+        let workspace = caller.workspace.as_deref().unwrap_or_default();
         let wanted = match (
             self.preserve && caller.is_deployer(),
             &self.permissioned_as,
@@ -180,9 +178,14 @@ impl Around {
         ) {
             (true, Some(wanted), _) => wanted.clone(),
             (true, None, Some(present)) => present.to_owned(),
+            (_, _, None) if caller.is_deployer() => {
+                match self.default_of_folder(conn, workspace)? {
+                    Some(wanted) => wanted,
+                    None => return Ok(caller.run_as()),
+                }
+            }
             _ => return Ok(caller.run_as()),
         };
-        let workspace = caller.workspace.as_deref().unwrap_or_default();
         if let Some(name) = wanted.strip_prefix("u/")
             && name != caller.username
             && user::by_name(conn, workspace, name)?.is_none()
@@ -202,25 +205,19 @@ impl Around {
         }
         Ok(wanted)
     }
-}
 
-fn labels(value: Option<&Value>) -> Result<Option<Vec<String>>, Error> {
-    let wrong = || {
-        Error::field(
-            "labels",
-            format!("expected up to {LABELS} strings of {LABEL_BYTES} bytes"),
-        )
-    };
-    let list = match value {
-        None | Some(Value::Null) => return Ok(None),
-        Some(Value::Array(list)) if list.len() <= LABELS => list,
-        Some(_) => return Err(wrong()),
-    };
-    let texts = list.iter().map(|label| match label {
-        Value::String(label) if label.len() <= LABEL_BYTES => Ok(label.clone()),
-        _ => Err(wrong()),
-    });
-    texts.collect::<Result<_, _>>().map(Some)
+    /// Whose rights a new trigger has that a deployer makes in its folder without saying so.
+    fn default_of_folder(&self, conn: &mut Conn, workspace: &str) -> Result<Option<String>, Error> {
+        let path = self
+            .path
+            .as_ref()
+            .and_then(|path| path.as_str().strip_prefix("f/"));
+        let Some((name, below)) = path.and_then(|path| path.split_once('/')) else {
+            return Ok(None);
+        };
+        let folder = folder::by_name(conn, workspace, name)?;
+        Ok(folder.and_then(|row| folder_rules::default_for(&row.default_permissioned_as, below)))
+    }
 }
 
 fn set_spec(row: &mut TriggerRow, spec: &TriggerSpec) -> Result<(), Error> {

@@ -12,7 +12,7 @@ use super::{
     audit,
     error::Error,
     extract::{At, Body, Page, Query},
-    raw,
+    labels, raw,
     standing::unchanged,
 };
 use crate::{
@@ -36,6 +36,9 @@ pub(crate) struct Variable {
     edited_by: String,
     #[schema(value_type = String)]
     edited_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
+    labels: Option<Box<RawValue>>,
 }
 
 /// A variable to be made.
@@ -47,6 +50,7 @@ pub(crate) struct NewVariable {
     is_secret: bool,
     #[serde(default)]
     description: String,
+    labels: Option<Vec<String>>,
 }
 
 /// Changes to a variable; what is left out stays.
@@ -57,6 +61,7 @@ pub(crate) struct EditVariable {
     value: Option<String>,
     is_secret: Option<bool>,
     description: Option<String>,
+    labels: Option<Vec<String>>,
     /// What was read before the edit: refused (409) when somebody has edited it since.
     #[schema(value_type = Option<String>)]
     edited_at: Option<Timestamp>,
@@ -107,6 +112,8 @@ pub(crate) struct Which {
     per_page: Option<u32>,
     /// Paths that begin so.
     path_start: Option<String>,
+    /// A comma list of labels; all must be there.
+    label: Option<String>,
 }
 
 fn not_found(path: &str) -> Error {
@@ -131,6 +138,7 @@ fn shown(row: VariableRow, secrets: bool) -> Variable {
         extra_perms: raw(row.extra_perms),
         edited_by: row.edited_by,
         edited_at: row.edited_at,
+        labels: labels::shown(row.labels),
     }
 }
 
@@ -143,6 +151,7 @@ pub(crate) async fn create(
     state: web::Data<State>,
 ) -> Result<Created, Error> {
     let new = body.0;
+    labels::check(new.labels.as_ref())?;
     let path = new.path.to_string();
     state
         .transaction(move |conn| {
@@ -164,6 +173,7 @@ pub(crate) async fn create(
                 extra_perms: "{}".to_owned(),
                 edited_by: caller.username.clone(),
                 edited_at: Timestamp::now(),
+                labels: labels::kept(new.labels.unwrap_or_default()),
             };
             variable::insert(conn, &row)?;
             audit::note(conn, &caller, "variables.create", &row.path)
@@ -186,7 +196,9 @@ pub(crate) async fn update(
         ("value", edit.value.is_some()),
         ("is_secret", edit.is_secret.is_some()),
         ("description", edit.description.is_some()),
+        ("labels", edit.labels.is_some()),
     ]);
+    labels::check(edit.labels.as_ref())?;
     state
         .transaction(move |conn| {
             alone::edit(conn, &at.workspace, &at.path)?;
@@ -209,6 +221,7 @@ pub(crate) async fn update(
                     .clear((&row.workspace_id, &row.path), row.is_secret, value)?;
             }
             row.description = edit.description.unwrap_or(row.description);
+            row.labels = edit.labels.map_or(row.labels, labels::kept);
             row.edited_by.clone_from(&caller.username);
             row.edited_at = Timestamp::now();
             variable::update(conn, &at.path, &row)?;
@@ -299,11 +312,15 @@ pub(crate) async fn list(
         page,
         per_page,
         path_start,
+        label,
     } = which.0;
     let mut rows = state
         .run(move |conn| {
             let mut rows = variable::list(conn, &at.workspace, path_start.as_deref())?;
             rows.retain(|row| caller.may_read(&row.path, &row.extra_perms));
+            if let Some(wanted) = &label {
+                rows.retain(|row| labels::all_of(&row.labels, wanted));
+            }
             Ok(rows)
         })
         .await?;

@@ -21,6 +21,8 @@ pub(crate) struct FolderRow {
     pub summary: Option<String>,
     pub created_by: String,
     pub edited_at: Timestamp,
+    pub labels: String,
+    pub default_permissioned_as: String,
 }
 
 /// The folder with that name.

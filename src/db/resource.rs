@@ -17,6 +17,7 @@ pub(crate) struct ResourceRow {
     pub extra_perms: String,
     pub edited_by: String,
     pub edited_at: Timestamp,
+    pub labels: String,
 }
 
 /// The resource at that path.

@@ -166,6 +166,8 @@ diesel::table! {
     group_members (workspace_id, username, group_name) {
         workspace_id -> Text,
         group_name -> Text,
+        labels -> Text,
+        default_permissioned_as -> Text,
         username -> Text,
     }
 }
@@ -292,6 +294,7 @@ diesel::table! {
     scripts (workspace_id, hash) {
         workspace_id -> Text,
         hash -> Int8,
+        labels -> Text,
         path -> Text,
         parent_hash -> Nullable<Int8>,
         summary -> Text,
@@ -416,6 +419,7 @@ diesel::table! {
     workspaces (id) {
         id -> Text,
         name -> Text,
+        labels -> Text,
         owner -> Text,
         created_at -> Int8,
     }

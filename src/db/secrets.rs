@@ -154,6 +154,7 @@ mod tests {
             extra_perms: "{}".to_owned(),
             edited_by: "admin".to_owned(),
             edited_at: Timestamp::now(),
+            labels: "[]".to_owned(),
         }
     }
 

@@ -21,6 +21,7 @@ pub(crate) struct VariableRow {
     pub extra_perms: String,
     pub edited_by: String,
     pub edited_at: Timestamp,
+    pub labels: String,
 }
 
 impl VariableRow {
