@@ -169,22 +169,43 @@ pub(crate) struct Starting<'a> {
     pub(crate) permissioned_as: &'a str,
     /// Its arguments, a JSON object.
     pub(crate) args: &'a str,
-    /// Those in which references are replaced.
+    /// Those in which references are replaced, and references themselves that arguments were computed from.
     pub(crate) given: &'a [String],
+}
+
+/// What a reference (`$var:<path>`, `$res:<path>`) leads to, read with the rights of `permissioned_as` in a workspace.
+pub(crate) fn value(
+    conn: &mut Conn,
+    (workspace, permissioned_as): (&str, &str),
+    text: &str,
+) -> Result<Value, ReferenceError> {
+    let caller = somebody(conn, workspace, permissioned_as)?;
+    let mut value = Value::from(text);
+    replace(conn, (&caller, workspace), &mut value)?;
+    Ok(value)
+}
+
+fn somebody(conn: &mut Conn, workspace: &str, who: &str) -> Result<Caller, ReferenceError> {
+    caller_as(conn, workspace, who)?.ok_or_else(|| {
+        let text = format!("{who}, whose rights the job has, is nobody in the workspace");
+        ReferenceError::Missing(text)
+    })
 }
 
 /// The arguments of a job that starts, with what they refer to. Secrets among them are masked in what it prints.
 pub(crate) fn arguments(conn: &mut Conn, job: &Starting<'_>) -> Result<String, ReferenceError> {
     let (workspace, who) = (job.workspace, job.permissioned_as);
-    let Some(mut caller) = caller_as(conn, workspace, who)? else {
-        let text = format!("{who}, whose rights the job has, is nobody in the workspace");
-        return Err(ReferenceError::Missing(text));
-    };
+    let mut caller = somebody(conn, workspace, who)?;
     caller.job = Some(job.id);
     let mut args: Map<String, Value> = serde_json::from_str(job.args).unwrap_or_default();
     for name in job.given {
         let Some(value) = args.get_mut(name) else {
-            continue;
+            // No argument: its inputs were computed from it, and its secrets are not for the log.
+            let mut read = Value::from(name.as_str());
+            match replace(conn, (&caller, workspace), &mut read) {
+                Ok(()) | Err(ReferenceError::Missing(_) | ReferenceError::TooMany) => continue,
+                Err(error) => return Err(error),
+            }
         };
         replace(conn, (&caller, workspace), value).map_err(|error| match error {
             ReferenceError::Missing(text) => {

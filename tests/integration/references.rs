@@ -198,3 +198,94 @@ async fn settings_of_triggers_refer_to_secrets() {
     let connection = peer.accept().await;
     assert_eq!(connection.path, format!("/feed?token={SECRET}"));
 }
+
+/// What Windmill's editor inserts into an expression.
+#[actix::test]
+async fn expressions_of_flows_read_variables_and_resources() {
+    let mut app = start().await;
+    let echo = |id: &str, expr: &str| {
+        let content =
+            "export function main(x: any) { console.log(`got ${JSON.stringify(x)}`); return x }";
+        json!({"id": id, "value": {"type": "rawscript", "language": "nativets", "content": content,
+            "input_transforms": {"x": {"type": "javascript", "expr": expr}}}})
+    };
+    let object = json!({"host": "h", "password": SECRET});
+    for (expr, result, kept) in [
+        (
+            "variable('u/admin/secret')",
+            json!(SECRET),
+            json!(REFERENCE),
+        ),
+        (
+            "await variable(\"u/admin/secret\")",
+            json!(SECRET),
+            json!(REFERENCE),
+        ),
+        ("resource('u/admin/db')", object, json!("$res:u/admin/db")),
+        (
+            "(await resource('u/admin/db')).host + flow_input.n",
+            json!("h1"),
+            json!("h1"),
+        ),
+        (
+            "`key ${variable('u/admin/' + flow_input.name)}`",
+            json!(format!("key {SECRET}")),
+            json!(format!("key {SECRET}")),
+        ),
+        (
+            "try { variable('u/admin/none') } catch (error) { 'caught: ' + error.message }",
+            json!("caught: variable not found at path: u/admin/none"),
+            json!("caught: variable not found at path: u/admin/none"),
+        ),
+    ] {
+        let flow =
+            json!({"value": {"modules": [echo("a", expr)]}, "args": {"n": 1, "name": "secret"}});
+        let id = app
+            .post("jobs/run/preview_flow", &flow)
+            .await
+            .expect(201)
+            .text;
+        let job = app.wait_for_job(&id).await;
+        assert_eq!(job["result"], result, "{expr}: {job}");
+        let steps = app.completed(&format!("parent_job={id}")).await;
+        let step = app.wait_for_job(steps[0]["id"].as_str().unwrap()).await;
+        assert_eq!(step["args"]["x"], kept, "{expr}");
+        let logs = step["logs"].as_str().unwrap();
+        assert!(
+            logs.contains("got ") && !logs.contains(SECRET),
+            "{expr}: {logs}"
+        );
+    }
+    // Conditions and lists read them, too; nothing is read with other rights than those of the run-as.
+    let skipped = json!({"id": "b", "skip_if": {"expr": "variable('u/admin/secret').length > 3"},
+        "value": {"type": "rawscript", "language": "nativets", "content": "export const main = () => 'ran'", "input_transforms": {}}});
+    let flow = json!({"value": {"modules": [echo("a", "1"), skipped]}, "args": {}});
+    let id = app
+        .post("jobs/run/preview_flow", &flow)
+        .await
+        .expect(201)
+        .text;
+    assert_eq!(app.wait_for_job(&id).await["result"], 1);
+
+    let ada = app.somebody("ada").await;
+    app.set_token(Some(&ada));
+    for expr in [
+        "variable('u/admin/secret')",
+        "variable('u/admin/secret') + ''",
+    ] {
+        let flow = json!({"value": {"modules": [echo("a", expr)]}, "args": {}});
+        let id = app
+            .post("jobs/run/preview_flow", &flow)
+            .await
+            .expect(201)
+            .text;
+        let job = app.wait_for_job(&id).await;
+        assert_eq!(job["success"], false, "{job}");
+        let error = job["result"]["error"]["message"].as_str().unwrap();
+        assert!(
+            error.contains("variable not found at path: u/admin/secret"),
+            "{error}"
+        );
+    }
+    app.stop().await;
+}

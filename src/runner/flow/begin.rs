@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{
     jobs::{Fault, raw_of, step_job, step_path},
     plan::Plan,
+    reads::referring,
     restart::restarted,
     run::{End, Todo},
     values::Extra,
@@ -218,6 +219,8 @@ impl Plan<'_> {
                 return self.start_inside(id, (index, module), later);
             }
         };
+        let referred = referring(inputs);
+        let inputs = if called.is_none() { &referred } else { inputs };
         let args = need!(self.arguments(id, index, inputs, &[]));
         let job = match called {
             None => self.script(id, module, args),
@@ -350,6 +353,7 @@ impl Plan<'_> {
         extra: Extra<'_>,
     ) -> Result<Result<String, Fault>, DbError> {
         let mut text = String::from("{");
+        self.read.clear();
         for (name, input) in inputs {
             let field = format!("input_transforms.{name}");
             let value = match self.input(id, index, (&field, input), extra)? {

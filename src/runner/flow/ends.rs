@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{
     jobs::{Fault, error_of, wrong},
     plan::Plan,
+    reads::referring,
     run::{End, Todo},
 };
 use crate::{
@@ -312,6 +313,7 @@ impl Plan<'_> {
         let (Step::RawScript { inputs, .. } | Step::Script { inputs, .. }) = &module.step else {
             return Ok(());
         };
+        let inputs = &referring(inputs);
         let args = self.arguments(id, usize::MAX, inputs, &extra)?;
         let timeout = self.secs(id, usize::MAX, ("timeout", module.timeout.as_ref()))?;
         let job = args.and_then(|args| Ok((self.script(id, module, args)?, timeout?)));

@@ -10,9 +10,11 @@ use std::{
 };
 
 use rquickjs::{
-    CatchResultExt, CaughtError, Context, Ctx, Function, Module, Promise, Runtime, Value,
-    promise::PromiseState,
+    CatchResultExt, CaughtError, Context, Ctx, Exception, Function, Module, Promise, Runtime,
+    Value, promise::PromiseState,
 };
+
+use super::reads::Reads;
 
 /// Memory of an engine: results of some megabytes, parsed, fit.
 const MEMORY_BYTES: usize = 64 << 20;
@@ -101,6 +103,36 @@ impl Engine {
         })
     }
 
+    /// As [`Engine::eval`], with the functions `variable` and `resource`. What they are asked for and is not known is
+    /// noted in `reads`; the answer counts for nothing then.
+    ///
+    /// # Errors
+    /// What it threw, or the limit it met.
+    pub(super) fn eval_reading(
+        &self,
+        expr: &str,
+        values: &[(&str, &str)],
+        reads: &Rc<Reads>,
+    ) -> Result<String, String> {
+        self.timed(|ctx| {
+            let globals = ctx.globals();
+            for (name, mark) in [("variable", "$var:"), ("resource", "$res:")] {
+                let function = reader(ctx, mark, Rc::clone(reads));
+                function
+                    .and_then(|function| globals.set(name, function))
+                    .catch(ctx)
+                    .map_err(|error| described(&error, false))?;
+            }
+            Ok(())
+        })?;
+        self.eval(expr, values)
+    }
+
+    /// What is said where there is no engine.
+    pub(super) fn missing() -> Result<String, String> {
+        Err("expressions cannot be evaluated".to_owned())
+    }
+
     fn settled<'js>(&self, ctx: &Ctx<'js>, promise: &Promise<'js>) -> Result<Value<'js>, String> {
         for _ in 0..MAX_PROMISE_JOBS {
             if promise.state() != PromiseState::Pending || !ctx.execute_pending_job() {
@@ -128,6 +160,29 @@ impl Engine {
             .get()
             .is_some_and(|deadline| Instant::now() >= deadline)
     }
+}
+
+/// `variable` or `resource`, as an expression calls it.
+fn reader<'js>(
+    ctx: &Ctx<'js>,
+    mark: &'static str,
+    reads: Rc<Reads>,
+) -> rquickjs::Result<Function<'js>> {
+    let read = move |ctx: Ctx<'js>, path: String| -> rquickjs::Result<Value<'js>> {
+        let path = path.strip_prefix(mark).unwrap_or(&path);
+        let reference = format!("{mark}{path}");
+        let known = reads.known.borrow().get(&reference).cloned();
+        match known {
+            Some(Ok(json)) => ctx.json_parse(json),
+            Some(Err(error)) => Err(Exception::throw_message(&ctx, &error)),
+            None => {
+                let text = format!("{reference} is not read yet");
+                reads.missed.borrow_mut().push(reference);
+                Err(Exception::throw_message(&ctx, &text))
+            }
+        }
+    };
+    Function::new(ctx.clone(), read)
 }
 
 /// How `expr` can be read, tried in this order.

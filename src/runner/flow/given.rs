@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl Plan<'_> {
-    /// The arguments of a step in which references are replaced when it starts.
+    /// The arguments of a step in which references are replaced when it starts, and what its inputs have read.
     pub(super) fn given(&self, id: JobId, inputs: &Inputs) -> Vec<String> {
         let Some(run) = self.runs.get(&id) else {
             return Vec::new();
@@ -25,7 +25,9 @@ impl Plan<'_> {
             }
         };
         let given = inputs.iter().filter(|(_, input)| is_given(input));
-        given.map(|(name, _)| name.clone()).collect()
+        let given = given.map(|(name, _)| name.clone());
+        // Not arguments: the step is to keep the secrets among them out of its log.
+        given.chain(self.read.iter().cloned()).collect()
     }
 }
 

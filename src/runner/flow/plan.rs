@@ -6,7 +6,7 @@
 //! next claim.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -49,6 +49,8 @@ pub(super) struct Plan<'a> {
     pub(super) change: FlowChange,
     /// The lists that loops go through, as far as they were looked at.
     pub(super) lists: HashMap<(JobId, String), Vec<Box<serde_json::value::RawValue>>>,
+    /// What the expressions of a step's inputs have read: `$var:<path>`, `$res:<path>`.
+    pub(super) read: BTreeSet<String>,
     begun: usize,
 }
 
@@ -70,6 +72,7 @@ impl<'a> Plan<'a> {
             results: HashMap::new(),
             change: FlowChange::default(),
             lists: HashMap::new(),
+            read: BTreeSet::new(),
             begun: 0,
         };
         for event in events {

@@ -123,6 +123,32 @@ pub(super) fn passed_on(expr: &str) -> Option<String> {
     first.map(Cow::into_owned)
 }
 
+/// The reference that an expression stands for which only reads a variable or a resource: `variable('u/a/b')`,
+/// `await resource("f/a/b")`; none when it is anything else.
+pub(super) fn refers_to(expr: &str) -> Option<String> {
+    let call = expr.trim().trim_end_matches(';').trim_end();
+    let call = match call.strip_prefix("await") {
+        Some(rest) if rest.starts_with(char::is_whitespace) => rest.trim_start(),
+        _ => call,
+    };
+    let (mark, rest) = match (call.strip_prefix("variable"), call.strip_prefix("resource")) {
+        (Some(rest), _) => ("$var:", rest),
+        (None, rest) => ("$res:", rest?),
+    };
+    let path = rest
+        .trim_start()
+        .strip_prefix('(')?
+        .strip_suffix(')')?
+        .trim();
+    let quote = path
+        .chars()
+        .next()
+        .filter(|c| matches!(c, '"' | '\'' | '`'))?;
+    let path = path[1..].strip_suffix(quote)?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '.');
+    (!path.is_empty() && path.chars().all(plain)).then(|| format!("{mark}{path}"))
+}
+
 /// A member of an object that has it; the last one of a name counts, as in JavaScript.
 fn member<'a>(json: &'a str, key: &str) -> Option<&'a str> {
     struct Find<'k>(&'k str);
@@ -186,6 +212,25 @@ mod tests {
             ("{...results}", Uses::Any),
         ] {
             assert_eq!(results_used(expr), wanted, "{expr}");
+        }
+    }
+
+    #[test]
+    fn calls_that_only_read_are_references() {
+        for (expr, wanted) in [
+            ("variable('u/a/b')", Some("$var:u/a/b")),
+            (" await resource ( \"f/a/b\" ) ;", Some("$res:f/a/b")),
+            ("variable(`u/a/b`)", Some("$var:u/a/b")),
+            ("variable('u/a/b') + 1", None),
+            ("variable('u/a/b').length", None),
+            ("variable('a') + variable('b')", None),
+            ("variable(flow_input.x)", None),
+            ("awaitvariable('u/a/b')", None),
+            ("variable()", None),
+            ("variable", None),
+            ("'x'", None),
+        ] {
+            assert_eq!(refers_to(expr).as_deref(), wanted, "{expr}");
         }
     }
 

@@ -1,0 +1,95 @@
+//! `variable('<path>')` and `resource('<path>')` in expressions: read with the rights of the flow's run-as.
+//!
+//! The engine has no database: what it is asked for and does not know ends the evaluation, is read, and the expression
+//! is evaluated again. An input of a script that is nothing but such a call is a reference instead (`queue::given`), so
+//! that a secret is not kept with the step; of what else an input has read, secrets are masked in the step's log.
+
+use std::{borrow::Cow, cell::RefCell, collections::HashMap, rc::Rc};
+
+use super::{engine::Engine, plan::Plan, scope::refers_to};
+use crate::{
+    access::references::{self, ReferenceError},
+    db::DbError,
+    flow::{Expr, Input, Inputs},
+    types::JobId,
+};
+
+/// Most variables and resources that one expression reads: each is a look into the database.
+const MOST: usize = 100;
+
+/// What an expression may read.
+#[derive(Debug, Default)]
+pub(super) struct Reads {
+    /// References (`$var:<path>`, `$res:<path>`) and their JSON, or why they cannot be had.
+    pub(super) known: RefCell<HashMap<String, Result<String, String>>>,
+    /// References that were asked for and are not known yet.
+    pub(super) missed: RefCell<Vec<String>>,
+}
+
+impl Plan<'_> {
+    /// Evaluates an expression that may read variables and resources.
+    pub(super) fn eval_reading(
+        &mut self,
+        id: JobId,
+        expr: &str,
+        values: &[(&str, &str)],
+    ) -> Result<Result<String, String>, DbError> {
+        let reads = Rc::new(Reads::default());
+        loop {
+            let result = match &self.engine {
+                Some(engine) => engine.eval_reading(expr, values, &reads),
+                None => return Ok(Engine::missing()),
+            };
+            let missed = reads.missed.take();
+            if missed.is_empty() {
+                let known = reads.known.borrow();
+                self.read.extend(known.keys().cloned());
+                return Ok(result);
+            }
+            if reads.known.borrow().len() + missed.len() > MOST {
+                return Ok(Err(format!(
+                    "it reads more than {MOST} variables and resources"
+                )));
+            }
+            for reference in missed {
+                let value = self.refer(id, &reference)?;
+                reads.known.borrow_mut().insert(reference, value);
+            }
+        }
+    }
+
+    /// What a reference leads to, read with the rights of the run's job. Inside: why that cannot be had.
+    fn refer(&mut self, id: JobId, reference: &str) -> Result<Result<String, String>, DbError> {
+        let Some(run) = self.runs.get(&id) else {
+            return Ok(Err("the flow is gone".to_owned()));
+        };
+        let who = (
+            run.job.workspace_id.as_str(),
+            run.job.permissioned_as.as_str(),
+        );
+        match references::value(self.conn, who, reference) {
+            Ok(value) => Ok(Ok(value.to_string())),
+            Err(ReferenceError::Database(error)) => Err(error),
+            Err(error) => Ok(Err(error.to_string())),
+        }
+    }
+}
+
+/// The inputs of a script, with references where an expression is nothing else.
+pub(super) fn referring(inputs: &Inputs) -> Cow<'_, Inputs> {
+    let reference = |input: &Input| match input {
+        Input::Javascript(Expr(expr)) => refers_to(expr),
+        Input::Static(_) => None,
+    };
+    if inputs.iter().all(|(_, input)| reference(input).is_none()) {
+        return Cow::Borrowed(inputs);
+    }
+    let replaced = inputs.iter().map(|(name, input)| {
+        let text = reference(input).map(|text| serde_json::Value::from(text).to_string());
+        (
+            name.clone(),
+            text.map_or_else(|| input.clone(), Input::Static),
+        )
+    });
+    Cow::Owned(replaced.collect())
+}
