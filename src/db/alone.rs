@@ -13,6 +13,8 @@ use super::{Conn, DbError};
 pub(super) const START: i64 = 0x7773_636b;
 /// Deleting ended jobs ("wspr" in ASCII).
 pub(super) const PRUNING: i64 = 0x7773_7072;
+/// Erasing what is in ended jobs ("wser" in ASCII).
+pub(super) const ERASING: i64 = 0x7773_6572;
 
 /// Waits until no other process does what belongs to a start. Call it in a transaction.
 pub(crate) fn start_alone(conn: &mut Conn) -> Result<(), DbError> {

@@ -228,6 +228,7 @@ pub(crate) fn have_ended(conn: &mut Conn, ids: &[JobId]) -> Result<bool, DbError
 
 /// Adds ended jobs.
 pub(crate) fn insert_completed(conn: &mut Conn, rows: &[EndedRow<'_>]) -> Result<(), DbError> {
+    super::retention::note_erasures(conn, rows)?;
     match conn {
         Conn::Sqlite(conn) => {
             for row in rows {

@@ -1,16 +1,17 @@
 //! Deletes ended jobs that are past their time, oldest first, in batches: with them their logs, notes and, of flows, states.
+//! Erases what is in those whose script says `delete_after_secs`.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use diesel::{dsl::exists, prelude::*, sql_query, sql_types::BigInt};
 
 use super::{
     Conn, DbError,
-    alone::{PRUNING, try_alone},
+    alone::{ERASING, PRUNING, try_alone},
     flow_run,
     job_list::id_at,
-    queue::{ERASED, insert_log},
-    schema::{completed, flow_runs, flow_values, job_logs, job_notes, queue},
+    queue::{ERASED, EndedRow, insert_log},
+    schema::{completed, erasures, flow_runs, flow_values, job_logs, job_notes, queue},
 };
 use crate::types::{JobId, Timestamp};
 
@@ -179,6 +180,74 @@ pub(crate) fn oldest_kept(conn: &mut Conn, keep: u32) -> Result<Option<JobId>, D
         .offset((i64::from(keep) - 1).max(0))
         .first(conn)
         .optional()?)
+}
+
+/// At the earliest so long after its end a job's contents go: whoever waits for the result has read it by then.
+const GRACE_SECS: u64 = 5;
+/// How much later a step is looked at again whose flow has not ended: it needs the result.
+const NOT_YET: Duration = Duration::from_secs(30);
+
+/// Notes when the contents of jobs that have just ended are to go, if they say so (`queue::stamp`).
+pub(super) fn note_erasures(conn: &mut Conn, rows: &[EndedRow<'_>]) -> Result<(), DbError> {
+    for row in rows {
+        let Some(secs) = row.raw.and_then(delete_after_secs) else {
+            continue;
+        };
+        let after = Duration::from_secs(secs.max(GRACE_SECS));
+        diesel::insert_into(erasures::table)
+            .values((
+                erasures::due_at.eq(row.completed_at.plus(after)),
+                erasures::job_id.eq(row.id),
+            ))
+            .execute(conn)?;
+    }
+    Ok(())
+}
+
+fn delete_after_secs(raw: &str) -> Option<u64> {
+    #[derive(serde::Deserialize)]
+    struct Stamped {
+        delete_after_secs: Option<u64>,
+    }
+    // Of most jobs it says nothing.
+    memchr::memmem::find(raw.as_bytes(), b"\"delete_after_secs\"")?;
+    serde_json::from_str::<Stamped>(raw).ok()?.delete_after_secs
+}
+
+/// Erases the ended jobs whose time for that has come, up to `max`; answers how many were looked at.
+pub(crate) fn erase_due(conn: &mut Conn, now: Timestamp, max: i64) -> Result<usize, DbError> {
+    let due = |conn: &mut Conn| -> Result<Vec<JobId>, DbError> {
+        Ok(erasures::table
+            .filter(erasures::due_at.le(now))
+            .order(erasures::due_at)
+            .select(erasures::job_id)
+            .limit(max)
+            .load(conn)?)
+    };
+    // Mostly there is nothing, and nobody has to wait for that.
+    if due(conn)?.is_empty() {
+        return Ok(0);
+    }
+    super::transaction(conn, |conn| {
+        if !try_alone(conn, ERASING)? {
+            return Ok(0);
+        }
+        let ids = due(conn)?;
+        let needed = needed(conn, &ids)?;
+        let later = erasures::table.filter(erasures::job_id.eq_any(&needed));
+        diesel::update(later.filter(erasures::due_at.le(now)))
+            .set(erasures::due_at.eq(now.plus(NOT_YET)))
+            .execute(conn)?;
+        let free = completed::table.filter(completed::id.eq_any(&ids));
+        let free: Vec<JobId> = free
+            .filter(completed::id.ne_all(&needed))
+            .select(completed::id)
+            .load(conn)?;
+        erase(conn, &free)?;
+        let done = erasures::table.filter(erasures::job_id.eq_any(&ids));
+        diesel::delete(done.filter(erasures::due_at.le(now))).execute(conn)?;
+        Ok(ids.len())
+    })
 }
 
 #[derive(QueryableByName)]

@@ -114,6 +114,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    erasures (due_at, job_id) {
+        due_at -> Int8,
+        job_id -> Bytea,
+    }
+}
+
+diesel::table! {
     flow_runs (job_id) {
         job_id -> Bytea,
         revision -> Int8,
@@ -159,6 +166,8 @@ diesel::table! {
         summary -> Nullable<Text>,
         created_by -> Text,
         edited_at -> Int8,
+        labels -> Text,
+        default_permissioned_as -> Text,
     }
 }
 
@@ -166,8 +175,6 @@ diesel::table! {
     group_members (workspace_id, username, group_name) {
         workspace_id -> Text,
         group_name -> Text,
-        labels -> Text,
-        default_permissioned_as -> Text,
         username -> Text,
     }
 }
@@ -278,6 +285,7 @@ diesel::table! {
         extra_perms -> Text,
         edited_by -> Text,
         edited_at -> Int8,
+        labels -> Text,
     }
 }
 
@@ -294,7 +302,6 @@ diesel::table! {
     scripts (workspace_id, hash) {
         workspace_id -> Text,
         hash -> Int8,
-        labels -> Text,
         path -> Text,
         parent_hash -> Nullable<Int8>,
         summary -> Text,
@@ -412,6 +419,7 @@ diesel::table! {
         extra_perms -> Text,
         edited_by -> Text,
         edited_at -> Int8,
+        labels -> Text,
     }
 }
 
@@ -419,7 +427,6 @@ diesel::table! {
     workspaces (id) {
         id -> Text,
         name -> Text,
-        labels -> Text,
         owner -> Text,
         created_at -> Int8,
     }
@@ -441,6 +448,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     captures,
     completed,
     connection_log,
+    erasures,
     flow_runs,
     flow_values,
     flows,

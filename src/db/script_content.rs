@@ -12,6 +12,8 @@ pub(crate) struct ScriptContent {
     pub(crate) language: String,
     pub(crate) timeout_secs: Option<i32>,
     pub(crate) dedicated_worker: Option<bool>,
+    /// JSON object: its environment is in there.
+    pub(crate) settings: String,
 }
 
 /// The version `hash`, also when it is archived: a job was committed to it. A deleted one is gone.
@@ -30,6 +32,7 @@ pub(crate) fn load(
             scripts::language,
             scripts::timeout_secs,
             scripts::dedicated_worker,
+            scripts::settings,
         ))
         .first(conn)
         .optional()?)

@@ -31,6 +31,7 @@ mod retention;
 mod retry;
 mod rows;
 mod shared;
+mod stamp;
 #[cfg(test)]
 mod tests;
 
@@ -40,6 +41,7 @@ use actix::{Addr, Message, Recipient, Supervisor};
 use tokio::sync::{Notify, broadcast, oneshot};
 
 pub(crate) use self::retention::{choose as choose_retention, chosen as chosen_retention};
+pub(crate) use self::stamp::script_envs;
 pub use self::{
     claim::{Appetite, Claimed, Wanted},
     concurrency::ConcurrencyLimit,
@@ -54,7 +56,7 @@ pub use self::{
     ledger::Ledger,
     options::{ErrorHandler, Options},
     others::{CANCEL, JOBS, REPLIES},
-    retention::keep_pruning,
+    retention::{keep_erasing, keep_pruning},
     retry::{Constant, Exponential, RetryIf, RetryPolicy},
     rows::{is_event, new_row, park_row},
     shared::Cancellation,

@@ -30,6 +30,8 @@ const PAUSE: u32 = 4;
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(5));
 /// Pause between two looks for something to delete.
 const LOOK: Duration = Duration::from_secs(30);
+/// Pause between two looks for something to erase.
+const ERASE_LOOK: Duration = Duration::from_secs(1);
 
 /// What was chosen for all processes of an installation.
 #[derive(Serialize, Deserialize)]
@@ -85,6 +87,23 @@ pub(super) async fn prune_jobs(pool: &Pool, started_with: Retention) -> Result<u
         return Ok(0);
     }
     prune(pool, policy).await
+}
+
+/// Erases what is in the jobs of scripts that say `delete_after_secs`, for ever.
+pub async fn keep_erasing(pool: Pool) {
+    loop {
+        let begun = Instant::now();
+        let batch = pool.run(|conn| retention::erase_due(conn, Timestamp::now(), BATCH));
+        match batch.await {
+            Ok(0) => {}
+            Ok(_) => {
+                pause(begun).await;
+                continue;
+            }
+            Err(error) => log::warn!("the contents of ended jobs cannot be erased now: {error}"),
+        }
+        tokio::time::sleep(ERASE_LOOK).await;
+    }
 }
 
 /// Deletes everything that is past its time now; answers how many jobs that were.

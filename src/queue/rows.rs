@@ -15,6 +15,7 @@ use super::{
     kind_of,
     lanes::Limits,
     options::{HeldMessage, Options},
+    stamp::Stamp,
 };
 use crate::{
     db::{
@@ -59,6 +60,9 @@ pub(super) fn rows(conn: &mut Conn, jobs: &[NewJob]) -> Result<(Vec<Job>, Limits
             let key = limit.key_of(&row.workspace_id, path, &row.args);
             limits.insert(key.clone(), limit.clone());
             row.concurrency_key = Some(key);
+        }
+        if let Some(found) = version {
+            found.stamp.put_on(&mut row);
         }
         rows.push(row);
     }
@@ -114,12 +118,14 @@ pub fn park_row(row: &mut Job, wake: Option<Timestamp>) {
 struct Found {
     version: ScriptVersion,
     limit: Option<ConcurrencyLimit>,
+    stamp: Stamp,
 }
 
 impl From<ScriptVersion> for Found {
     fn from(version: ScriptVersion) -> Self {
         Self {
             limit: ConcurrencyLimit::stored(&version.settings),
+            stamp: Stamp::stored(&version.settings),
             version,
         }
     }

@@ -273,6 +273,8 @@ impl Executor {
             }
             Language::Deno => deno::launch(&script.content, packages, &self.limits)?,
         };
+        launch.env.extend(script.envs.iter().cloned());
+        // Stands behind: where programs are is not for a script to say.
         launch.env.extend(self.environment.of_process());
         let mut process = WarmProcess::start(launch, &self.limits)
             .map_err(|error| format!("the script's process cannot be started: {error}"))?;
@@ -285,9 +287,9 @@ impl Executor {
         let Some(key) = script.warm_key(job).filter(|_| script.warm) else {
             return;
         };
+        let hash = key.0.1;
         let fit = reusable && process.calls < self.limits.calls_per_process && process.tidy();
         if !fit {
-        let hash = key.0.1;
             self.changes.push((hash, false));
             return;
         }

@@ -93,7 +93,11 @@ impl NativeContexts {
             },
         };
         kept.calls += 1;
-        let answer = self.call(&mut kept.context, job, env, call).await;
+        let job_env = env
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value));
+        let env = script.envs.iter().cloned().chain(job_env).collect();
+        let answer = self.call(&mut kept.context, job, &env, call).await;
         kept.used = Instant::now();
         self.keep((script, job), kept, changes);
         answer
@@ -104,13 +108,9 @@ impl NativeContexts {
         &self,
         context: &mut Context,
         job: &Job,
-        env: JobEnv,
+        env: &BTreeMap<String, String>,
         call: &mut CallContext<'_>,
     ) -> Result<Answer, Ended> {
-        let env: BTreeMap<String, String> = env
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect();
         let mut args = match serde_json::from_str::<Map<String, Value>>(&job.args) {
             Ok(args) => args,
             Err(error) => {
@@ -121,7 +121,7 @@ impl NativeContexts {
         let mut preprocessed_args = None;
         if job.preprocess || only_preprocess(job) {
             let made = self
-                .step(context, Function::Preprocessor, args, &env, call)
+                .step(context, Function::Preprocessor, args, env, call)
                 .await?;
             let text = match made {
                 Ok(text) => text,
@@ -139,7 +139,7 @@ impl NativeContexts {
             }
             preprocessed_args = Some(text);
         }
-        let result = self.step(context, Function::Main, args, &env, call).await?;
+        let result = self.step(context, Function::Main, args, env, call).await?;
         Ok(answer(result, preprocessed_args))
     }
 

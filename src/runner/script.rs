@@ -10,6 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::{
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::{
     db::{DbError, script_content::ScriptContent},
-    queue::Job,
+    queue::{Job, script_envs},
     types::{JobKind, Language},
 };
 
@@ -41,6 +42,8 @@ pub(crate) struct Script {
     pub(crate) language: Language,
     /// Longest run, if it names one.
     pub(crate) timeout: Option<Duration>,
+    /// What it adds to the environment (`envs`).
+    pub(crate) envs: Vec<(String, String)>,
     /// Whether its process stays up between jobs.
     pub(crate) warm: bool,
     /// The parameters its text declares, for `bash`.
@@ -62,21 +65,22 @@ impl Script {
         Ok(Self {
             timeout: timeout.filter(|secs| *secs > 0).map(Duration::from_secs),
             warm: row.dedicated_worker != Some(false),
+            envs: envs_of(&row.settings),
             key: Some(key),
             ..Self::new(row.path, row.content, language)
         })
     }
 
-    /// A script that is run once.
-    pub(crate) fn new(path: String, content: String, language: Language) -> Self {
-        let bash_params = match language {
-            Language::Bash => bash::params(&content),
     /// What the process or context that runs `job` is kept under.
     pub(crate) fn warm_key(&self, job: &Job) -> Option<WarmKey> {
         let key = self.key.clone()?;
         Some((key, job.permissioned_as.clone()))
     }
 
+    /// A script that is run once.
+    pub(crate) fn new(path: String, content: String, language: Language) -> Self {
+        let bash_params = match language {
+            Language::Bash => bash::params(&content),
             Language::Python3 | Language::Nativets | Language::Bun | Language::Deno => Vec::new(),
         };
         Self {
@@ -85,6 +89,7 @@ impl Script {
             content,
             language,
             timeout: None,
+            envs: Vec::new(),
             warm: false,
             bash_params,
             compiled: OnceLock::new(),
@@ -216,6 +221,15 @@ impl ScriptCache {
         self.kept.lock().put(key, Arc::clone(&script));
         Ok(script)
     }
+}
+
+/// Those among the settings as they are stored.
+fn envs_of(settings: &str) -> Vec<(String, String)> {
+    if !settings.contains("\"envs\"") {
+        return Vec::new();
+    }
+    let settings: Value = serde_json::from_str(settings).unwrap_or_default();
+    script_envs(&settings["envs"]).unwrap_or_default()
 }
 
 fn key_of(job: &Job, hash: i64) -> ScriptKey {

@@ -37,7 +37,7 @@ use crate::{
     demo::Demo,
     identity,
     presence::Presence,
-    queue::{Queue, keep_pruning},
+    queue::{Queue, keep_erasing, keep_pruning},
     runner::{self, Addresses, JobIdentity, Runner, RunnerSettings, packages::Packages},
     secret,
     trigger::{Board, Dialer, StopAll, StopCaptures, WriteAll},
@@ -191,6 +191,7 @@ impl System {
     fn observe(&self, board: &Board, history: &History) {
         let pool = &self.pool;
         actix_rt::spawn(keep_pruning(pool.clone(), self.config.retention));
+        actix_rt::spawn(keep_erasing(pool.clone()));
         let (presence, history) = (self.presence.clone(), history.clone());
         actix_rt::spawn(observe::keep_history(
             pool.clone(),

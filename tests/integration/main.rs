@@ -49,5 +49,5 @@ mod suspended;
 mod tidy;
 mod tls;
 mod tryout;
-mod windmill_shapes;
 mod warm_callers;
+mod windmill_shapes;

@@ -2,6 +2,7 @@
 
 mod list;
 pub(super) mod save;
+mod settings;
 
 use actix_web::web;
 use serde::Serialize;
@@ -162,11 +163,11 @@ fn by_hash(conn: &mut Conn, caller: &Caller, at: &At) -> Result<ScriptRow, Error
 }
 
 fn shown(row: ScriptRow) -> Script {
-    Script {
     let mut settings: Map<String, Value> = serde_json::from_str(&row.settings).unwrap_or_default();
     // `wmill` compares it with false where its own file says nothing.
     let muted = settings.entry("ws_error_handler_muted");
     muted.or_insert(Value::Bool(false));
+    Script {
         workspace_id: row.workspace_id,
         hash: hex(row.hash),
         path: row.path,

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{hex, unhex};
+use super::{hex, settings, unhex};
 use crate::{
     access::{Caller, prepare_to_save_runnable},
     api::{
@@ -16,7 +16,6 @@ use crate::{
         extract::{At, Body, Query},
     },
     db::{Conn, script, script::ScriptRow, sharing},
-    queue::ConcurrencyLimit,
     types::{Language, ObjectPath, Timestamp},
 };
 
@@ -120,9 +119,9 @@ impl NewScript {
         };
         let content = self.content;
         let facts = state.script_check.check(language, content.clone()).await?;
-        let mut settings = self.rest;
-        settings.retain(|name, value| KEPT.contains(&name.as_str()) && !value.is_null());
-        ConcurrencyLimit::read(&settings)?;
+        let mut kept = self.rest;
+        kept.retain(|name, value| KEPT.contains(&name.as_str()) && !value.is_null());
+        settings::check(&kept)?;
         let schema = self
             .schema
             .filter(|schema| !schema.is_null())
@@ -143,7 +142,7 @@ impl NewScript {
             tag: self.tag.filter(|tag| !tag.is_empty()),
             timeout_secs: self.timeout,
             dedicated_worker: self.dedicated_worker,
-            settings: Value::Object(settings).to_string(),
+            settings: Value::Object(kept).to_string(),
             created_by: String::new(),
             created_at: Timestamp::now(),
             archived: false,

@@ -263,6 +263,7 @@ impl FakeSource {
             language: language.to_string(),
             timeout_secs: None,
             dedicated_worker: None,
+            settings: "{}".to_owned(),
         };
         self.state.lock().scripts.insert(hash, row);
     }
