@@ -14,7 +14,7 @@ pub use self::{
     caller::{Caller, FolderRights, SharedRunnable},
     enter::job_tokens,
     members::{email_of, first_start},
-    token::{end_token, new_login_link, new_setup_token},
+    token::{end_session, end_token, new_login_link, new_setup_token},
 };
 pub(crate) use self::{
     enter::{authenticate, renewed},

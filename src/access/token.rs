@@ -172,6 +172,17 @@ pub fn new_setup_token(conn: &mut Conn) -> Result<String, DbError> {
     Ok(text)
 }
 
+/// Ends a session by its token; answers false for a token that is no session's.
+///
+/// # Errors
+/// The database gives no answer.
+pub fn end_session(conn: &mut Conn, text: &str) -> Result<bool, DbError> {
+    match token::by_hash(conn, &hash(text))? {
+        Some(row) if row.kind == "session" => token::delete(conn, &row.hash),
+        _ => Ok(false),
+    }
+}
+
 /// Ends a token, for instance when its job ends or its owner logs out.
 ///
 /// # Errors

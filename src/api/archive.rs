@@ -83,6 +83,11 @@ pub(crate) async fn list_ws_specific(_: Caller, _: At) -> Result<Raw, Error> {
     Ok(Raw("[]".to_owned()))
 }
 
+/// The type of a resource is a free word.
+pub(crate) async fn resource_types(_: Caller, _: At) -> Result<Raw, Error> {
+    Ok(Raw("[]".to_owned()))
+}
+
 /// windsock keeps no resource as a file of its own.
 pub(crate) async fn file_extensions(_: Caller, _: At) -> Result<Raw, Error> {
     Ok(Raw("{}".to_owned()))

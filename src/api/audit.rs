@@ -225,6 +225,8 @@ pub(crate) struct OfTrigger {
     per_page: Option<u32>,
     /// The trigger. Only an admin sees those of all triggers, and of ones that are gone.
     path: Option<String>,
+    /// There are only those of `websocket`.
+    trigger_kind: Option<String>,
 }
 
 /// What was done to a trigger one may read, newest first.
@@ -238,7 +240,11 @@ pub(crate) async fn of_triggers(
         page,
         per_page,
         path,
+        trigger_kind,
     } = wanted.0;
+    if trigger_kind.is_some_and(|kind| kind != "websocket") {
+        return Ok(Json(Vec::new()));
+    }
     let window = Page { page, per_page }.window();
     let rows = state
         .run(move |conn| {

@@ -173,6 +173,9 @@ impl ResponseError for Error {
         if matches!(self, Self::Denied(Denied::NotLoggedIn)) {
             answer.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
         }
+        if matches!(self, Self::TooMany) {
+            answer.insert_header((header::RETRY_AFTER, "60"));
+        }
         let mut answer = answer
             .content_type("text/plain; charset=utf-8")
             .body(one_line(self.to_string()));

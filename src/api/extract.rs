@@ -165,7 +165,14 @@ pub(super) fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, Error> 
     let pairs = url::form_urlencoded::parse(given.as_bytes());
     let pairs = serde_urlencoded::Deserializer::new(pairs);
     serde_path_to_error::deserialize(pairs).map_err(|error| {
-        let (path, text) = (error.path().to_string(), error.inner().to_string());
+        let path = error.path().to_string();
+        let text = match error.inner().to_string().as_str() {
+            "invalid digit found in string" | "number too large to fit in target type" => {
+                "expected a whole number, not larger than 4294967295".to_owned()
+            }
+            "provided string was not `true` or `false`" => "expected true or false".to_owned(),
+            text => text.to_owned(),
+        };
         match path.as_str() {
             "." => Error::BadRequest(format!("query: {text}")),
             path => Error::BadRequest(format!("{path}: {text}")),

@@ -1,5 +1,6 @@
 //! What is looked for inside a job's JSON, where no index can answer: arguments, result, labels. Pure.
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::error::Error;
@@ -12,7 +13,7 @@ pub(super) struct Contents {
     pub(super) args: Option<Value>,
     /// A result that contains this.
     pub(super) result: Option<Value>,
-    /// A label of the result.
+    /// A label of the script or of the result.
     pub(super) label: Option<String>,
     /// A text somewhere in the arguments' values; small and capital letters are the same.
     pub(super) args_text: Option<String>,
@@ -44,22 +45,40 @@ impl Contents {
         {
             return false;
         }
-        if self.result.is_none() && self.label.is_none() {
-            return true;
-        }
-        let Some(result) = result.map(parse) else {
+        let raw = match job {
+            AnyJob::Queued(row) => row.raw.as_deref(),
+            AnyJob::Completed(row) => row.raw.as_deref(),
+        };
+        if let Some(label) = &self.label
+            && !labels(raw, result).contains(label)
+        {
             return false;
-        };
-        let has_label = |label: &String| {
-            let labels = result.get("wm_labels").and_then(Value::as_array);
-            labels.is_some_and(|labels| labels.iter().any(|one| one.as_str() == Some(label)))
-        };
-        self.label.as_ref().is_none_or(has_label)
-            && self
-                .result
-                .as_ref()
-                .is_none_or(|wanted| contains(&result, wanted))
+        }
+        self.result
+            .as_ref()
+            .is_none_or(|wanted| result.is_some_and(|result| contains(&parse(result), wanted)))
     }
+}
+
+/// The labels of a job: those its script gave it (`queue::stamp`), and those its result has in `wm_labels`.
+pub(super) fn labels(raw: Option<&str>, result: Option<&str>) -> Vec<String> {
+    #[derive(Deserialize)]
+    struct Labeled {
+        #[serde(default, alias = "wm_labels")]
+        labels: Vec<Value>,
+    }
+    let found = [(raw, "\"labels\""), (result, "\"wm_labels\"")].into_iter();
+    let found = found.filter_map(|(json, name)| json.filter(|json| json.contains(name)));
+    let read = found.filter_map(|json| serde_json::from_str::<Labeled>(json).ok());
+    let mut labels = Vec::new();
+    for label in read.flat_map(|read| read.labels) {
+        if let Value::String(label) = label
+            && !labels.contains(&label)
+        {
+            labels.push(label);
+        }
+    }
+    labels
 }
 
 /// Whether `have` contains `wanted`: objects by key, arrays by element, all else by equality.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::{raw, scripts::hex};
+use super::{job_contents::labels, raw, scripts::hex};
 use crate::{
     access::Caller,
     db::{
@@ -110,6 +110,9 @@ pub(crate) struct JobView {
     tag: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     priority: Option<i32>,
+    /// Of its script, and of its result's `wm_labels`; where the result is shown.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    labels: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     worker: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -165,6 +168,7 @@ fn is_skipped(status: &str) -> bool {
 impl JobView {
     fn queued(row: QueueRow, parts: Parts) -> Self {
         let (code, language) = preview(row.raw.as_deref());
+        let labels = labels(row.raw.as_deref(), None);
         Self {
             kind: "QueuedJob",
             workspace_id: row.workspace_id,
@@ -207,6 +211,7 @@ impl JobView {
             visible_to_owner: true,
             tag: row.tag.unwrap_or_default(),
             priority: (row.priority != 0).then_some(row.priority),
+            labels,
             worker: row.worker,
             suspend: Some(0),
         }
@@ -215,6 +220,7 @@ impl JobView {
     fn completed(row: CompletedRow, parts: Parts) -> Self {
         let deleted = row.is_erased().then_some(true);
         let (code, language) = preview(row.raw.as_deref());
+        let labels = labels(row.raw.as_deref(), Some(&row.result));
         Self {
             kind: "CompletedJob",
             workspace_id: row.workspace_id,
@@ -257,6 +263,7 @@ impl JobView {
             visible_to_owner: true,
             tag: row.tag.unwrap_or_default(),
             priority: None,
+            labels,
             worker: row.worker,
             suspend: None,
         }

@@ -61,12 +61,25 @@ pub(crate) struct Which {
     started_after: Option<Timestamp>,
     #[param(value_type = Option<String>)]
     started_before: Option<Timestamp>,
+    /// When it started, or was made if it has not.
+    #[param(value_type = Option<String>)]
+    created_or_started_after: Option<Timestamp>,
+    #[param(value_type = Option<String>)]
+    created_or_started_before: Option<Timestamp>,
+    #[param(value_type = Option<String>)]
+    completed_after: Option<Timestamp>,
+    #[param(value_type = Option<String>)]
+    completed_before: Option<Timestamp>,
+    /// Whose rights it has: `u/<user>` or `g/<group>`.
+    permissioned_as: Option<String>,
+    /// Only steps of flows, or only others.
+    is_flow_step: Option<bool>,
     created_by: Option<String>,
     trigger_kind: Option<String>,
     trigger_path: Option<String>,
     tag: Option<String>,
     worker: Option<String>,
-    /// A label of the result's `wm_labels`.
+    /// A label of the job's script, or of the result's `wm_labels`.
     label: Option<String>,
     /// Only ended ones that were cancelled, or only ones that were not.
     canceled: Option<bool>,
@@ -123,6 +136,12 @@ impl Which {
             created_before: self.created_before,
             started_after: self.started_after,
             started_before: self.started_before,
+            created_or_started_after: self.created_or_started_after,
+            created_or_started_before: self.created_or_started_before,
+            completed_after: self.completed_after,
+            completed_before: self.completed_before,
+            permissioned_as: self.permissioned_as.clone(),
+            flow_step: self.is_flow_step,
             trigger_kind: self.trigger_kind.clone(),
             trigger_path: self.trigger_path.clone(),
             tag: self.tag.clone(),

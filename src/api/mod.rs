@@ -29,8 +29,8 @@ pub mod fuzzed;
 mod groups;
 mod held;
 mod job_contents;
-mod job_notes;
 mod job_flow;
+mod job_notes;
 mod job_view;
 mod jobs_delete;
 mod jobs_list;
@@ -68,7 +68,7 @@ mod tests;
 
 use std::sync::{Arc, OnceLock};
 
-use actix_web::{FromRequest, Handler, HttpRequest, Responder, middleware::from_fn, web};
+use actix_web::{FromRequest, Handler, HttpRequest, Responder, guard, middleware::from_fn, web};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, value::RawValue};
 use tokio::sync::broadcast;
@@ -229,6 +229,14 @@ struct Group {
     routes: Vec<Route>,
 }
 
+/// Routes that `HEAD` does not ask.
+const GOES_ON: [&str; 4] = [
+    "/run_wait_result",
+    "/run_and_stream",
+    "/getupdate_sse",
+    "/live",
+];
+
 fn route<F, Args, A>(method: Method, path: &'static str, summary: &'static str, handler: F) -> Route
 where
     F: Handler<Args, Output = Result<A, Error>>,
@@ -239,6 +247,10 @@ where
     Args::takes(&mut description);
     A::gives(&mut description);
     let route = match method {
+        // Monitors ask so. What runs something, or goes on, is not for them.
+        Method::Get if !GOES_ON.iter().any(|start| path.starts_with(start)) => {
+            web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
+        }
         Method::Get => web::get(),
         Method::Post => web::post(),
         Method::Delete => web::delete(),
@@ -481,6 +493,7 @@ fn table() -> Vec<Group> {
             Get "/get_value_interpolated/{path:.*}" resources::get_value_interpolated, "A resource's value, references replaced";
             Get "/exists/{path:.*}" resources::exists, "Whether there is a resource at a path";
             Get "/list" resources::list, "Resources";
+            Get "/type/list" archive::resource_types, "Resource types: none, they are free words";
             Get "/file_resource_type_to_file_ext_map" archive::file_extensions, "Resource types that are files: none";
         },
         group! { "/w/{workspace}/folders", "folders";

@@ -10,7 +10,7 @@ use super::{
     State,
     answer::{Entered, LoggedIn},
     audit,
-    auth::{COOKIE, no_cookie, session_cookie},
+    auth::{COOKIE, bearer, no_cookie, session_cookie},
     client_address::client_address,
     error::Error,
     extract::Body,
@@ -19,6 +19,10 @@ use crate::{
     access::{self, Caller, Denied},
     db::{Conn, DbError, account},
 };
+
+/// What is answered to who logs out with a token that does not end so.
+const NO_SESSION: &str = "nothing has ended: this token is no session; end it with \
+     DELETE /api/users/tokens/delete/<its first 10 characters>";
 
 /// Body of `auth/session`.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -106,8 +110,17 @@ async fn exchange(
     Ok(session)
 }
 
-/// Ends the session of the browser that asks.
+/// Ends the session of the browser that asks, or that of a token.
 pub(crate) async fn end(req: HttpRequest, state: web::Data<State>) -> Result<HttpResponse, Error> {
+    let held = bearer(req.headers()).map(str::to_owned);
+    if let Some(held) = held {
+        let ended = state.run(move |conn| Ok(access::end_session(conn, &held)?));
+        if !ended.await? && req.cookie(COOKIE).is_none() {
+            return Ok(HttpResponse::Ok()
+                .content_type("text/plain; charset=utf-8")
+                .body(NO_SESSION));
+        }
+    }
     if let Some(cookie) = req.cookie(COOKIE) {
         state
             .run(move |conn| Ok(access::end_token(conn, cookie.value())?))

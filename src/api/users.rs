@@ -234,8 +234,13 @@ impl NewTokenBody {
             if scopes.len() > SCOPES {
                 return Err(Error::field("scopes", format!("must be at most {SCOPES}")));
             }
-            if let Some(bad) = scopes.iter().position(|scope| !scope.contains(':')) {
-                let text = "must look like websocket_triggers:read or scripts:write:f/folder/*";
+            let fits = |scope: &String| {
+                let action = scope.split(':').nth(1);
+                action.is_some_and(|action| matches!(action, "read" | "write" | "run" | "*"))
+            };
+            if let Some(bad) = scopes.iter().position(|scope| !fits(scope)) {
+                let text = "must look like websocket_triggers:read, scripts:write:f/folder/* or jobs:run; \
+                            the action is read, write, run or *";
                 return Err(Error::field(&format!("scopes[{bad}]"), text));
             }
         }

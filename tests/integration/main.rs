@@ -41,6 +41,7 @@ mod recipes;
 mod references;
 mod replies;
 mod rights;
+mod said_and_done;
 mod schema;
 mod secrets;
 mod servers;

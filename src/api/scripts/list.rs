@@ -13,6 +13,7 @@ use crate::{
         answer::Json,
         error::Error,
         extract::{At, Page, Query},
+        labels,
     },
     db::{script, script::ScriptFilter},
     types::Timestamp,
@@ -36,6 +37,12 @@ pub(crate) struct Which {
     kinds: Option<String>,
     /// Comma list of languages.
     languages: Option<String>,
+    /// A comma list of labels; all must be there.
+    label: Option<String>,
+    /// Nobody can star a script here: true shows none.
+    starred_only: Option<bool>,
+    /// There are no templates: true shows none.
+    is_template: Option<bool>,
 }
 
 /// A version in a history.
@@ -65,6 +72,10 @@ pub(crate) async fn list(
         page: which.page,
         per_page: which.per_page,
     };
+    if which.starred_only == Some(true) || which.is_template == Some(true) {
+        return Ok(Json(Vec::new()));
+    }
+    let label = which.label;
     let filter = ScriptFilter {
         path_exact: which.path_exact,
         path_start: which.path_start,
@@ -77,8 +88,19 @@ pub(crate) async fn list(
         .run(move |conn| {
             let mut found = script::list(conn, &at.workspace, &filter)?;
             found.retain(|(path, _)| caller.may_read(path, caller.script_perms(path)));
-            let hashes: Vec<i64> = page.cut(found).into_iter().map(|(_, hash)| hash).collect();
-            Ok(script::by_hashes(conn, &at.workspace, &hashes)?)
+            let hashes = |found: Vec<(String, i64)>| -> Vec<i64> {
+                found.into_iter().map(|(_, hash)| hash).collect()
+            };
+            let Some(wanted) = &label else {
+                let hashes = hashes(page.cut(found));
+                return Ok(script::by_hashes(conn, &at.workspace, &hashes)?);
+            };
+            let mut rows = script::by_hashes(conn, &at.workspace, &hashes(found))?;
+            rows.retain(|row| {
+                let settings: Value = serde_json::from_str(&row.settings).unwrap_or_default();
+                labels::all_of(&settings["labels"].to_string(), wanted)
+            });
+            Ok(page.cut(rows))
         })
         .await?;
     Ok(Json(rows.into_iter().map(shown).collect()))

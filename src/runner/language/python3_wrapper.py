@@ -67,6 +67,8 @@ def converter(annotation):
             import base64
 
             return lambda text: base64.b64decode(text, validate=True)
+        if "enum" in sys.modules and isinstance(member, sys.modules["enum"].EnumMeta):
+            return member
         if getattr(member, "__module__", None) == "datetime" and hasattr(member, "fromisoformat"):
             return lambda text: member.fromisoformat(text[:-1] + "+00:00" if text.endswith("Z") else text)
     return None
@@ -118,7 +120,7 @@ class Function:
                 del args[name]
         for name, convert in self.converters.items():
             value = args.get(name)
-            if isinstance(value, str):
+            if isinstance(value, str) or (isinstance(convert, type) and type(value) is int):
                 try:
                     args[name] = convert(value)
                 except ValueError as error:
@@ -202,8 +204,6 @@ def describe(error, filename, content):
     return to_json(described)
 
 
-def serve():
-    channel = os.dup(0)
 class Clients:
     """The clients of `wmill` that outlive a job, whoever made them: each goes on with the token of the present job,
     as the one it was made with has ended with its job. A client that was given another token keeps it."""
@@ -250,6 +250,8 @@ class Clients:
         alive.extend(weakref.ref(found) for found in gc.get_objects() if issubclass(type(found), kind))
 
 
+def serve():
+    channel = os.dup(0)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.close(null)
@@ -281,16 +283,16 @@ class Clients:
     path, content = setup["path"], setup["content"]
     script = None
     environ = os.environ
+    clients = Clients()
     while line := requests.readline():
         made = ()
-    clients = Clients()
         try:
             request = json.loads(line)
             environ.update(request["env"])
-            os.chdir(scratch)
-            if script is None:
             if "WM_TOKEN" in request["env"]:
                 clients.go_on_with(request["env"]["WM_TOKEN"])
+            os.chdir(scratch)
+            if script is None:
                 script = Script(path, content)
             args = request["args"]
             if request["preprocess"]:

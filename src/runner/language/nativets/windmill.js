@@ -193,6 +193,20 @@ export async function setProgress(percent, jobId) {
   await post(`/job_metrics/set_progress/${encodePath(id)}`, { percent, flow_job_id: job?.parent_job });
 }
 
+/** Percent, or null while the job has not said. */
+export const getProgress = async (jobId) =>
+  (await get(`/job_metrics/get_progress/${encodePath(jobId ?? env().WM_JOB_ID)}`)) ?? null;
+
+export const getEnv = (name) => env()[name];
+
+export const base64ToUint8Array = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+export function uint8ArrayToBase64(bytes) {
+  let text = "";
+  // Byte by byte: as many arguments as a large array has are more than a call takes.
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  return btoa(text);
+}
+
 export const usernameToEmail = (username) => get(`/users/username_to_email/${encodePath(username)}`);
 
 /** Marks text as part of a streamed result. */
@@ -211,5 +225,5 @@ export default {
   resolveDefaultResource, getStatePath, getState, setState, getInternalState, setInternalState, runScriptAsync,
   runFlowAsync, runScript, runFlow, runScriptByPath, runScriptByHash, runScriptByPathAsync, runScriptByHashAsync,
   getResult, getResultMaybe, cancelJob, waitJob, getRootJobId, getFlowUserState, setFlowUserState, setProgress,
-  usernameToEmail, appendToResultStream, streamResult,
+  usernameToEmail, appendToResultStream, streamResult, getProgress, getEnv, base64ToUint8Array, uint8ArrayToBase64,
 };

@@ -4,6 +4,8 @@
 //! Bounds on the moment of creation become bounds on the id, which keeps a page cheap with 10 million rows.
 //! Reads only; the queue's ledger writes.
 
+mod filter;
+
 use std::time::Duration;
 
 use diesel::{
@@ -14,6 +16,7 @@ use diesel::{
 };
 use uuid::{Timestamp as UuidTime, Uuid};
 
+pub(crate) use self::filter::{JobFilter, Visible};
 use super::{
     Backend, Conn, DbError,
     queue::{CompletedRow, PARKED, QueueRow, RUNNING},
@@ -27,45 +30,6 @@ const IDS_PER_QUERY: usize = 1000;
 /// How far the moment in an id may be from the row's `created_at`: ids are given before the commit, and
 /// clients may bring their own, which the API holds to the same minute.
 const ID_SLACK: Duration = Duration::from_secs(120);
-
-/// Which jobs a list shows; what is none does not matter.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct JobFilter {
-    pub(crate) workspace: String,
-    pub(crate) path_exact: Option<String>,
-    pub(crate) path_start: Option<String>,
-    pub(crate) hash: Option<i64>,
-    pub(crate) kinds: Option<Vec<String>>,
-    pub(crate) created_after: Option<Timestamp>,
-    pub(crate) created_before: Option<Timestamp>,
-    pub(crate) started_after: Option<Timestamp>,
-    pub(crate) started_before: Option<Timestamp>,
-    pub(crate) trigger_kind: Option<String>,
-    pub(crate) trigger_path: Option<String>,
-    pub(crate) tag: Option<String>,
-    pub(crate) worker: Option<String>,
-    pub(crate) created_by: Option<String>,
-    pub(crate) parent_job: Option<JobId>,
-    /// Only jobs that no other job started.
-    pub(crate) without_parent: bool,
-    /// Only ended jobs with this outcome.
-    pub(crate) success: Option<bool>,
-    /// Only ended jobs that were cancelled, or only others.
-    pub(crate) canceled: Option<bool>,
-    /// Only jobs that run, or only ones that wait.
-    pub(crate) running: Option<bool>,
-    /// Only jobs this person may see.
-    pub(crate) visible_to: Option<Visible>,
-}
-
-/// What a person without admin rights may see: own jobs, and jobs of runnables that may be read.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Visible {
-    /// The person, whose rights the person's jobs have, and the folders that may be read.
-    pub(crate) username: String,
-    pub(crate) run_as: String,
-    pub(crate) folders: Vec<String>,
-}
 
 /// A stretch of a list.
 #[derive(Debug, Clone, Copy)]
@@ -142,6 +106,14 @@ macro_rules! filtered {
         if filter.without_parent {
             query = query.filter($table::parent_job.is_null());
         }
+        match filter.flow_step {
+            Some(true) => query = query.filter($table::flow_step_id.is_not_null()),
+            Some(false) => query = query.filter($table::flow_step_id.is_null()),
+            None => {}
+        }
+        if let Some(run_as) = &filter.permissioned_as {
+            query = query.filter($table::permissioned_as.eq(run_as));
+        }
         if let Some(visible) = &filter.visible_to {
             let mut any: Box<dyn BoxableExpression<$table::table, Backend, SqlType = Bool>> =
                 Box::new(
@@ -179,6 +151,16 @@ macro_rules! queue_filtered {
         if let Some(before) = $filter.started_before {
             query = query.filter(queue::started_at.lt(before));
         }
+        if let Some(after) = $filter.created_or_started_after {
+            let waits = queue::started_at.is_null().and(queue::created_at.gt(after));
+            query = query.filter(queue::started_at.assume_not_null().gt(after).or(waits));
+        }
+        if let Some(before) = $filter.created_or_started_before {
+            let waits = queue::started_at
+                .is_null()
+                .and(queue::created_at.lt(before));
+            query = query.filter(queue::started_at.assume_not_null().lt(before).or(waits));
+        }
         query
     }};
 }
@@ -203,6 +185,18 @@ macro_rules! completed_filtered {
         if let Some(before) = $filter.started_before {
             query = query.filter(completed::started_at.lt(before));
         }
+        if let Some(after) = $filter.created_or_started_after {
+            query = query.filter(completed::started_at.gt(after));
+        }
+        if let Some(before) = $filter.created_or_started_before {
+            query = query.filter(completed::started_at.lt(before));
+        }
+        if let Some(after) = $filter.completed_after {
+            query = query.filter(completed::completed_at.gt(after));
+        }
+        if let Some(before) = $filter.completed_before {
+            query = query.filter(completed::completed_at.lt(before));
+        }
         query
     }};
 }
@@ -213,7 +207,7 @@ pub(crate) fn queue_ids(
     filter: &JobFilter,
     window: Window,
 ) -> Result<Vec<JobId>, DbError> {
-    if filter.success.is_some() || filter.canceled.is_some() {
+    if filter.is_about_ended() {
         return Ok(Vec::new());
     }
     let query = queue_filtered!(filter);
