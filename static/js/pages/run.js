@@ -18,6 +18,8 @@ const REPLY_LOOKS = 3;
 /** Of many retries the last are listed. */
 const RETRIES_SHOWN = 5;
 const CRUMBS = [['Runs', '/runs']];
+/** Kinds of jobs whose path is that of something saved; other steps of flows have names of their own. */
+const SAVED = /^(unassigned_)?(script|flow|singlestepflow)$/;
 
 /** A path needs more room than a time. */
 const wide = (element) => {
@@ -120,6 +122,7 @@ export async function render(root, params) {
   }
 
   function scriptLink() {
+    if (!SAVED.test(job.job_kind)) return h('span', { class: 'mono' }, job.script_path);
     return h('a', { class: 'mono', href: `/${isFlowJob(job) ? 'flows' : 'scripts'}/edit/${api.encodePath(job.script_path)}` }, job.script_path);
   }
 
