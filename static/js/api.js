@@ -366,6 +366,8 @@ export const jobs = {
   list: (query, signal) => get('jobs/list', { query, signal }),
   get: (id, signal) => get(`jobs_u/get/${encodeURIComponent(id)}`, { signal }),
   run: (path, isFlow, args) => post(`jobs/run/${isFlow ? 'f' : 'p'}/${encodePath(path)}`, args),
+  /** Runs a flow that has ended again from a step; of a loop or `branchall` from an iteration or branch, if one is given. */
+  restart: (id, step, nth) => post(`jobs/restart/f/${encodeURIComponent(id)}`, { step_id: step, ...(nth === undefined ? {} : { branch_or_iteration_n: nth }) }),
   preview: (body) => post('jobs/run/preview', body),
   countFailed: (query, signal) => get('jobs/completed/count', { query: { ...query, success: false, canceled: false }, signal }),
   waiting: (signal) => get('jobs/queue/count', { signal }),

@@ -3,6 +3,8 @@ import * as api from '../api.js';
 import * as router from '../router.js';
 import { button, copyButton, emptyState, errorState, fill, h, linkButton, pageHead, setText, skeleton } from '../parts/dom.js';
 import { confirm, openDialog } from '../parts/dialog.js';
+import { field } from '../parts/field.js';
+import { formDialog } from '../parts/form-dialog.js';
 import { canRunAgain, errorBox, fact, isDone, isFlowJob, jobBadge, jobName, logView, resultView, retriesIn, runAgain, showOnce, startsLater, timingBar, watchJob } from '../parts/job.js';
 import { flowGraph } from '../parts/flow-graph.js';
 import { jsonView } from '../parts/json-tree.js';
@@ -99,7 +101,7 @@ export async function render(root, params) {
     if (!status && !isFlowJob(job)) return;
     definition ??= job.raw_flow ?? (await api.flows.get(job.script_path, signal).then((flow) => flow.value, () => ({ modules: status?.modules ?? [] })));
     if (signal.aborted) return;
-    showOnce(flow, JSON.stringify(job.flow_status ?? null), () => flowGraph(definition, job.flow_status));
+    showOnce(flow, JSON.stringify([job.flow_status ?? null, isDone(job)]), () => flowGraph(definition, job.flow_status, isDone(job) && canRunAgain(job) ? restartFrom : null));
     flowCard.hidden = false;
   }
 
@@ -137,6 +139,20 @@ export async function render(root, params) {
     } finally {
       again.disabled = false;
     }
+  }
+
+  /** Asks from where in a loop, and starts the flow anew from a step on. */
+  async function restartFrom(step, status) {
+    const turns = step.value?.type === 'branchone' ? 0 : status.flow_jobs?.length ?? 0;
+    const from = h('select', { class: 'input' }, h('option', { value: '' }, 'its beginning'), Array.from({ length: turns }, (_, index) => h('option', { value: index }, `#${index}`)));
+    const done = await formDialog({
+      title: `Run again from step ${step.id}?`, action: 'Run again',
+      fields: [h('p', {}, 'What the steps before it came to is taken over; it and what follows run again, with the flow as it is saved now.'), turns > 1 && field({ name: 'branch_or_iteration_n', label: 'From', control: from })],
+      send: () => api.jobs.restart(job.id, step.id, from.value === '' ? undefined : Number(from.value)),
+    });
+    if (!done) return;
+    toast('Started');
+    await router.go(`/runs/${done}`);
   }
 
   async function runOther() {

@@ -1,6 +1,6 @@
 // Flow graph: the steps of a flow from the top to the bottom, branches side by side, loops as frames; in a run, each
 // with its state and a link to its job.
-import { h, icon } from './dom.js';
+import { button, h, icon } from './dom.js';
 import { badge } from './status.js';
 import { languageName } from './templates.js';
 
@@ -8,6 +8,8 @@ const STATES = {
   WaitingForPriorSteps: ['idle', 'waits'], WaitingForEvents: ['warn', 'waits for events'], WaitingForExecutor: ['busy', 'queued'],
   InProgress: ['busy', 'running'], Success: ['ok', 'done'], Failure: ['bad', 'failed'],
 };
+/** The step that makes the arguments: they are there already when a flow runs again. */
+const PREPROCESSOR = 'preprocessor';
 /** Jobs of a loop that are linked one by one. */
 const LOOP_JOBS_MAX = 20;
 
@@ -32,7 +34,7 @@ function statesOf(status) {
   return new Map(all.filter((one) => one?.id).map((one) => [one.id, one]));
 }
 
-function module(one, states) {
+function module(one, states, restart) {
   const value = one.value ?? {};
   const state = states.get(one.id);
   const [tone, word] = STATES[state?.type] ?? [];
@@ -40,7 +42,8 @@ function module(one, states) {
   const jobs = (state?.flow_jobs ?? []).slice(0, LOOP_JOBS_MAX);
   const node = h('div', { class: 'flow-node', 'data-tone': tone, 'data-type': value.type },
     h('div', { class: 'flow-node-head' }, h('code', {}, one.id ?? '?'), h('strong', {}, one.summary || (KINDS[value.type] ?? value.type ?? 'Step')), word && badge(word, tone),
-      state?.job && h('a', { href: `/runs/${state.job}`, 'aria-label': `Run of step ${one.id}` }, 'run')),
+      state?.job && h('a', { href: `/runs/${state.job}`, 'aria-label': `Run of step ${one.id}` }, 'run'),
+      restart && one.id !== PREPROCESSOR && ['Success', 'Failure'].includes(state?.type) && button({ text: 'Run again from this step', iconName: 'refresh', kind: 'ghost small restart', 'aria-label': `Run again from step ${one.id}`, onclick: () => restart(one, state) })),
     h('div', { class: 'muted ellipsis', title: about(value) }, about(value)),
     extras.length > 0 && h('div', { class: 'flow-extras' }, extras.map((text) => badge(text))),
     jobs.length > 0 && h('div', { class: 'flow-jobs' }, jobs.map((id, index) => loopJob(id, index, state.flow_jobs_success?.[index])), state.flow_jobs.length > jobs.length && h('span', { class: 'muted' }, `and ${state.flow_jobs.length - jobs.length} more`)));
@@ -57,15 +60,15 @@ function inner(value, states, state) {
     value.type === 'branchone' && branch('otherwise', value.default, chosen?.type === 'default'));
 }
 
-const steps = (modules, states) => ((modules ?? []).length > 0
-  ? h('ol', { class: 'flow-steps' }, modules.map((one) => module(one, states)))
+const steps = (modules, states, restart) => ((modules ?? []).length > 0
+  ? h('ol', { class: 'flow-steps' }, modules.map((one) => module(one, states, restart)))
   : h('p', { class: 'muted' }, 'no step'));
 
-/** The graph of an OpenFlow `value`; `status` is the `flow_status` of a run. */
-export function flowGraph(value, status) {
+/** The graph of an OpenFlow `value`; `status` is the `flow_status` of a run, `restart(module, state)` runs it again from there. */
+export function flowGraph(value, status, restart) {
   const states = statesOf(status);
   const modules = value?.modules ?? [];
   const all = [value?.preprocessor_module && { ...value.preprocessor_module, summary: value.preprocessor_module.summary || 'Preprocessor' }, ...modules].filter(Boolean);
-  return h('div', { class: 'flow-graph', role: 'group', 'aria-label': 'Steps of the flow' }, all.length > 0 ? steps(all, states) : h('p', { class: 'muted' }, 'This flow has no step yet.'),
+  return h('div', { class: 'flow-graph', role: 'group', 'aria-label': 'Steps of the flow' }, all.length > 0 ? steps(all, states, restart) : h('p', { class: 'muted' }, 'This flow has no step yet.'),
     value?.failure_module && h('div', { class: 'flow-failure' }, h('p', { class: 'muted' }, 'When a step fails'), steps([value.failure_module], states)));
 }

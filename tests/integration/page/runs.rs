@@ -233,3 +233,39 @@ async fn failed_runs_before_the_last_are_told() {
     browser.close().await;
     app.stop().await;
 }
+
+/// What failed is mended and goes on from there: the steps before it do not run twice.
+#[actix::test]
+async fn a_flow_runs_again_from_a_step() {
+    if !ready(module_path!(), &[Need::Browser]) {
+        return;
+    }
+    let mut app = TestApp::start(Database::sqlite()).await;
+    let script = |id: &str, content: &str| json!({"id": id, "value": {"type": "rawscript", "language": "nativets", "content": content, "input_transforms": {}}});
+    let flow = |last: &str| {
+        let first = script("a", "export function main() { return Math.random(); }");
+        json!({"path": "u/admin/steps", "summary": "", "value": {"modules": [first, script("b", last)]}})
+    };
+    let fails = flow("export function main() { throw new Error(\"not yet\"); }");
+    app.post("flows/create", &fails).await.expect(201);
+    let run = app.post("jobs/run/f/u/admin/steps", &json!({})).await;
+    let id = run.expect(201).text;
+    let failed = app.wait_for_job(&id).await;
+    let works = flow("export function main() { return \"it works\"; }");
+    let update = "flows/update/u/admin/steps";
+    app.post(update, &works).await.expect(200);
+
+    let browser = open(&app, &format!("/runs/{id}")).await;
+    browser.see("not yet").await;
+    browser.click("Run again from step b").await;
+    browser.see("is taken over").await;
+    browser.click_in_dialog("Run again").await;
+    browser.see("it works").await;
+    let url = browser.url().await;
+    let next = url.rsplit('/').next().unwrap_or_default().to_owned();
+    let ended = app.wait_for_job(&next).await;
+    let first = |job: &Value| job["flow_status"]["modules"][0]["job"].clone();
+    assert_eq!(first(&ended), first(&failed), "the first step ran again");
+    browser.close().await;
+    app.stop().await;
+}
