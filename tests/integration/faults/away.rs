@@ -151,10 +151,19 @@ async fn a_server_stops_while_the_database_is_away() {
         .await;
     let connection = peer.accept().await;
     app.wait_until_listening(TRIGGER).await;
+    // Some of them are read and not committed when it goes.
+    let stream = json!({"texts": [r#"{"n":{n}}"#], "pause_ms": 1});
+    peer.stream(&connection, 0..1_000_000, stream).await;
+    app.wait_for_status(TRIGGER, "messages flow", |s| {
+        s["enqueued"].as_u64() > Some(100)
+    })
+    .await;
     cluster.go_away(Signal::SIGQUIT);
-    peer.send(&connection, &[r#"{"n":1}"#]).await;
-    app.wait_for_status(TRIGGER, "it waits for its commit", |s| s["pending"] == 1)
-        .await;
+    wait_for("its health says so", async || {
+        let health = app.get("/api/health/status").await;
+        (health.status == 503).then_some(()).ok_or(health.text)
+    })
+    .await;
     app.stop().await;
     assert_eq!(peer.close_code(&connection).await, Some(1001));
     cluster.come_back().await;
