@@ -14,7 +14,7 @@ use std::{fs, path::Path};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Database, TestApp, wait_for};
+use crate::harness::{Database, Settings, TestApp, wait_for};
 
 /// A page of `docs/recipes`: its one block of JSON is the trigger; each block with a path beside its language is
 /// a script: `typescript f/some/script`.
@@ -52,7 +52,9 @@ impl Recipe {
 
     /// A server with the recipe's variables and scripts, and then its trigger.
     async fn run(&self, database: Database, variables: &[(&str, &str)]) -> TestApp {
-        let app = TestApp::start(database).await;
+        // On PostgreSQL the key of secrets is given, not made.
+        let settings = Settings::new().env("WINDSOCK_SECRET_KEY", &"k".repeat(40));
+        let app = TestApp::start_with(database, settings).await;
         for (path, value) in variables {
             set_variable(&app, path, value).await;
         }
