@@ -1,7 +1,7 @@
 //! What the ledger writes to SQLite for each job, as statements whose text never changes.
 //!
 //! diesel would build the text of an insert of 32 columns for every row to look it up among the prepared ones, and
-//! prepares an update anew each time: together more than SQLite itself needs for the row.
+//! prepares an update anew each time.
 
 use diesel::{
     QueryResult, RunQueryDsl, SqliteConnection,
@@ -28,8 +28,7 @@ macro_rules! fixed {
     };
 }
 
-/// The statement `$name` that inserts a `$row` into `$table`. A column left out gets its default: the tests of the
-/// tables read back what they wrote.
+/// The statement `$name` that inserts a `$row` into `$table`: all of its columns, as the test below insists.
 macro_rules! insert {
     ($name:ident: $row:ty, $table:ident($first:ident $(, $column:ident)*)) => {
         #[derive(Debug)]
@@ -109,5 +108,65 @@ impl QueryFragment<Sqlite> for TakeOff<'_> {
         out.push_sql(" AND state = 1 AND worker = ");
         out.push_bind_param::<Text, _>(self.worker)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use diesel::{debug_query, insert_into};
+
+    use super::*;
+    use crate::queue::{Args, NewJob, Runnable, new_row};
+
+    /// The columns that an insert names.
+    fn columns(sql: &str) -> Vec<String> {
+        let (_, rest) = sql.split_once('(').unwrap();
+        let (columns, _) = rest.split_once(')').unwrap();
+        let bare = |column: &str| column.trim().trim_matches('`').to_owned();
+        columns.split(',').map(bare).collect()
+    }
+
+    #[test]
+    fn the_inserts_name_every_column() {
+        let script = Runnable::Script {
+            path: "u/a/s".into(),
+            hash: None,
+        };
+        let new = NewJob::new("main".into(), script, Args::Object("{}".into()), "a");
+        let row = new_row(&new, Timestamp(1));
+        let ended = EndedRow {
+            id: row.id,
+            workspace_id: &row.workspace_id,
+            kind: &row.kind,
+            runnable_path: None,
+            runnable_hash: None,
+            raw: None,
+            args: &row.args,
+            preprocessed: false,
+            trigger_kind: None,
+            trigger_path: None,
+            created_by: &row.created_by,
+            permissioned_as: &row.permissioned_as,
+            parent_job: None,
+            root_job: None,
+            flow_step_id: None,
+            tag: None,
+            created_at: row.created_at,
+            started_at: row.created_at,
+            completed_at: row.created_at,
+            success: true,
+            canceled_by: None,
+            cancel_reason: None,
+            result: "null",
+            worker: None,
+        };
+        let fixed = debug_query::<Sqlite, _>(&InsertQueued(&row)).to_string();
+        let derived = insert_into(queue::table).values(&row);
+        let derived = debug_query::<Sqlite, _>(&derived).to_string();
+        assert_eq!(columns(&fixed), columns(&derived));
+        let fixed = debug_query::<Sqlite, _>(&InsertEnded(&ended)).to_string();
+        let derived = insert_into(completed::table).values(&ended);
+        let derived = debug_query::<Sqlite, _>(&derived).to_string();
+        assert_eq!(columns(&fixed), columns(&derived));
     }
 }
