@@ -4,7 +4,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::{
-    accounts, capture, convert, error::Error, extract, flows, folders, groups, jobs_list, jobs_run,
+    accounts, capture, convert, error::Error, extract, flows, folders, groups, jobs_list,
+    jobs_preview, jobs_run,
 };
 use super::{message_samples, resources, scripts, triggers, users, variables, workspaces};
 use crate::{flow::FlowValue, trigger::spec::TriggerSpec};
@@ -25,8 +26,8 @@ pub fn read(kind: u8, body: &[u8]) -> Result<(), String> {
         7 => skip::<accounts::NewAccount>(body),
         8 => skip::<variables::NewVariable>(body),
         9 => skip::<resources::NewResource>(body),
-        10 => skip::<jobs_run::Preview>(body),
-        11 => skip::<jobs_run::FlowPreview>(body),
+        10 => skip::<jobs_preview::Preview>(body),
+        11 => skip::<jobs_preview::FlowPreview>(body),
         12 => skip::<capture::SetConfig>(body),
         13 => skip::<message_samples::NewSample>(body),
         14 => skip::<workspaces::NewWorkspace>(body),

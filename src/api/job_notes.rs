@@ -11,7 +11,8 @@ use super::{
     answer::{Json, Raw, Text},
     error::Error,
     extract::{Body, JobAt, KeyAt},
-    jobs_read::{may_touch, visible},
+    jobs_cancel::may_touch,
+    jobs_read::visible,
 };
 use crate::{
     access::Caller,

@@ -9,7 +9,8 @@ use super::{
     error::Error,
     extract::{At, Body, JobAt},
     job_view::{JobView, Parts, views},
-    jobs_read::{job_ids, visible},
+    jobs_cancel::job_ids,
+    jobs_read::visible,
 };
 use crate::{
     access::Caller,

@@ -1,58 +1,32 @@
-//! Starting jobs, and waiting for their result (windmill-facts §2.1).
+//! Starting jobs of what is saved (windmill-facts §2.1).
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::{
-        StatusCode,
-        header::{self, HeaderName, HeaderValue},
-    },
-    web,
-};
+use actix_web::{HttpRequest, web};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, de::IgnoredAny};
-use serde_json::{Map, Value, value::RawValue};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 use super::{
     State,
-    answer::{Created, Waited},
+    answer::Created,
     error::Error,
-    extract::{At, Body, Query, RawBody},
-    flow_steps,
+    extract::{At, Query, RawBody},
     scripts::unhex,
     triggers::check_retry,
 };
 use crate::{
-    access::{Caller, Denied, references::may_give},
+    access::{Caller, references::may_give},
     db::{Conn, flow, remote, script},
-    queue::{
-        Args, Finished, MAX_DEPTH, NewJob, Options, Queue, Runnable, StepRunnable, is_event,
-        references_in, refers,
-    },
+    queue::{Args, MAX_DEPTH, NewJob, Options, Runnable, references_in},
     trigger::spec::Retry,
-    types::{JobId, JobKind, Language, Timestamp, TriggerKind},
+    types::{JobId, Timestamp, TriggerKind},
 };
 
-/// How long a request waits for a result: Windmill's default (windmill-facts §2.1).
-const WAIT: Duration = Duration::from_secs(600);
 /// How far the moment in a client's own job id may lie ahead; lists rely on it.
 const ID_AHEAD_MICROS: u64 = 60_000_000;
 /// How long ago it may be: an outbox that could not reach this server brings its jobs late.
 const ID_AGE_MICROS: u64 = 7 * 24 * 60 * 60 * 1_000_000;
-/// Headers a result may not set: they belong to the connection or keep the page safe.
-const OWN_HEADERS: &[HeaderName] = &[
-    header::SET_COOKIE,
-    header::CONTENT_LENGTH,
-    header::TRANSFER_ENCODING,
-    header::CONNECTION,
-    header::UPGRADE,
-    header::CONTENT_SECURITY_POLICY,
-    header::X_CONTENT_TYPE_OPTIONS,
-    header::REFERRER_POLICY,
-    header::CONTENT_TYPE,
-];
 
 /// How a job is run.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -70,7 +44,7 @@ pub(crate) struct How {
     /// Not before so many seconds have passed.
     scheduled_in_secs: Option<u32>,
     /// A label for the workers; kept and shown.
-    tag: Option<String>,
+    pub(super) tag: Option<String>,
     /// The id of the new job: a UUID of version 7 made now.
     #[param(value_type = Option<String>)]
     job_id: Option<JobId>,
@@ -80,19 +54,6 @@ pub(crate) struct How {
     retry: Option<String>,
     /// The arguments of a GET: a JSON object as base64 (URL alphabet).
     payload: Option<String>,
-}
-
-/// A script that is not saved.
-#[derive(Debug, Deserialize, ToSchema)]
-pub(crate) struct Preview {
-    content: String,
-    /// `python3`, `bash`, `nativets`, `bun` or `deno`.
-    language: String,
-    /// The path it says it has.
-    path: Option<String>,
-    #[schema(value_type = Option<Object>)]
-    args: Option<Box<RawValue>>,
-    tag: Option<String>,
 }
 
 /// Checks that `body` is a JSON object of arguments and gives it back as text, numbers untouched.
@@ -309,303 +270,6 @@ run_route!(
 run_route!(
     /// Runs the flow at a path; the answer is the job's id.
     run_flow, What::Flow
-);
-
-/// Whether arguments may be meant for a preprocessor; only then it matters whether an unsaved script has one.
-fn looks_like_event(args: &str) -> bool {
-    ["v1", "v2"].iter().any(|version| is_event(args, version))
-}
-
-/// Runs a script that travels with the request; the answer is the job's id.
-pub(crate) async fn run_preview(
-    (caller, req): (Caller, HttpRequest),
-    how: Query<How>,
-    body: Body<Preview>,
-    state: web::Data<State>,
-) -> Result<Created, Error> {
-    caller.may_change()?;
-    if !caller.scoped("run", Some("")) {
-        return Err(Denied::Forbidden("this token runs saved scripts only".to_owned()).into());
-    }
-    let Preview {
-        content,
-        language,
-        path,
-        args,
-        tag,
-    } = body.0;
-    let language: Language = language
-        .parse()
-        .map_err(|error| Error::field("language", error))?;
-    let args = args.map_or_else(|| "{}".to_owned(), |args| args.get().to_owned());
-    let args =
-        arguments(args.as_bytes()).map_err(|_| Error::field("args", "expected an object"))?;
-    let path = path.filter(|path| !path.is_empty()).map(Into::into);
-    let mut how = how.0;
-    how.tag = how.tag.or(tag);
-    let preprocessor = if looks_like_event(&args) {
-        // One that cannot be read fails as a job, with the error in its result.
-        let facts = state.script_check.check(language, content.clone()).await;
-        facts.ok().and_then(|facts| facts.preprocessor)
-    } else {
-        None
-    };
-    let runnable = Runnable::Preview {
-        path,
-        language,
-        content,
-    };
-    let mut job = new_job((&caller, &req, &state), runnable, args, how).await?;
-    job.preprocessor = preprocessor;
-    let id = job.id;
-    state.queue.push_soon(vec![job]).await?;
-    Ok(Created(id.to_string()))
-}
-
-/// A flow that is not saved.
-#[derive(Debug, Deserialize, ToSchema)]
-pub(crate) struct FlowPreview {
-    /// OpenFlow.
-    #[schema(value_type = Object)]
-    value: Value,
-    /// The path it says it has.
-    path: Option<String>,
-    #[schema(value_type = Option<Object>)]
-    args: Option<Box<RawValue>>,
-    tag: Option<String>,
-}
-
-/// Whether a static input somewhere in a flow refers to something.
-fn has_static_references(flow: &Value) -> bool {
-    match flow {
-        Value::Object(fields) if fields.get("type").is_some_and(|kind| kind == "static") => {
-            fields.get("value").is_some_and(refers)
-        }
-        Value::Object(fields) => fields.values().any(has_static_references),
-        Value::Array(items) => items.iter().any(has_static_references),
-        _ => false,
-    }
-}
-
-/// The job of a flow that travels with the request.
-async fn flow_preview(
-    (caller, req): (&Caller, &HttpRequest),
-    mut how: How,
-    body: FlowPreview,
-    state: &State,
-) -> Result<NewJob, Error> {
-    caller.may_change()?;
-    if !caller.scoped("run", Some("")) {
-        return Err(Denied::Forbidden("this token runs saved flows only".to_owned()).into());
-    }
-    if caller.job.is_some() && has_static_references(&body.value) {
-        let text =
-            "a static input of a flow that a job makes may not refer to a variable or a resource";
-        return Err(Error::field("value", text));
-    }
-    flow_steps::may_start(caller, &body.value, state).await?;
-    let raw = serde_json::json!({"value": &body.value}).to_string();
-    let preprocessor = state.script_check.check_flow(body.value).await?;
-    let args = body
-        .args
-        .map_or_else(|| "{}".to_owned(), |args| args.get().to_owned());
-    let args =
-        arguments(args.as_bytes()).map_err(|_| Error::field("args", "expected an object"))?;
-    how.tag = how.tag.or(body.tag);
-    let runnable = StepRunnable {
-        kind: JobKind::FlowPreview,
-        path: body.path.filter(|path| !path.is_empty()),
-        hash: None,
-        raw: Some(raw),
-    };
-    let runnable = Runnable::Step(Box::new(runnable));
-    let mut job = new_job((caller, req, state), runnable, args, how).await?;
-    job.preprocessor = preprocessor;
-    Ok(job)
-}
-
-/// Runs a flow that travels with the request; the answer is the job's id.
-pub(crate) async fn run_preview_flow(
-    (caller, req): (Caller, HttpRequest),
-    how: Query<How>,
-    body: Body<FlowPreview>,
-    state: web::Data<State>,
-) -> Result<Created, Error> {
-    let job = flow_preview((&caller, &req), how.0, body.0, &state).await?;
-    let id = job.id;
-    state.queue.push_soon(vec![job]).await?;
-    Ok(Created(id.to_string()))
-}
-
-/// Runs a flow that travels with the request and answers its result; 422 when it failed.
-pub(crate) async fn wait_preview_flow(
-    (caller, req): (Caller, HttpRequest),
-    how: Query<How>,
-    body: Body<FlowPreview>,
-    state: web::Data<State>,
-) -> Result<Waited, Error> {
-    let job = flow_preview((&caller, &req), how.0, body.0, &state).await?;
-    Ok(Waited(answer(&wait(&caller, job, &state).await?)))
-}
-
-/// Cancels a job nobody waits for any more: the client went away before the result came.
-struct CancelOnDrop {
-    queue: Queue,
-    job: Option<(String, JobId, String)>,
-}
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        if let Some((workspace, id, by)) = self.job.take() {
-            let queue = self.queue.clone();
-            actix_rt::spawn(async move {
-                let why = "the client that waited for it went away".to_owned();
-                if let Err(error) = queue.cancel(&workspace, id, &by, Some(why)).await {
-                    log::warn!(job:% = id; "an abandoned job was not canceled: {error}");
-                }
-            });
-        }
-    }
-}
-
-/// Runs `job` and waits for its end.
-async fn wait(caller: &Caller, mut job: NewJob, state: &State) -> Result<Finished, Error> {
-    let id = job.id;
-    // A job that waits for another lends it its worker, and is known for it by this.
-    job.parent = job.parent.or(caller.job);
-    let ended = state.queue.wait(id);
-    let mut guard = CancelOnDrop {
-        queue: state.queue.clone(),
-        job: Some((job.workspace.to_string(), id, caller.username.clone())),
-    };
-    state.queue.push_soon(vec![job]).await?;
-    let ended = actix_rt::time::timeout(WAIT, ended).await;
-    guard.job = None;
-    match ended {
-        Ok(ended) => Ok(ended?),
-        Err(_) => Err(Error::NotInTime(id, WAIT.as_secs())),
-    }
-}
-
-/// The result as an HTTP answer: 200, or 422 when the job failed, or what the result itself asks for with
-/// `windmill_status_code`, `windmill_content_type`, `windmill_headers` and `result`.
-fn answer(finished: &Finished) -> HttpResponse {
-    let text = &finished.outcome.result;
-    if !finished.outcome.success {
-        return HttpResponse::UnprocessableEntity()
-            .content_type("application/json")
-            .body(text.clone());
-    }
-    let plain = || {
-        HttpResponse::Ok()
-            .content_type("application/json")
-            .body(text.clone())
-    };
-    if !text.contains("\"windmill_") {
-        return plain();
-    }
-    let Ok(Value::Object(mut shape)) = serde_json::from_str::<Value>(text) else {
-        return plain();
-    };
-    let status = shape.remove("windmill_status_code");
-    let kind = shape.remove("windmill_content_type");
-    let headers = shape.remove("windmill_headers");
-    if status.is_none() && kind.is_none() && headers.is_none() {
-        return plain();
-    }
-    let status = status.and_then(|status| u16::try_from(status.as_u64()?).ok());
-    let status = status.and_then(|status| StatusCode::from_u16(status).ok());
-    // Below 200 no answer would ever end.
-    let status = status
-        .filter(|status| status.as_u16() >= 200)
-        .unwrap_or(StatusCode::OK);
-    let mut answer = HttpResponse::build(status);
-    if let Some(Value::Object(headers)) = headers {
-        add_headers(&mut answer, &headers);
-    }
-    // A script must not put its own page into the origin of windsock's.
-    answer.insert_header((
-        header::CONTENT_SECURITY_POLICY,
-        "sandbox; default-src 'none'",
-    ));
-    let result = shape.remove("result").unwrap_or_else(|| {
-        if shape.is_empty() {
-            Value::Null
-        } else {
-            Value::Object(shape)
-        }
-    });
-    match (kind, result) {
-        (Some(Value::String(kind)), Value::String(body))
-            if HeaderValue::from_str(&kind).is_ok() =>
-        {
-            answer.content_type(kind).body(body)
-        }
-        (Some(Value::String(kind)), result) if HeaderValue::from_str(&kind).is_ok() => {
-            answer.content_type(kind).body(result.to_string())
-        }
-        (_, result) => answer.json(result),
-    }
-}
-
-fn add_headers(answer: &mut actix_web::HttpResponseBuilder, headers: &Map<String, Value>) {
-    for (name, value) in headers {
-        let text = value
-            .as_str()
-            .map_or_else(|| value.to_string(), str::to_owned);
-        let (Ok(name), Ok(value)) = (
-            HeaderName::from_bytes(name.as_bytes()),
-            HeaderValue::from_str(&text),
-        ) else {
-            continue;
-        };
-        if !OWN_HEADERS.contains(&name) {
-            answer.insert_header((name, value));
-        }
-    }
-}
-
-macro_rules! wait_route {
-    ($(#[$doc:meta])* $post:ident, $get:ident, $what:expr) => {
-        $(#[$doc])*
-        pub(crate) async fn $post(
-            (caller, req): (Caller, HttpRequest),
-            at: At,
-            how: Query<How>,
-            body: RawBody,
-            state: web::Data<State>,
-        ) -> Result<Waited, Error> {
-            let args = arguments(&body.0)?;
-            let runnable = runnable(&caller, at, $what, &state).await?;
-            let job = new_job((&caller, &req, &state), runnable, args, how.0).await?;
-            Ok(Waited(answer(&wait(&caller, job, &state).await?)))
-        }
-
-        $(#[$doc])*
-        pub(crate) async fn $get(
-            (caller, req): (Caller, HttpRequest),
-            at: At,
-            how: Query<How>,
-            state: web::Data<State>,
-        ) -> Result<Waited, Error> {
-            let args = how.0.get_arguments()?;
-            let runnable = runnable(&caller, at, $what, &state).await?;
-            let job = new_job((&caller, &req, &state), runnable, args, how.0).await?;
-            Ok(Waited(answer(&wait(&caller, job, &state).await?)))
-        }
-    };
-}
-wait_route!(
-    /// Runs the script at a path and answers its result; 422 when it failed.
-    wait_script, wait_script_get, What::Script
-);
-wait_route!(
-    /// Runs one version of a script and answers its result; 422 when it failed.
-    wait_version, wait_version_get, What::Version
-);
-wait_route!(
-    /// Runs the flow at a path and answers its result; 422 when it failed.
-    wait_flow, wait_flow_get, What::Flow
 );
 
 #[cfg(test)]

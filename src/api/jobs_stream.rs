@@ -7,8 +7,8 @@ use super::{
     answer::Events,
     error::Error,
     extract::{At, JobAt, Query, RawBody},
-    jobs_read::{StreamHow, follow},
     jobs_run::{How, What, arguments, new_job, runnable},
+    jobs_update::{StreamHow, follow},
 };
 use crate::{access::Caller, queue::NewJob};
 
