@@ -11,7 +11,8 @@ use super::{
     State,
     answer::Created,
     error::Error,
-    extract::{At, Query, RawBody},
+    extract::{At, JobAt, Query, RawBody},
+    jobs_read::visible,
     scripts::unhex,
     triggers::check_retry,
 };
@@ -32,10 +33,10 @@ const ID_AGE_MICROS: u64 = 7 * 24 * 60 * 60 * 1_000_000;
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct How {
-    /// The job that starts this one.
+    /// The job that starts this one; one that may be seen.
     #[param(value_type = Option<String>)]
     parent_job: Option<JobId>,
-    /// The outermost job of the flow.
+    /// The outermost job of the flow; one that may be seen.
     #[param(value_type = Option<String>)]
     root_job: Option<JobId>,
     /// Not before this moment.
@@ -178,6 +179,30 @@ pub(super) async fn runnable(
         .await
 }
 
+/// Checks that a new job is put below jobs that the caller may see; of others not even their absence is told.
+async fn check_family(caller: &Caller, how: &How, state: &State) -> Result<(), Error> {
+    let named = [("parent_job", how.parent_job), ("root_job", how.root_job)].into_iter();
+    // A job knows itself: no need to look.
+    let named = named.filter_map(|(field, id)| Some((field, id.filter(|_| id != caller.job)?)));
+    let named: Vec<(&str, JobId)> = named.collect();
+    if named.is_empty() {
+        return Ok(());
+    }
+    let caller = caller.clone();
+    state
+        .run(move |conn| {
+            for (field, id) in named {
+                let workspace = caller.workspace.clone().unwrap_or_default();
+                match visible(conn, &caller, &JobAt { workspace, id }) {
+                    Err(Error::NotFound(text)) => return Err(Error::field(field, text)),
+                    seen => drop(seen?),
+                }
+            }
+            Ok(())
+        })
+        .await
+}
+
 /// What the query's `retry` says, as the queue keeps it.
 async fn options(how: &How, state: &State) -> Result<Option<String>, Error> {
     let Some(text) = &how.retry else {
@@ -213,6 +238,7 @@ pub(super) async fn job_with(
     (args, given): (String, Vec<String>),
     how: How,
 ) -> Result<NewJob, Error> {
+    check_family(caller, &how, state).await?;
     let workspace: Arc<str> = caller.workspace.as_deref().unwrap_or_default().into();
     let mut job = NewJob::new(workspace, runnable, Args::Object(args), &caller.username);
     let page = req

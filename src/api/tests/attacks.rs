@@ -300,3 +300,33 @@ async fn a_token_with_scopes_gets_nothing_by_another_way() {
         assert_eq!(holds("u/ann/key.variable.json"), variable, "{scopes:?}");
     }
 }
+
+/// Whoever puts a job below another one is told of it, is lent its worker, and has it kept longer.
+#[actix_rt::test]
+async fn a_job_is_put_below_none_that_may_not_be_seen() {
+    let bench = Bench::new().await;
+    let ann = bench.user("ann", NewToken::default()).await;
+    for path in ["u/ann/s", "u/admin/s"] {
+        assert_eq!(bench.post("scripts/create", script(path)).await.0, 201);
+    }
+    let own = bench.post("jobs/run/p/u/ann/s", json!({})).await.2;
+    let hidden = bench.post("jobs/run/p/u/admin/s", json!({})).await.2;
+    let none = "01890000-0000-7000-8000-000000000000";
+    for field in ["parent_job", "root_job"] {
+        for route in ["run/p", "run_wait_result/p", "run_and_stream/p"] {
+            let mut told = Vec::new();
+            for id in [hidden.as_str(), none] {
+                let path = format!("/api/w/main/jobs/{route}/u/ann/s?{field}={id}");
+                let answer = bench.ask(Verb::POST, &path, Some(&ann), "{}").await;
+                told.push((answer.0, answer.2.replace(id, "<id>")));
+            }
+            assert_eq!(told[0], (400, format!("{field}: job <id> not found")));
+            assert_eq!(told[0], told[1], "{route}");
+        }
+        let path = format!("/api/w/main/jobs/run/p/u/ann/s?{field}={own}");
+        let answer = bench.ask(Verb::POST, &path, Some(&ann), "{}").await;
+        assert_eq!(answer.0, 201, "{}", answer.2);
+        let job = bench.json(&format!("jobs_u/get/{}", answer.2)).await;
+        assert_eq!(job[field], own);
+    }
+}
