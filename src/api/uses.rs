@@ -71,11 +71,13 @@ fn find(conn: &mut Conn, caller: &Caller, at: &At, is_flow: bool) -> Result<Uses
         let text = format!("{what} not found at path: {}", at.path);
         return Err(Error::NotFound(text));
     }
+    // The token may be for scripts alone.
+    let (of_triggers, of_flows) = (caller.asking("websocket_triggers"), caller.asking("flows"));
     let runnable = (at.path.as_str(), is_flow);
     let rows = trigger::mentioning(conn, &at.workspace, &at.path)?;
     let triggers = rows
         .into_iter()
-        .filter(|row| caller.may_read(&row.path, &row.extra_perms))
+        .filter(|row| of_triggers.may_read(&row.path, &row.extra_perms))
         .map(|row| TriggerUse {
             fields: fields(&row, runnable),
             path: row.path,
@@ -87,7 +89,7 @@ fn find(conn: &mut Conn, caller: &Caller, at: &At, is_flow: bool) -> Result<Uses
         .collect();
     let mut flows = Vec::new();
     for path in flow::mentioning(conn, &at.workspace, &at.path)? {
-        if !caller.may_read(&path, caller.flow_perms(&path)) {
+        if !of_flows.may_read(&path, caller.flow_perms(&path)) {
             continue;
         }
         // An older version may have had it.

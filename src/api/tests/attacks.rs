@@ -330,3 +330,43 @@ async fn a_job_is_put_below_none_that_may_not_be_seen() {
         assert_eq!(job[field], own);
     }
 }
+
+/// What uses a script is told by the scopes for what uses it.
+#[actix_rt::test]
+async fn a_token_for_scripts_is_not_told_of_triggers_and_flows() {
+    let bench = Bench::new().await;
+    assert_eq!(
+        bench.post("scripts/create", script("u/admin/s")).await.0,
+        201
+    );
+    let saved = bench.post("websocket_triggers/create", trigger("u/admin/t"));
+    assert_eq!(saved.await.0, 201);
+    let step = json!({"id": "a", "value": {"type": "script", "path": "u/admin/s", "input_transforms": {}}});
+    let flow = json!({"path": "u/admin/f", "summary": "", "value": {"modules": [step]}});
+    assert_eq!(bench.post("flows/create", flow).await.0, 201);
+    let told = async |scopes: &[&str]| {
+        let wanted = json!({"scopes": scopes}).to_string();
+        let made = bench.ask(Verb::POST, "/api/users/tokens/create", Some(ROOT), &wanted);
+        let token = made.await.2;
+        let path = "/api/w/main/scripts/used_by/u/admin/s";
+        let answer = bench.ask(Verb::GET, path, Some(&token), "").await;
+        assert_eq!(answer.0, 200, "{}", answer.2);
+        let uses: Value = serde_json::from_str(&answer.2).unwrap();
+        let count = |kind: &str| uses[kind].as_array().unwrap().len();
+        (count("triggers"), count("flows"))
+    };
+    assert_eq!(told(&["scripts:*"]).await, (0, 0));
+    assert_eq!(
+        told(&["scripts:*", "websocket_triggers:read"]).await,
+        (1, 0)
+    );
+    assert_eq!(
+        told(&[
+            "scripts:*",
+            "websocket_triggers:read:u/other/*",
+            "flows:read"
+        ])
+        .await,
+        (0, 1)
+    );
+}
