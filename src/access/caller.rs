@@ -230,6 +230,21 @@ impl Caller {
             .any(|scope| scope_allows(scope, &self.domain, action, path))
     }
 
+    /// The paths to which the scopes confine these actions on this part of the API, a `*` at the end standing for any
+    /// rest; none = they do not.
+    #[must_use]
+    pub fn confined_to(&self, actions: &[&str]) -> Option<Vec<&str>> {
+        let scopes = self.scopes.as_ref()?.iter();
+        let allowed = scopes.flat_map(|scope| {
+            let actions = actions.iter();
+            actions.filter_map(|action| allowed_at(scope, &self.domain, action))
+        });
+        let mut paths: Vec<&str> = allowed.flat_map(|list| list.split(',')).collect();
+        paths.sort_unstable();
+        paths.dedup();
+        (!paths.contains(&"*")).then_some(paths)
+    }
+
     fn reaches(&self, path: &str, extra_perms: &str, write: bool) -> bool {
         if self.is_admin || self.granted(extra_perms, write) {
             return true;
@@ -291,25 +306,10 @@ impl Caller {
     }
 }
 
-/// Whether one scope, `<domain>:<action>[:scripts|flows][:<path>]` (windmill-facts §1.2), allows the action.
-/// Writing includes reading; `*` as action is everything; a path may end in `/*`.
+/// Whether one scope allows the action.
 fn scope_allows(scope: &str, domain: &str, action: &str, path: Option<&str>) -> bool {
-    let mut parts = scope.splitn(3, ':');
-    let (scope_domain, scope_action) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
-    let rest = parts.next();
-    let action_fits = scope_action == "*"
-        || scope_action == action
-        || (scope_action == "write" && action == "read");
-    if scope_domain != domain || !action_fits {
-        return false;
-    }
-    let wanted = rest.map(|rest| {
-        rest.strip_prefix("scripts:")
-            .or_else(|| rest.strip_prefix("flows:"))
-            .unwrap_or(rest)
-    });
-    match (wanted, path) {
-        (None | Some("" | "*"), _) => true,
+    match (allowed_at(scope, domain, action), path) {
+        (None, _) => false,
         // A list is let through here; what it shows is asked for path by path.
         (Some(_), None) => true,
         (Some(wanted), Some(path)) => {
@@ -321,6 +321,25 @@ fn scope_allows(scope: &str, domain: &str, action: &str, path: Option<&str>) -> 
                 })
         }
     }
+}
+
+/// Where one scope, `<domain>:<action>[:scripts|flows][:<path>]` (windmill-facts §1.2), allows the action: a comma list of
+/// paths, of which each may end in `*`. Writing includes reading; `*` as action is everything.
+fn allowed_at<'a>(scope: &'a str, domain: &str, action: &str) -> Option<&'a str> {
+    let mut parts = scope.splitn(3, ':');
+    let (scope_domain, scope_action) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
+    let rest = parts.next().unwrap_or("");
+    let action_fits = scope_action == "*"
+        || scope_action == action
+        || (scope_action == "write" && action == "read");
+    if scope_domain != domain || !action_fits {
+        return None;
+    }
+    let wanted = rest
+        .strip_prefix("scripts:")
+        .or_else(|| rest.strip_prefix("flows:"))
+        .unwrap_or(rest);
+    Some(if wanted.is_empty() { "*" } else { wanted })
 }
 
 #[cfg(test)]
@@ -423,6 +442,21 @@ mod tests {
                 "{scope} {action} {path:?}"
             );
         }
+        let some = Caller {
+            scopes: Some(vec![
+                "jobs:read:u/a/*,f/b".to_owned(),
+                "jobs:run:flows:u/c".to_owned(),
+                "scripts:read".to_owned(),
+            ]),
+            ..someone("root").asking("jobs")
+        };
+        assert_eq!(some.confined_to(&["read"]), Some(vec!["f/b", "u/a/*"]));
+        assert_eq!(
+            some.confined_to(&["read", "run"]),
+            Some(vec!["f/b", "u/a/*", "u/c"])
+        );
+        assert_eq!(some.confined_to(&["write"]), Some(Vec::new()));
+        assert_eq!(some.asking("scripts").confined_to(&["read"]), None);
         let nothing = Caller {
             is_admin: true,
             scopes: Some(Vec::new()),

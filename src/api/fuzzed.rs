@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::{
-    accounts, capture, convert, error::Error, extract, flows, folders, groups, jobs_list,
+    accounts, capture, convert, error::Error, extract, flows, folders, groups, job_search,
     jobs_preview, jobs_run,
 };
 use super::{message_samples, resources, scripts, triggers, users, variables, workspaces};
@@ -32,7 +32,7 @@ pub fn read(kind: u8, body: &[u8]) -> Result<(), String> {
         13 => skip::<message_samples::NewSample>(body),
         14 => skip::<workspaces::NewWorkspace>(body),
         15 => skip::<users::NewTokenBody>(body),
-        16 => query::<jobs_list::Which>(body),
+        16 => query::<job_search::Which>(body),
         17 => query::<jobs_run::How>(body),
         18 => skip::<Vec<String>>(body),
         _ => yaml(body),

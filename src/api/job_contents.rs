@@ -1,10 +1,12 @@
-//! What is looked for inside a job's JSON, where no index can answer: arguments, result, labels. Pure.
+//! What is looked for inside a job's JSON, where no index can answer: arguments, result, labels, a flow's state. Pure.
+
+use std::collections::HashSet;
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::error::Error;
-use crate::db::job_list::AnyJob;
+use crate::{db::job_list::AnyJob, types::JobId};
 
 /// What a job's JSON must contain.
 #[derive(Debug, Default)]
@@ -17,23 +19,34 @@ pub(super) struct Contents {
     pub(super) label: Option<String>,
     /// A text somewhere in the arguments' values; small and capital letters are the same.
     pub(super) args_text: Option<String>,
+    /// A flow that counts as skipped, or a job that does not.
+    pub(super) skipped: Option<bool>,
 }
 
 impl Contents {
     /// Whether every job matches.
     pub(super) fn is_any(&self) -> bool {
-        self.args.is_none()
-            && self.result.is_none()
-            && self.label.is_none()
-            && self.args_text.is_none()
+        !self.is_in_bodies() && self.skipped.is_none()
     }
 
-    /// Whether the job's JSON is what is looked for.
-    pub(super) fn matches(&self, job: &AnyJob) -> bool {
-        let (args, result) = match job {
-            AnyJob::Queued(row) => (row.args.as_str(), None),
-            AnyJob::Completed(row) => (row.args.as_str(), Some(row.result.as_str())),
+    /// Whether jobs have to be read whole.
+    pub(super) fn is_in_bodies(&self) -> bool {
+        self.args.is_some()
+            || self.result.is_some()
+            || self.label.is_some()
+            || self.args_text.is_some()
+    }
+
+    /// Whether the job is what is looked for; `skipped` are the flows among its like that count so.
+    pub(super) fn matches(&self, job: &AnyJob, skipped: &HashSet<JobId>) -> bool {
+        let (id, args, result) = match job {
+            AnyJob::Queued(row) => (row.id, row.args.as_str(), None),
+            AnyJob::Completed(row) => (row.id, row.args.as_str(), Some(row.result.as_str())),
         };
+        let fits = |wanted| skipped.contains(&id) == wanted;
+        if !self.skipped.is_none_or(fits) {
+            return false;
+        }
         let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
         if let Some(wanted) = &self.args_text
             && !holds(&parse(args), &wanted.to_lowercase())

@@ -11,7 +11,7 @@ use crate::{
     access::Caller,
     db::{
         Conn, DbError, flow_run,
-        job_list::{AnyJob, Visible},
+        job_list::{AnyJob, Person, Visible, Within},
         queue::{CompletedRow, PARKED, QueueRow, RUNNING},
         user,
     },
@@ -110,7 +110,7 @@ pub(crate) struct JobView {
     tag: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     priority: Option<i32>,
-    /// Of its script, and of its result's `wm_labels`; where the result is shown.
+    /// Of its script, and of its result's `wm_labels`; in lists that show no results, of those up to 16 KiB.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     labels: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -325,23 +325,38 @@ pub(crate) fn views(
 fn note_skipped(conn: &mut Conn, views: &mut [JobView]) -> Result<(), DbError> {
     let ended = views.iter().filter(|view| view.success == Some(true));
     let flows = ended.filter(|view| view.job_kind.starts_with("flow"));
-    let flows: Vec<JobId> = flows.map(|view| view.id).collect();
-    if flows.is_empty() {
-        return Ok(());
-    }
-    let skipped: HashSet<JobId> = flow_run::holding(conn, &flows, "\"skipped\":true")?
-        .into_iter()
-        .filter_map(|(id, status)| is_skipped(&status).then_some(id))
-        .collect();
+    let skipped = skipped(conn, &flows.map(|view| view.id).collect::<Vec<_>>())?;
     for view in views {
         view.is_skipped = skipped.contains(&view.id);
     }
     Ok(())
 }
 
-/// What a list of jobs may show a caller; none = everything.
-pub(crate) fn visible_to(caller: &Caller) -> Option<Visible> {
-    (!caller.is_admin).then(|| Visible {
+/// Those of the flows that count as skipped.
+pub(super) fn skipped(conn: &mut Conn, flows: &[JobId]) -> Result<HashSet<JobId>, DbError> {
+    if flows.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let holding = flow_run::holding(conn, flows, "\"skipped\":true")?.into_iter();
+    let skipped = holding.filter_map(|(id, status)| is_skipped(&status).then_some(id));
+    Ok(skipped.collect())
+}
+
+/// The paths to which a caller's scopes confine actions.
+fn within(caller: &Caller, actions: &[&str]) -> Option<Within> {
+    let mut within = Within::default();
+    for path in caller.confined_to(actions)? {
+        match path.strip_suffix('*') {
+            Some(start) => within.starts.push(start.to_owned()),
+            None => within.exact.push(path.to_owned()),
+        }
+    }
+    Some(within)
+}
+
+/// What a list of jobs may show a caller: [`may_see`] for the database.
+pub(crate) fn visible_to(caller: &Caller) -> Visible {
+    let person = (!caller.is_admin).then(|| Person {
         username: caller.username.clone(),
         run_as: caller.run_as(),
         folders: caller
@@ -349,10 +364,15 @@ pub(crate) fn visible_to(caller: &Caller) -> Option<Visible> {
             .iter()
             .map(|folder| folder.name.clone())
             .collect(),
-    })
+        reads: within(caller, &["read"]),
+    });
+    Visible {
+        person,
+        within: within(caller, &["read", "run"]),
+    }
 }
 
-/// Whether a caller may see a job: an own one, or one of a runnable that may be read.
+/// Whether a caller may see a job, where its scopes allow it: an own one, or one of a runnable that may be read.
 pub(crate) fn may_see(caller: &Caller, job: &AnyJob) -> bool {
     let (path, created_by, run_as) = match job {
         AnyJob::Queued(row) => (&row.runnable_path, &row.created_by, &row.permissioned_as),

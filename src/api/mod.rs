@@ -31,6 +31,7 @@ mod held;
 mod job_contents;
 mod job_flow;
 mod job_notes;
+mod job_search;
 mod job_view;
 mod jobs_cancel;
 mod jobs_delete;

@@ -64,6 +64,17 @@ async fn labels_are_kept_shown_and_asked_for(database: Database) {
     for (label, count) in [("c", 1), ("by-result", 1), ("d", 0)] {
         let found = app.completed(&format!("label={label}")).await;
         assert_eq!(found.len(), count, "{label}");
+        let counted = app
+            .get(&format!("jobs/completed/count?label={label}"))
+            .await;
+        let counted = counted.expect(200).json();
+        assert_eq!(counted["database_length"], count, "{label}");
+    }
+    for list in ["jobs/list", "jobs/completed/list"] {
+        let listed = app.list(list).await;
+        let of_list = listed.iter().find(|job| job["id"] == id.as_str()).unwrap();
+        assert_eq!(of_list["labels"], job["labels"], "{list}: {of_list}");
+        assert!(of_list.get("result").is_none(), "{list}: {of_list}");
     }
     app.stop().await;
 }

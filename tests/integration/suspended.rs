@@ -74,6 +74,14 @@ async fn a_script_is_mended_and_what_came_meanwhile_replayed(database: Database)
     let count = format!("jobs/queue/count?trigger_path={TRIGGER}");
     let count = app.get(&count).await.expect(200).json();
     assert_eq!(count, json!({"database_length": 0, "suspended": 20}));
+    for (query, found) in [
+        ("jobs/list?suspended=true", 20),
+        ("jobs/queue/list?suspended=true", 20),
+        ("jobs/queue/list?suspended=false", 0),
+        ("jobs/completed/list?suspended=true", 0),
+    ] {
+        assert_eq!(app.list(query).await.len(), found, "{query}");
+    }
 
     // A restart does not lose them, and the new script, with a preprocessor, gets them as if they came now.
     app.stop().await;

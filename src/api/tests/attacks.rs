@@ -331,6 +331,56 @@ async fn a_job_is_put_below_none_that_may_not_be_seen() {
     }
 }
 
+/// Lists and counts hold what a token may see and nothing else, page by page.
+#[actix_rt::test]
+async fn lists_and_counts_of_jobs_end_where_the_scopes_of_a_token_do() {
+    let bench = Bench::new().await;
+    let folder = json!({"name": "team", "extra_perms": {"u/ann": false}});
+    assert_eq!(bench.post("folders/create", folder).await.0, 200);
+    for path in ["u/ann/a", "u/ann/b", "u/ann/a", "f/team/a", "u/ann/ab"] {
+        bench.ended(path, None, &[(true, "1")]).await;
+    }
+    for (scopes, of_admin, of_ann) in [
+        (&["jobs:read"][..], 5, 5),
+        (&["jobs:read:u/ann/*"], 4, 4),
+        (&["jobs:read:u/ann/a"], 2, 2),
+        (&["jobs:read:u/ann/a,f/team/*"], 3, 3),
+        // Who may only run something is shown the own jobs of it.
+        (&["jobs:run:scripts:u/ann/b", "jobs:read:f/team/a"], 2, 1),
+        (&["jobs:read:u/ann/none"], 0, 0),
+        (&["jobs:*"], 5, 5),
+    ] {
+        let wanted = json!({"scopes": scopes}).to_string();
+        let made = "/api/users/tokens/create";
+        let admins = bench.ask(Verb::POST, made, Some(ROOT), &wanted).await.2;
+        let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        let anns = NewToken {
+            scopes: Some(scopes),
+            ..NewToken::default()
+        };
+        let anns = bench.user("ann", anns).await;
+        for (token, seen) in [(admins, of_admin), (anns, of_ann)] {
+            let ask = async |path: &str| {
+                let path = format!("/api/w/main/jobs/{path}");
+                let answer = bench.ask(Verb::GET, &path, Some(&token), "").await;
+                assert_eq!(answer.0, 200, "{}", answer.2);
+                serde_json::from_str::<Value>(&answer.2).unwrap()
+            };
+            for list in ["list", "completed/list"] {
+                let whole = ask(list).await.as_array().unwrap().len();
+                let mut paged = 0;
+                for page in 1..=seen {
+                    let part = ask(&format!("{list}?per_page=1&page={page}")).await;
+                    paged += part.as_array().unwrap().len();
+                }
+                assert_eq!((whole, paged), (seen, seen), "{wanted} {list}");
+            }
+            let count = ask("completed/count").await;
+            assert_eq!(count["database_length"], seen, "{wanted}");
+        }
+    }
+}
+
 /// What uses a script is told by the scopes for what uses it.
 #[actix_rt::test]
 async fn a_token_for_scripts_is_not_told_of_triggers_and_flows() {

@@ -46,6 +46,12 @@ async fn lists_of_jobs_are_filtered_and_paged() {
             0,
         ),
         ("jobs/list?has_null_parent=true", 5),
+        ("jobs/list?scheduled_for_before_now=true", 5),
+        ("jobs/list?schedule_path=u/admin/daily", 0),
+        ("jobs/list?is_not_schedule=true&all_workspaces=false", 5),
+        ("jobs/queue/list?suspended=false", 1),
+        ("jobs/queue/list?is_skipped=true", 0),
+        ("jobs/completed/list?is_skipped=false", 4),
         ("jobs/queue/list", 1),
         ("jobs/completed/list", 4),
         (
@@ -75,6 +81,14 @@ async fn lists_of_jobs_are_filtered_and_paged() {
         bench.json("jobs/completed/count").await,
         json!({"database_length": 4})
     );
+    for (query, count) in [
+        ("success=true", 3),
+        ("result=4", 1),
+        ("schedule_path=u/admin/daily", 0),
+    ] {
+        let counted = bench.json(&format!("jobs/completed/count?{query}")).await;
+        assert_eq!(counted["database_length"], count, "{query}");
+    }
     for bad in [
         "page=x",
         "success=maybe",

@@ -38,8 +38,14 @@ pub(crate) struct JobFilter {
     pub(crate) canceled: Option<bool>,
     /// Only jobs that run, or only ones that wait.
     pub(crate) running: Option<bool>,
-    /// Only jobs this person may see.
-    pub(crate) visible_to: Option<Visible>,
+    /// Only jobs that a suspended trigger holds, or only others.
+    pub(crate) held: Option<bool>,
+    /// Of those that have not ended only what is due by then.
+    pub(crate) due_by: Option<Timestamp>,
+    /// Only flows that may have come to nothing to do.
+    pub(crate) perhaps_skipped: bool,
+    /// Only jobs that one may see.
+    pub(crate) visible_to: Visible,
 }
 
 impl JobFilter {
@@ -49,14 +55,40 @@ impl JobFilter {
             || self.canceled.is_some()
             || self.completed_after.is_some()
             || self.completed_before.is_some()
+            || self.perhaps_skipped
     }
+
+    /// Whether no job fits that has ended.
+    pub(super) fn is_about_waiting(&self) -> bool {
+        self.running.is_some() || self.held == Some(true)
+    }
+}
+
+/// What somebody may see.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Visible {
+    /// Somebody without admin rights.
+    pub(crate) person: Option<Person>,
+    /// Only jobs at these paths.
+    pub(crate) within: Option<Within>,
 }
 
 /// What a person without admin rights may see: own jobs, and jobs of runnables that may be read.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Visible {
+pub(crate) struct Person {
     /// The person, whose rights the person's jobs have, and the folders that may be read.
     pub(crate) username: String,
     pub(crate) run_as: String,
     pub(crate) folders: Vec<String>,
+    /// Others' jobs only at these paths.
+    pub(crate) reads: Option<Within>,
+}
+
+/// Paths that a token is for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Within {
+    /// Whole ones.
+    pub(crate) exact: Vec<String>,
+    /// How they begin.
+    pub(crate) starts: Vec<String>,
 }

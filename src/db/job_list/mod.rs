@@ -5,28 +5,25 @@
 //! Reads only; the queue's ledger writes.
 
 mod filter;
+mod rows;
 
 use std::time::Duration;
 
-use diesel::{
-    BoxableExpression,
-    dsl::sql,
-    prelude::*,
-    sql_types::{Bool, Nullable, Text},
-};
+use diesel::{BoxableExpression, dsl::sql, prelude::*, sql_types::Bool};
 use uuid::{Timestamp as UuidTime, Uuid};
 
-pub(crate) use self::filter::{JobFilter, Visible};
+pub(crate) use self::{
+    filter::{JobFilter, Person, Visible, Within},
+    rows::{AnyJob, by_id, by_ids, logs},
+};
 use super::{
     Backend, Conn, DbError,
-    queue::{CompletedRow, PARKED, QueueRow, RUNNING},
-    schema::{completed, job_logs, queue},
+    queue::{HELD, PARKED, RUNNING},
+    schema::{completed, queue},
     starts_with,
 };
 use crate::types::{JobId, Timestamp};
 
-/// Ids asked for in one query; SQLite binds at most 32,766 values.
-const IDS_PER_QUERY: usize = 1000;
 /// How far the moment in an id may be from the row's `created_at`: ids are given before the commit, and
 /// clients may bring their own, which the API holds to the same minute.
 const ID_SLACK: Duration = Duration::from_secs(120);
@@ -40,13 +37,6 @@ pub(crate) struct Window {
     pub(crate) descending: bool,
 }
 
-/// A job, ended or not.
-#[derive(Debug, Clone)]
-pub(crate) enum AnyJob {
-    Queued(QueueRow),
-    Completed(CompletedRow),
-}
-
 /// The id of the first job that could have been made at `moment`.
 pub(super) fn id_at(moment: Timestamp) -> JobId {
     let micros = u64::try_from(moment.0).unwrap_or(0);
@@ -54,6 +44,27 @@ pub(super) fn id_at(moment: Timestamp) -> JobId {
     let mut bytes = *Uuid::new_v7(time).as_bytes();
     bytes[6..].fill(0);
     JobId(Uuid::from_bytes(bytes))
+}
+
+/// The jobs at some paths; those without a path are at none.
+macro_rules! within {
+    ($table:ident, $within:expr) => {{
+        let within: &Within = $within;
+        let exact = $table::runnable_path.is_not_null().and(
+            $table::runnable_path
+                .assume_not_null()
+                .eq_any(within.exact.clone()),
+        );
+        let mut any: Box<dyn BoxableExpression<$table::table, Backend, SqlType = Bool>> =
+            Box::new(exact);
+        for start in &within.starts {
+            let here = $table::runnable_path
+                .is_not_null()
+                .and(starts_with($table::runnable_path.assume_not_null(), start));
+            any = Box::new(any.or(here));
+        }
+        any
+    }};
 }
 
 /// The conditions that `queue` and `completed` share; both name the columns alike.
@@ -114,22 +125,25 @@ macro_rules! filtered {
         if let Some(run_as) = &filter.permissioned_as {
             query = query.filter($table::permissioned_as.eq(run_as));
         }
-        if let Some(visible) = &filter.visible_to {
-            let mut any: Box<dyn BoxableExpression<$table::table, Backend, SqlType = Bool>> =
-                Box::new(
-                    $table::created_by
-                        .eq(visible.username.clone())
-                        .or($table::permissioned_as.eq(visible.run_as.clone())),
-                );
-            let own = std::iter::once(format!("u/{}/", visible.username));
-            for start in own.chain(visible.folders.iter().map(|name| format!("f/{name}/"))) {
-                // A job without a path is not seen through a folder: null compares to nothing.
-                let here = $table::runnable_path
-                    .is_not_null()
-                    .and(starts_with($table::runnable_path.assume_not_null(), &start));
-                any = Box::new(any.or(here));
+        if let Some(paths) = &filter.visible_to.within {
+            query = query.filter(within!($table, paths));
+        }
+        if let Some(person) = &filter.visible_to.person {
+            // A job without a path is not seen through a folder.
+            let own = std::iter::once(format!("u/{}/", person.username));
+            let folders = person.folders.iter().map(|name| format!("f/{name}/"));
+            let readable = Within {
+                exact: Vec::new(),
+                starts: own.chain(folders).collect(),
+            };
+            let mut others = within!($table, &readable);
+            if let Some(paths) = &person.reads {
+                others = Box::new(others.and(within!($table, paths)));
             }
-            query = query.filter(any);
+            let mine = $table::created_by
+                .eq(person.username.clone())
+                .or($table::permissioned_as.eq(person.run_as.clone()));
+            query = query.filter(mine.or(others));
         }
         query
     }};
@@ -144,6 +158,14 @@ macro_rules! queue_filtered {
             } else {
                 query.filter(queue::state.ne_all([RUNNING, PARKED]))
             };
+        }
+        match $filter.held {
+            Some(true) => query = query.filter(queue::state.eq(HELD)),
+            Some(false) => query = query.filter(queue::state.ne(HELD)),
+            None => {}
+        }
+        if let Some(moment) = $filter.due_by {
+            query = query.filter(queue::scheduled_at.le(moment));
         }
         if let Some(after) = $filter.started_after {
             query = query.filter(queue::started_at.gt(after));
@@ -173,6 +195,11 @@ macro_rules! completed_filtered {
             Some(true) => query = query.filter(sql::<Bool>("success = TRUE")),
             Some(false) => query = query.filter(sql::<Bool>("success = FALSE")),
             None => {}
+        }
+        if $filter.perhaps_skipped {
+            query = query
+                .filter(sql::<Bool>("success = TRUE"))
+                .filter(completed::kind.like("flow%"));
         }
         match $filter.canceled {
             Some(true) => query = query.filter(completed::canceled_by.is_not_null()),
@@ -229,7 +256,7 @@ pub(crate) fn completed_ids(
     filter: &JobFilter,
     window: Window,
 ) -> Result<Vec<JobId>, DbError> {
-    if filter.running.is_some() {
+    if filter.is_about_waiting() {
         return Ok(Vec::new());
     }
     let query = completed_filtered!(filter);
@@ -247,11 +274,17 @@ pub(crate) fn completed_ids(
 
 /// How many jobs that have not ended `filter` lets through.
 pub(crate) fn count_queue(conn: &mut Conn, filter: &JobFilter) -> Result<i64, DbError> {
+    if filter.is_about_ended() {
+        return Ok(0);
+    }
     Ok(queue_filtered!(filter).count().get_result(conn)?)
 }
 
 /// How many jobs in one state `filter` lets through.
 pub(crate) fn count_state(conn: &mut Conn, filter: &JobFilter, state: i32) -> Result<i64, DbError> {
+    if filter.is_about_ended() {
+        return Ok(0);
+    }
     Ok(queue_filtered!(filter)
         .filter(queue::state.eq(state))
         .count()
@@ -260,136 +293,10 @@ pub(crate) fn count_state(conn: &mut Conn, filter: &JobFilter, state: i32) -> Re
 
 /// How many ended jobs `filter` lets through.
 pub(crate) fn count_completed(conn: &mut Conn, filter: &JobFilter) -> Result<i64, DbError> {
+    if filter.is_about_waiting() {
+        return Ok(0);
+    }
     Ok(completed_filtered!(filter).count().get_result(conn)?)
-}
-
-/// Jobs by id, in the order of `ids`; ids of jobs that are gone are skipped. Without `bodies` the columns
-/// `args`, `raw` and `result` come back empty: a page of 1,000 jobs may hold gigabytes of them.
-pub(crate) fn by_ids(conn: &mut Conn, ids: &[JobId], bodies: bool) -> Result<Vec<AnyJob>, DbError> {
-    let mut found = std::collections::HashMap::with_capacity(ids.len());
-    for ids in ids.chunks(IDS_PER_QUERY) {
-        // The queue first: a job moves from it to the ended ones, never back.
-        for row in queue_rows(conn, ids, bodies)? {
-            found.insert(row.id, AnyJob::Queued(row));
-        }
-        for row in completed_rows(conn, ids, bodies)? {
-            found.insert(row.id, AnyJob::Completed(row));
-        }
-    }
-    Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
-}
-
-fn queue_rows(conn: &mut Conn, ids: &[JobId], bodies: bool) -> Result<Vec<QueueRow>, DbError> {
-    let query = queue::table.filter(queue::id.eq_any(ids));
-    if bodies {
-        return Ok(query.load(conn)?);
-    }
-    let columns = ((
-        queue::id,
-        queue::workspace_id,
-        queue::kind,
-        queue::runnable_path,
-        queue::runnable_hash,
-        sql::<Nullable<Text>>("NULL"),
-        sql::<Text>("'{}'"),
-        queue::preprocess,
-        queue::trigger_kind,
-        queue::trigger_path,
-        queue::created_by,
-        queue::permissioned_as,
-        queue::parent_job,
-        queue::root_job,
-        queue::flow_step_id,
-        queue::tag,
-        queue::priority,
-        queue::created_at,
-        queue::scheduled_at,
-        queue::timeout_secs,
-        queue::reply_to,
-        queue::options,
-        queue::state,
-        queue::worker,
-        queue::started_at,
-        queue::lease_until,
-        queue::lost,
-        queue::canceled_by,
-        queue::cancel_reason,
-        queue::turn,
-        queue::concurrency_key,
-        queue::depth,
-    ),);
-    let rows: Vec<(QueueRow,)> = query.select(columns).load(conn)?;
-    Ok(rows.into_iter().map(|(row,)| row).collect())
-}
-
-fn completed_rows(
-    conn: &mut Conn,
-    ids: &[JobId],
-    bodies: bool,
-) -> Result<Vec<CompletedRow>, DbError> {
-    let query = completed::table.filter(completed::id.eq_any(ids));
-    if bodies {
-        return Ok(query.load(conn)?);
-    }
-    let columns = (
-        completed::id,
-        completed::workspace_id,
-        completed::kind,
-        completed::runnable_path,
-        completed::runnable_hash,
-        sql::<Nullable<Text>>("NULL"),
-        sql::<Text>("'{}'"),
-        completed::preprocessed,
-        completed::trigger_kind,
-        completed::trigger_path,
-        completed::created_by,
-        completed::permissioned_as,
-        completed::parent_job,
-        completed::root_job,
-        completed::flow_step_id,
-        completed::tag,
-        completed::created_at,
-        completed::started_at,
-        completed::completed_at,
-        completed::success,
-        completed::canceled_by,
-        completed::cancel_reason,
-        sql::<Text>("'null'"),
-        completed::worker,
-    );
-    Ok(query.select(columns).load(conn)?)
-}
-
-/// One job of a workspace.
-pub(crate) fn by_id(
-    conn: &mut Conn,
-    workspace: &str,
-    id: JobId,
-) -> Result<Option<AnyJob>, DbError> {
-    let queued: Option<QueueRow> = queue::table
-        .find(id)
-        .filter(queue::workspace_id.eq(workspace))
-        .first(conn)
-        .optional()?;
-    if let Some(row) = queued {
-        return Ok(Some(AnyJob::Queued(row)));
-    }
-    let ended: Option<CompletedRow> = completed::table
-        .find(id)
-        .filter(completed::workspace_id.eq(workspace))
-        .first(conn)
-        .optional()?;
-    Ok(ended.map(AnyJob::Completed))
-}
-
-/// Everything a job printed so far; its size is capped where it is written.
-pub(crate) fn logs(conn: &mut Conn, id: JobId) -> Result<String, DbError> {
-    let pieces: Vec<String> = job_logs::table
-        .filter(job_logs::job_id.eq(id))
-        .order(job_logs::piece)
-        .select(job_logs::text)
-        .load(conn)?;
-    Ok(pieces.concat())
 }
 
 #[cfg(test)]

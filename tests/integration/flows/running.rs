@@ -242,6 +242,16 @@ async fn steps_are_skipped_flows_stop_early_and_sleep() {
             .iter()
             .any(|job| job["is_skipped"] == false)
     );
+    for list in ["jobs/list", "jobs/completed/list"] {
+        let only = app.list(&format!("{list}?is_skipped=true")).await;
+        assert_eq!(only.len(), 1, "{list}");
+        assert_eq!(only[0]["id"], job["id"], "{list}");
+        let others = app.list(&format!("{list}?is_skipped=false")).await;
+        let all = listed.as_array().unwrap().len();
+        assert_eq!(others.len(), all - 1, "{list}");
+    }
+    let count = app.get("jobs/completed/count?is_skipped=true").await;
+    assert_eq!(count.expect(200).json()["database_length"], 1);
     let update = app.get(&format!("jobs_u/getupdate/{id}")).await;
     let update = update.expect(200).json();
     assert_eq!(update["flow_status"], job["flow_status"], "{update}");
