@@ -232,11 +232,11 @@ fn save(
     if let Some(old) = old.filter(|_| !stays) {
         // A rename: the old path is given up.
         caller.may_write(&old, caller.flow_perms(&old))?;
-        flow::archive(conn, &workspace, &old, true)?;
+        flow::rename(conn, &workspace, (&old, &row.path))?;
         sharing::rename_runnable(conn, (&workspace, true), (&old, &row.path))?;
     }
     // Versions of one microsecond would have no order.
-    if let Some(newest) = newest
+    if let Some(newest) = flow::newest(conn, &workspace, &row.path)?
         && row.created_at <= newest.created_at
     {
         row.created_at = Timestamp(newest.created_at.0 + 1);

@@ -211,6 +211,20 @@ pub(crate) fn insert(conn: &mut Conn, row: &FlowRow) -> Result<(), DbError> {
     Ok(())
 }
 
+/// Gives every version at a path another one: as with Windmill the old path is empty then, and a history goes with its flow.
+pub(crate) fn rename(
+    conn: &mut Conn,
+    workspace: &str,
+    (from, to): (&str, &str),
+) -> Result<(), DbError> {
+    let all = flows::table
+        .filter(flows::workspace_id.eq(workspace))
+        .filter(flows::path.eq(from))
+        .filter(flows::deleted.eq(false));
+    diesel::update(all).set(flows::path.eq(to)).execute(conn)?;
+    Ok(())
+}
+
 /// Archives every version at a path, or brings them back; answers how many there are.
 pub(crate) fn archive(
     conn: &mut Conn,

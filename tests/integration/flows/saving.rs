@@ -78,6 +78,35 @@ async fn flows_are_saved_in_versions() {
     let list = app.get("flows/list").await.expect(200).json();
     assert_eq!(list.as_array().unwrap().len(), 1);
     assert_eq!(list[0]["path"], "f/flows/two");
+    // Nothing is left at the old one, not even what is archived, and the history has gone with the flow.
+    for way in [
+        "get",
+        "history/p",
+        "deployment_status/p",
+        "get_latest_version",
+    ] {
+        let left = app.get(&format!("flows/{way}/f/flows/one")).await;
+        assert_eq!(
+            left.expect(404).text,
+            "flow not found at path: f/flows/one",
+            "{way}"
+        );
+    }
+    let exists = app.get("flows/exists/f/flows/one").await.expect(200);
+    assert_eq!(exists.text, "false");
+    let archived = app.get("flows/list?show_archived=true").await.expect(200);
+    assert_eq!(archived.json(), json!([]));
+    let history = app.get("flows/history/p/f/flows/two").await.expect(200);
+    let history = history.json();
+    assert_eq!(history.as_array().unwrap().len(), 3);
+    assert_eq!(history[2]["id"], got["version_id"]);
+    let old = app.get(&format!("flows/get/v/{}", got["version_id"])).await;
+    assert_eq!(old.expect(200).json()["path"], "f/flows/two");
+    // Something else may take its place.
+    app.post("flows/create", &flow(path, first.clone()))
+        .await
+        .expect(201);
+    app.delete("flows/delete/f/flows/one").await.expect(200);
 
     app.post("flows/archive/f/flows/two", &json!({"archived": true}))
         .await
