@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, web};
 use serde::Deserialize;
-use serde_json::{Value, value::RawValue};
+use serde_json::{Value, json, value::RawValue};
 use utoipa::ToSchema;
 
 use super::{
@@ -11,11 +11,13 @@ use super::{
     error::Error,
     extract::{Body, Query},
     flow_steps,
+    jobs_restart::may_take_over,
     jobs_run::{How, arguments, new_job},
     jobs_wait::{answer, wait},
 };
 use crate::{
     access::{Caller, Denied},
+    flow::{FlowValue, RestartedFrom},
     queue::{NewJob, Runnable, StepRunnable, is_event, refers},
     types::{JobKind, Language},
 };
@@ -95,6 +97,10 @@ pub(crate) struct FlowPreview {
     #[schema(value_type = Option<Object>)]
     args: Option<Box<RawValue>>,
     tag: Option<String>,
+    /// What it goes on from: `flow_job_id`, a run of a flow that has ended, `step_id`, the step it begins with, and of a loop
+    /// or `branchall` `branch_or_iteration_n`. What the steps before it came to there is taken over.
+    #[schema(value_type = Option<Object>)]
+    restarted_from: Option<RestartedFrom>,
 }
 
 /// Whether a static input somewhere in a flow refers to something.
@@ -126,7 +132,14 @@ async fn flow_preview(
         return Err(Error::field("value", text));
     }
     flow_steps::may_start(caller, &body.value, state).await?;
-    let raw = serde_json::json!({"value": &body.value}).to_string();
+    let mut raw = json!({"value": &body.value});
+    let restarted = match body.restarted_from {
+        Some(from) => Some(taken_over(caller, from, (&body.value, state)).await?),
+        None => None,
+    };
+    if let Some(from) = &restarted {
+        raw["restarted_from"] = json!(from);
+    }
     let preprocessor = state.script_check.check_flow(body.value).await?;
     let args = body
         .args
@@ -138,12 +151,33 @@ async fn flow_preview(
         kind: JobKind::FlowPreview,
         path: body.path.filter(|path| !path.is_empty()),
         hash: None,
-        raw: Some(raw),
+        raw: Some(raw.to_string()),
     };
     let runnable = Runnable::Step(Box::new(runnable));
     let mut job = new_job((caller, req, state), runnable, args, how).await?;
     job.preprocessor = preprocessor;
+    // It begins behind its preprocessor.
+    job.skip_preprocessor |= restarted.is_some();
     Ok(job)
+}
+
+/// What a flow that travels with the request goes on from, if it may.
+async fn taken_over(
+    caller: &Caller,
+    from: RestartedFrom,
+    (value, state): (&Value, &State),
+) -> Result<RestartedFrom, Error> {
+    // What is not saved has no version.
+    let from = RestartedFrom {
+        flow_version: None,
+        ..from
+    };
+    let flow = FlowValue::from_json(value)?;
+    let (caller, wish) = (caller.clone(), from.clone());
+    state
+        .run(move |conn| may_take_over(conn, &caller, (&wish, &flow)))
+        .await?;
+    Ok(from)
 }
 
 /// Runs a flow that travels with the request; the answer is the job's id.

@@ -12,12 +12,13 @@ use super::{
     error::Error,
     extract::{Body, JobAt, Query},
     flow_steps,
+    job_view::may_see,
     jobs_read::visible,
     jobs_run::{How, job_with},
 };
 use crate::{
     access::{Caller, Denied, references::may_give},
-    db::{Conn, flow, flow_run, job_list::AnyJob, queue::CompletedRow, remote},
+    db::{Conn, flow, flow_run, job_list, job_list::AnyJob, queue::CompletedRow, remote},
     flow::{FlowStatus, FlowValue, RestartedFrom},
     queue::{Runnable, StepRunnable, given_in},
     types::JobKind,
@@ -87,11 +88,23 @@ pub(crate) async fn restart(
     Ok(Created(id.to_string()))
 }
 
-/// Looks whether a job can go on as wished.
-fn find(conn: &mut Conn, caller: &Caller, at: &JobAt, wish: &Restart) -> Result<Found, Error> {
+/// A run of a flow that has ended.
+pub(super) struct Ended {
+    row: CompletedRow,
+    kind: JobKind,
+    /// Where it was then.
+    status: FlowStatus,
+}
+
+/// Looks whether something can go on from a job; `field` is what names it.
+pub(super) fn ended(
+    conn: &mut Conn,
+    caller: &Caller,
+    (at, field): (&JobAt, &str),
+) -> Result<Ended, Error> {
     let id = at.id;
-    let wrong = |what: &str| Error::field("id", format!("job {id} {what}"));
-    let (kind, ended) = match visible(conn, caller, at)? {
+    let wrong = |what: &str| Error::field(field, format!("job {id} {what}"));
+    let (kind, row) = match visible(conn, caller, at)? {
         AnyJob::Queued(row) => (row.kind, None),
         AnyJob::Completed(row) => (row.kind.clone(), Some(row)),
     };
@@ -99,34 +112,77 @@ fn find(conn: &mut Conn, caller: &Caller, at: &JobAt, wish: &Restart) -> Result<
         Ok(kind @ (JobKind::Flow | JobKind::FlowPreview)) => kind,
         _ => return Err(wrong("is not that of a flow")),
     };
-    let Some(old) = ended else {
+    let Some(row) = row else {
         return Err(wrong("has not ended; cancel it or wait for its end"));
     };
-    if old.is_erased() {
+    if row.is_erased() {
         return Err(wrong("was deleted, and its results with it"));
-    }
-    if wish
-        .nested_path
-        .as_ref()
-        .is_some_and(|path| !path.is_empty())
-    {
-        let text = "restarting inside of a step is not supported; restart from the outermost step";
-        return Err(Error::field("nested_path", text));
     }
     if remote::of_workspace(conn, &at.workspace)?.is_some() {
         let text = "ran in the Windmill that the workspace is linked to; restart it there";
         return Err(wrong(text));
     }
     let run = flow_run::find(conn, id)?.ok_or_else(|| wrong("has never begun; run it anew"))?;
-    let status: FlowStatus = serde_json::from_str(&run.status)
+    let status = serde_json::from_str(&run.status)
         .map_err(|_| Error::Internal("the state of a flow cannot be read"))?;
+    Ok(Ended { row, kind, status })
+}
+
+/// Checks that a flow may take over from an ended run what it wants to, and that the caller may see all of it: an edited
+/// flow could give anything away.
+pub(super) fn may_take_over(
+    conn: &mut Conn,
+    caller: &Caller,
+    (from, flow): (&RestartedFrom, &FlowValue),
+) -> Result<(), Error> {
+    let at = JobAt {
+        workspace: caller.workspace.clone().unwrap_or_default(),
+        id: from.flow_job_id,
+    };
+    let field = "restarted_from.flow_job_id";
+    let old = ended(conn, caller, (&at, field)).map_err(|error| match error {
+        Error::NotFound(text) => Error::field(field, text),
+        error => error,
+    })?;
+    let wrong = |text| Error::BadRequest(format!("restarted_from.{text}"));
+    let (index, taken) = from.take_over(&flow.modules, &old.status).map_err(wrong)?;
+    let (kept, _) = from
+        .kept(&flow.modules[index], &old.status)
+        .map_err(wrong)?;
+    let mut ids = kept;
+    for module in taken {
+        ids.extend(module.job);
+        ids.extend(module.flow_jobs.unwrap_or_default());
+    }
+    let steps = job_list::by_ids(conn, &ids, false)?;
+    if steps.iter().all(|step| may_see(caller, step)) {
+        return Ok(());
+    }
+    let text = "restarted_from: you may not see what some of the steps before came to";
+    Err(Denied::Forbidden(text.to_owned()).into())
+}
+
+/// Looks whether a job can go on as wished.
+fn find(conn: &mut Conn, caller: &Caller, at: &JobAt, wish: &Restart) -> Result<Found, Error> {
+    let id = at.id;
+    let nested = wish.nested_path.as_ref();
+    if nested.is_some_and(|path| !path.is_empty()) {
+        let text = "restarting inside of a step is not supported; restart from the outermost step";
+        return Err(Error::field("nested_path", text));
+    }
+    let Ended {
+        row: old,
+        kind,
+        status,
+    } = ended(conn, caller, (at, "id"))?;
     let (version, value, travelling) = match kind {
         JobKind::FlowPreview => {
             if wish.flow_version.is_some() {
                 let text = "a flow that is not saved has no versions; leave it out";
                 return Err(Error::field("flow_version", text));
             }
-            let value = travelling(&old).ok_or_else(|| wrong("has lost its flow"))?;
+            let value = travelling(&old)
+                .ok_or_else(|| Error::field("id", format!("job {id} has lost its flow")))?;
             (None, value.clone(), Some(value))
         }
         _ => {

@@ -362,3 +362,99 @@ export const main = () => wmill.runFlowAsync('f/flows/echo', {x: '$var:f/flows/s
         assert_eq!(app.wait_for_job(&again).await["result"], result);
     }
 }
+
+/// While a flow is being written its first steps need not run again, whatever has become of the rest.
+#[actix_web::test]
+async fn an_edited_flow_goes_on_from_a_run_without_being_saved() {
+    let app = TestApp::start(Database::sqlite()).await;
+    set(&app, "f/flows/a", "0").await;
+    let broken = super::fail("b", "'boom'");
+    let modules = json!([counted("a", "flow_input.x", "false"), broken]);
+    create(&app, "f/flows/draft", json!({"modules": modules})).await;
+    let failed = start(&app, "f/flows/draft", &json!({"x": 5})).await;
+    app.wait_for_job(&failed).await;
+
+    let modules = json!([
+        counted("a", "flow_input.x", "false"),
+        echo("b", "[results.a, flow_input.x]"),
+    ]);
+    let preview = json!({
+        "value": {"modules": modules}, "path": "f/flows/draft", "args": {"x": 6},
+        "restarted_from": {"flow_job_id": failed, "step_id": "b"},
+    });
+    let id = app.post("jobs/run/preview_flow", &preview).await;
+    let job = app.wait_for_job(&id.expect(201).text).await;
+    assert_eq!(job["result"], json!([5, 6]), "{job}");
+    assert_eq!(value(&app, "f/flows/a").await, "1");
+    let from = &job["flow_status"]["restarted_from"];
+    assert_eq!(
+        (&from["flow_job_id"], &from["step_id"]),
+        (&json!(failed), &json!("b"))
+    );
+    let waited = app
+        .post("jobs/run_wait_result/preview_flow", &preview)
+        .await;
+    assert_eq!(waited.expect(200).json(), json!([5, 6]));
+
+    let none = "01890000-0000-7000-8000-000000000000";
+    for (from, text) in [
+        (json!("x"), "restarted_from: "),
+        (
+            json!({"step_id": "b"}),
+            "restarted_from.flow_job_id: missing field",
+        ),
+        (
+            json!({"flow_job_id": none, "step_id": "b"}),
+            "restarted_from.flow_job_id: job 01890000-0000-7000-8000-000000000000 not found",
+        ),
+        (
+            json!({"flow_job_id": failed, "step_id": "z"}),
+            "restarted_from.step_id: the flow has no step 'z'",
+        ),
+        (
+            json!({"flow_job_id": failed, "step_id": "b", "branch_or_iteration_n": 1}),
+            "restarted_from.branch_or_iteration_n: step 'b' is no loop",
+        ),
+    ] {
+        let mut bad = preview.clone();
+        bad["restarted_from"] = from;
+        let answer = app.post("jobs/run/preview_flow", &bad).await.expect(400);
+        assert!(answer.text.starts_with(text), "{}", answer.text);
+    }
+}
+
+/// Whoever may see a flow's run, but not what a step came to, does not learn it by giving another flow its result.
+#[actix_web::test]
+async fn only_what_may_be_seen_is_taken_over_by_an_edited_flow() {
+    let mut app = TestApp::start(Database::sqlite()).await;
+    let dev = app.somebody("dev").await;
+    let shared = json!({"name": "shared", "extra_perms": {"g/all": false}});
+    app.post("folders/create", &shared).await.expect(200);
+    let hidden = "export const main = () => 's3cret'";
+    app.create_script("u/admin/hidden", "nativets", hidden)
+        .await;
+    let value = json!({"type": "script", "path": "u/admin/hidden", "input_transforms": {}});
+    let modules = json!([{"id": "a", "value": value}, echo("b", "'done'")]);
+    create(&app, "f/shared/flow", json!({"modules": modules})).await;
+    let run = start(&app, "f/shared/flow", &json!({})).await;
+    let ended = app.wait_for_job(&run).await;
+    let step = ended["flow_status"]["modules"][0]["job"].as_str().unwrap();
+
+    app.set_token(Some(&dev));
+    app.get(&format!("jobs_u/get/{run}")).await.expect(200);
+    app.get(&format!("jobs_u/get/{step}")).await.expect(404);
+    let mut preview = json!({
+        "value": {"modules": [echo("a", "1"), echo("b", "results.a")]},
+        "restarted_from": {"flow_job_id": run, "step_id": "b"},
+    });
+    let refused = app.post("jobs/run/preview_flow", &preview).await;
+    assert_eq!(
+        refused.expect(403).text,
+        "restarted_from: you may not see what some of the steps before came to"
+    );
+    // From the first step on nothing is taken over.
+    preview["restarted_from"]["step_id"] = json!("a");
+    let id = app.post("jobs/run/preview_flow", &preview).await;
+    let job = app.wait_for_job(&id.expect(201).text).await;
+    assert_eq!(job["result"], 1, "{job}");
+}
