@@ -23,11 +23,17 @@ pub fn references_in(args: &str) -> Vec<String> {
     refer.map(|(name, _)| name).collect()
 }
 
+/// Whether a text refers to something.
+#[must_use]
+pub fn is_reference(text: &str) -> bool {
+    MARKS.iter().any(|mark| text.starts_with(mark))
+}
+
 /// Whether a value refers to something, at whatever depth.
 #[must_use]
 pub fn refers(value: &Value) -> bool {
     match value {
-        Value::String(text) => MARKS.iter().any(|mark| text.starts_with(mark)),
+        Value::String(text) => is_reference(text),
         Value::Array(items) => items.iter().any(refers),
         Value::Object(fields) => fields.values().any(refers),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,

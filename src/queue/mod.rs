@@ -47,7 +47,7 @@ pub use self::{
     concurrency::ConcurrencyLimit,
     failure::retry_condition,
     flow::{Ended, FlowChange, RunState, Wish},
-    given::{given, given_in, references_in, refers},
+    given::{given, given_in, is_reference, references_in, refers},
     held::{Held, Release},
     job::{
         Args, Finished, Job, JobEvent, JobState, Lane, MAX_DEPTH, NewJob, Outcome,

@@ -289,3 +289,55 @@ async fn expressions_of_flows_read_variables_and_resources() {
     }
     app.stop().await;
 }
+
+/// A flow that only passes a secret on never has it; one that works with it keeps it out of the logs of its steps.
+#[actix::test]
+async fn secrets_that_a_flow_is_called_with_stay_out_of_what_is_kept() {
+    let app = start().await;
+    let length = "export function main(x: any) { console.log(`got ${x}`); return x.length }";
+    app.create_script("u/admin/length", "nativets", length)
+        .await;
+    let js = |expr: &str| json!({"type": "javascript", "expr": expr});
+    let step = |id: &str, kind: &str, path: &str, input: &str| json!({"id": id, "value": {"type": kind, "path": path, "input_transforms": {"x": js(input)}}});
+    let inner = step("i", "script", "u/admin/length", "flow_input.x");
+    let nested = json!({"id": "l", "value": {"type": "forloopflow", "skip_failures": false,
+        "iterator": js("[1]"), "modules": [step("n", "script", "u/admin/length", "flow_input.x")]}});
+    let works = step("i", "script", "u/admin/length", "'key ' + flow_input.x");
+    for (path, modules) in [
+        ("u/admin/passes", json!([inner, nested])),
+        ("u/admin/works", json!([works])),
+        (
+            "u/admin/between",
+            json!([step("b", "flow", "u/admin/works", "flow_input.x")]),
+        ),
+    ] {
+        let flow = json!({"path": path, "summary": "", "value": {"modules": modules}});
+        app.post("flows/create", &flow).await.expect(201);
+    }
+    for (path, result, is_kept) in [
+        ("u/admin/passes", json!([SECRET.len()]), false),
+        ("u/admin/works", json!(SECRET.len() + 4), true),
+        ("u/admin/between", json!(SECRET.len() + 4), true),
+    ] {
+        let modules = json!([step("a", "flow", path, "variable('u/admin/secret')")]);
+        let body = json!({"value": {"modules": modules}, "args": {}});
+        let id = app.post("jobs/run/preview_flow", &body).await;
+        let id = id.expect(201).text;
+        let job = app.wait_for_job(&id).await;
+        assert_eq!(job["result"], result, "{path}: {job}");
+        let jobs = app
+            .list("jobs/list?include_args=true&include_result=true")
+            .await;
+        let below = jobs.iter().filter(|job| job["root_job"] == id.as_str());
+        let mut printed = 0;
+        for job in below {
+            let kept = job["args"].to_string().contains(SECRET);
+            assert!(is_kept || !kept, "{path}: {job}");
+            let id = job["id"].as_str().unwrap();
+            let logs = app.get(&format!("jobs_u/get_logs/{id}")).await.text;
+            assert!(!logs.contains(SECRET), "{path}: {logs}");
+            printed += usize::from(logs.contains("***"));
+        }
+        assert_eq!(printed, if is_kept { 1 } else { 2 }, "{path}");
+    }
+}

@@ -5,7 +5,9 @@ use std::{fmt::Write as _, sync::Arc, time::Duration};
 use serde_json::Value;
 
 use super::{
+    cache::read,
     jobs::{Fault, raw_of, step_job, step_path},
+    passing::only_passes_on,
     plan::Plan,
     reads::referring,
     restart::restarted,
@@ -219,12 +221,18 @@ impl Plan<'_> {
                 return self.start_inside(id, (index, module), later);
             }
         };
-        let referred = referring(inputs);
-        let inputs = if called.is_none() { &referred } else { inputs };
+        let called = match called {
+            None => None,
+            Some(path) => Some(need!(self.called(id, path))),
+        };
+        let inputs = &referring(inputs, |name| match &called {
+            None => true,
+            Some(flow) => read(&flow.value).is_ok_and(|value| only_passes_on(&value, name)),
+        });
         let args = need!(self.arguments(id, index, inputs, &[]));
-        let job = match called {
+        let job = match &called {
             None => self.script(id, module, args),
-            Some(path) => self.flow(id, module, (path, args))?,
+            Some(flow) => self.flow(id, module, (flow, args)),
         };
         let mut job = match job {
             Ok(job) => job,

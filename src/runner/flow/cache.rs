@@ -180,7 +180,8 @@ fn travelling(conn: &mut Conn, job: &Job, preview: JobId) -> Result<Found, DbErr
     }))
 }
 
-fn read(value: &str) -> Result<FlowValue, Option<String>> {
+/// Reads a flow as it is saved.
+pub(super) fn read(value: &str) -> Result<FlowValue, Option<String>> {
     let value = serde_json::from_str(value).map_err(|error| Some(error.to_string()))?;
     FlowValue::from_json(&value).map_err(|error| Some(error.0))
 }

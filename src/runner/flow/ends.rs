@@ -313,7 +313,7 @@ impl Plan<'_> {
         let (Step::RawScript { inputs, .. } | Step::Script { inputs, .. }) = &module.step else {
             return Ok(());
         };
-        let inputs = &referring(inputs);
+        let inputs = &referring(inputs, |_| true);
         let args = self.arguments(id, usize::MAX, inputs, &extra)?;
         let timeout = self.secs(id, usize::MAX, ("timeout", module.timeout.as_ref()))?;
         let job = args.and_then(|args| Ok((self.script(id, module, args)?, timeout?)));

@@ -2,6 +2,8 @@
 //! wrote down, and those that an expression passes on untouched from arguments that somebody gave the flow. Whatever an
 //! expression computes is no reference, nor is what a preprocessor made.
 
+use std::collections::BTreeSet;
+
 use super::{plan::Plan, run::Run, scope::passed_on};
 use crate::{
     flow::{Expr, Input, Inputs},
@@ -26,8 +28,11 @@ impl Plan<'_> {
         };
         let given = inputs.iter().filter(|(_, input)| is_given(input));
         let given = given.map(|(name, _)| name.clone());
-        // Not arguments: the step is to keep the secrets among them out of its log.
-        given.chain(self.read.iter().cloned()).collect()
+        // Not arguments: the step is to keep the secrets among them out of its log, and so are the steps of a flow whose
+        // arguments were computed from them.
+        let before = known.iter().filter(|name| queue::is_reference(name));
+        let read: BTreeSet<String> = self.read.iter().chain(before).cloned().collect();
+        given.chain(read).collect()
     }
 }
 

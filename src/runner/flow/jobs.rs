@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{cache::FlowRaw, nested::count, plan::Plan, run::Run};
 use crate::{
-    db::DbError,
+    db::{DbError, flow, flow::FlowRow},
     flow::{Module, Step},
     queue::{Args, Job, MAX_DEPTH, NewJob, Runnable, StepRunnable},
     types::{JobId, JobKind},
@@ -73,28 +73,36 @@ impl Plan<'_> {
         Ok(job)
     }
 
-    /// The job of a saved flow. Inside: why it cannot be run.
-    pub(super) fn flow(
+    /// The saved flow that a step of a run calls. Inside: why it cannot be run.
+    pub(super) fn called(
         &mut self,
         id: JobId,
-        module: &Module,
-        (path, args): (&str, String),
-    ) -> Result<Result<NewJob, Fault>, DbError> {
+        path: &str,
+    ) -> Result<Result<FlowRow, Fault>, DbError> {
         let Some(run) = self.runs.get(&id) else {
             return Ok(Err(("InternalError", "the flow is gone".to_owned())));
         };
-        let workspace = run.job.workspace_id.clone();
-        let newest = crate::db::flow::head(self.conn, &workspace, path)?;
-        let Some(newest) = newest else {
-            return Ok(Err(("NotFound", format!("flow not found at path {path}"))));
+        let found = flow::head(self.conn, &run.job.workspace_id, path)?;
+        Ok(found.ok_or_else(|| ("NotFound", format!("flow not found at path {path}"))))
+    }
+
+    /// The job of a saved flow.
+    pub(super) fn flow(
+        &self,
+        id: JobId,
+        module: &Module,
+        (called, args): (&FlowRow, String),
+    ) -> Result<NewJob, Fault> {
+        let Some(run) = self.runs.get(&id) else {
+            return Err(("InternalError", "the flow is gone".to_owned()));
         };
         let runnable = StepRunnable {
             kind: JobKind::Flow,
-            path: Some(path.to_owned()),
-            hash: Some(newest.version),
+            path: Some(called.path.clone()),
+            hash: Some(called.version),
             raw: None,
         };
-        Ok(deeper(step_job(run, &module.id, runnable, args)))
+        deeper(step_job(run, &module.id, runnable, args))
     }
 }
 

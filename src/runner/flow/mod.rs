@@ -30,7 +30,7 @@
 //! - `begin.rs` how runs and modules begin · `nested.rs` loops and branches · `jobs.rs` the jobs of steps
 //! - `ends.rs` how steps end · `many.rs` iterations and branches
 //! - `values.rs` what expressions see · `scope.rs` what they use · `engine.rs` evaluates · `cache.rs` flows, read
-//! - `reads.rs` variables and resources that expressions ask for
+//! - `reads.rs` variables and resources that expressions ask for · `passing.rs` which of them a flow passes on
 //! - `restart.rs` what runs take over from ones that have ended
 //! - `driver.rs` brings events to plans and changes to the queue · `check.rs` reads flows at save
 
@@ -45,6 +45,7 @@ mod given;
 mod jobs;
 mod many;
 mod nested;
+mod passing;
 mod plan;
 mod reads;
 mod restart;

@@ -1,8 +1,9 @@
 //! `variable('<path>')` and `resource('<path>')` in expressions: read with the rights of the flow's run-as.
 //!
 //! The engine has no database: what it is asked for and does not know ends the evaluation, is read, and the expression
-//! is evaluated again. An input of a script that is nothing but such a call is a reference instead (`queue::given`), so
-//! that a secret is not kept with the step; of what else an input has read, secrets are masked in the step's log.
+//! is evaluated again. An input that is nothing but such a call is a reference instead (`queue::given`), where it is that
+//! of a script or of a flow that only passes it on (`passing`): so a secret is not kept with the step. Of what else an
+//! input has read, secrets are masked in the step's log, and in those of all steps of a flow that it calls.
 
 use std::{borrow::Cow, cell::RefCell, collections::HashMap, rc::Rc};
 
@@ -75,17 +76,19 @@ impl Plan<'_> {
     }
 }
 
-/// The inputs of a script, with references where an expression is nothing else.
-pub(super) fn referring(inputs: &Inputs) -> Cow<'_, Inputs> {
-    let reference = |input: &Input| match input {
-        Input::Javascript(Expr(expr)) => refers_to(expr),
+/// The inputs of a step, with references where an expression is nothing else and `will_do` says that the step, or what
+/// it calls, does not need the value itself.
+pub(super) fn referring(inputs: &Inputs, mut will_do: impl FnMut(&str) -> bool) -> Cow<'_, Inputs> {
+    let mut reference = |name: &str, input: &Input| match input {
+        Input::Javascript(Expr(expr)) => refers_to(expr).filter(|_| will_do(name)),
         Input::Static(_) => None,
     };
-    if inputs.iter().all(|(_, input)| reference(input).is_none()) {
+    let mut all = inputs.iter();
+    if all.all(|(name, input)| reference(name, input).is_none()) {
         return Cow::Borrowed(inputs);
     }
     let replaced = inputs.iter().map(|(name, input)| {
-        let text = reference(input).map(|text| serde_json::Value::from(text).to_string());
+        let text = reference(name, input).map(|text| serde_json::Value::from(text).to_string());
         (
             name.clone(),
             text.map_or_else(|| input.clone(), Input::Static),

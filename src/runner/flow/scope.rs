@@ -21,27 +21,27 @@ fn words<'a>(expr: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
     })
 }
 
-/// The steps whose results an expression uses.
+/// The members of an object that an expression uses.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Uses {
     /// These.
-    Steps(Vec<String>),
+    Members(Vec<String>),
     /// It cannot be told.
     Any,
 }
 
-/// Which steps' results an expression uses, by `results.a`, `results?.a` or `results["a"]`.
-pub(super) fn results_used(expr: &str) -> Uses {
-    let mut steps = Vec::new();
-    for after in words(expr, "results") {
+/// Which members of the object `name` an expression uses, by `results.a`, `results?.a` or `results["a"]`.
+pub(super) fn members_used(expr: &str, name: &str) -> Uses {
+    let mut members = Vec::new();
+    for after in words(expr, name) {
         match first_segment(after.trim_start()) {
-            Some((Segment::Key(key), _)) => steps.push(key.into_owned()),
+            Some((Segment::Key(key), _)) => members.push(key.into_owned()),
             Some((Segment::Index(_), _)) | None => return Uses::Any,
         }
     }
-    steps.sort();
-    steps.dedup();
-    Uses::Steps(steps)
+    members.sort();
+    members.dedup();
+    Uses::Members(members)
 }
 
 /// A step on the way to a value.
@@ -123,6 +123,15 @@ pub(super) fn passed_on(expr: &str) -> Option<String> {
     first.map(Cow::into_owned)
 }
 
+/// The argument of the flow that an expression is: `flow_input.order`; none when it is anything else.
+pub(super) fn argument(expr: &str) -> Option<String> {
+    let way = expr.trim().strip_prefix("flow_input")?;
+    match first_segment(way)? {
+        (Segment::Key(key), "") => Some(key.into_owned()),
+        _ => None,
+    }
+}
+
 /// The reference that an expression stands for which only reads a variable or a resource: `variable('u/a/b')`,
 /// `await resource("f/a/b")`; none when it is anything else.
 pub(super) fn refers_to(expr: &str) -> Option<String> {
@@ -198,7 +207,7 @@ mod tests {
 
     #[test]
     fn uses_of_results() {
-        let steps = |names: &[&str]| Uses::Steps(names.iter().map(|n| (*n).to_owned()).collect());
+        let steps = |names: &[&str]| Uses::Members(names.iter().map(|n| (*n).to_owned()).collect());
         for (expr, wanted) in [
             ("1", steps(&[])),
             ("results.a + results?.b.c", steps(&["a", "b"])),
@@ -211,7 +220,7 @@ mod tests {
             ("Object.keys(results)", Uses::Any),
             ("{...results}", Uses::Any),
         ] {
-            assert_eq!(results_used(expr), wanted, "{expr}");
+            assert_eq!(members_used(expr, "results"), wanted, "{expr}");
         }
     }
 

@@ -6,7 +6,7 @@ use super::{
     engine::Engine,
     jobs::{Fault, list_of, number_of, parallelism_of, wrong},
     plan::Plan,
-    scope::{Uses, mentions, picked, results_used},
+    scope::{Uses, members_used, mentions, picked},
 };
 use crate::{
     db::{DbError, flow_run},
@@ -168,8 +168,8 @@ impl Plan<'_> {
 
     /// `results` as an expression needs it.
     fn results(&mut self, id: JobId, expr: &str) -> Result<String, DbError> {
-        let names = match results_used(expr) {
-            Uses::Steps(names) => names,
+        let names = match members_used(expr, "results") {
+            Uses::Members(names) => names,
             Uses::Any => self.steps_seen(id)?,
         };
         let mut object = String::from("{");
