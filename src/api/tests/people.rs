@@ -73,6 +73,15 @@ async fn a_password_lets_in_and_nobody_else_learns_of_whom() {
     }
     let late = bench.login(2, "ann@example.com", "correct horse").await;
     assert_eq!(late.0, 429, "too many have failed from there");
+    let again = TestRequest::post()
+        .uri("/api/auth/login")
+        .peer_addr(SocketAddr::from(([10, 0, 0, 2], 1000)))
+        .insert_header((header::HOST, "127.0.0.1:8000"))
+        .set_payload(json!({"email": "ann@example.com", "password": "x"}).to_string());
+    let again = bench.send(again).await;
+    assert_eq!(again.status().as_u16(), 429);
+    let after = again.headers().get(header::RETRY_AFTER);
+    assert_eq!(after.unwrap(), "60", "a client is told when to come again");
     let elsewhere = bench.login(3, "ann@example.com", "correct horse").await;
     assert_eq!(elsewhere.0, 200);
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{create, echo, result, run, start, step, with};
-use crate::harness::{Database, Settings, TestApp, on_both_databases};
+use crate::harness::{Database, Settings, TestApp, on_both_databases, wait_for};
 
 on_both_databases!(needs: [], tests: [steps_run_one_after_the_other_as_jobs]);
 
@@ -330,4 +330,44 @@ async fn a_flow_says_where_it_is_before_it_begins_and_after_it_was_canceled() {
         assert_eq!(job["canceled"], true, "{job}");
         assert_eq!(job["flow_status"]["modules"], waits, "{job}");
     }
+}
+
+#[actix::test]
+async fn a_step_that_ran_when_its_flow_was_canceled_has_failed() {
+    let app = TestApp::start(Database::sqlite()).await;
+    let endless = "export const main = () => new Promise((done) => setTimeout(done, 3_600_000))";
+    let modules = json!([echo("a", "1"), step("b", endless, &[]), echo("c", "2")]);
+    create(&app, "f/flows/endless", json!({"modules": modules})).await;
+    let id = start(&app, "f/flows/endless", &json!({})).await;
+    let types = |job: &Value| {
+        let modules = job["flow_status"]["modules"].as_array().cloned();
+        let modules = modules.unwrap_or_default().into_iter();
+        modules
+            .map(|module| module["type"].clone())
+            .collect::<Vec<_>>()
+    };
+    wait_for("the second step is in progress", async || {
+        let job = app
+            .get(&format!("jobs_u/get/{id}"))
+            .await
+            .expect(200)
+            .json();
+        let found = types(&job);
+        let wanted = ["Success", "InProgress", "WaitingForPriorSteps"];
+        if found == wanted {
+            Ok(())
+        } else {
+            Err(job.to_string())
+        }
+    })
+    .await;
+    let cancel = format!("jobs_u/queue/cancel/{id}");
+    app.post(&cancel, &json!({})).await.expect(200);
+    let job = app.wait_for_job(&id).await;
+    assert_eq!(job["canceled"], true, "{job}");
+    assert_eq!(
+        types(&job),
+        ["Success", "Failure", "WaitingForPriorSteps"],
+        "{job}"
+    );
 }
