@@ -110,7 +110,26 @@ impl Caller {
     /// Whether the script or flow at `path` may be run.
     #[must_use]
     pub fn may_run(&self, path: &str, is_flow: bool) -> bool {
-        self.scoped("run", Some(path)) && self.sees_runnable(path, is_flow)
+        let fits = |(kind, paths): (Option<bool>, &str)| {
+            kind.is_none_or(|kind| kind == is_flow) && holds(paths, path)
+        };
+        self.any_scope("run", fits) && self.sees_runnable(path, is_flow)
+    }
+
+    /// Whether what is not saved may be run: no scope for saved things says so.
+    #[must_use]
+    pub fn may_run_unsaved(&self) -> bool {
+        self.any_scope("run", |(kind, paths)| kind.is_none() && holds(paths, ""))
+    }
+
+    /// Whether there are no scopes, or one of them allows `action` on this part of the API at a place that fits.
+    fn any_scope(&self, action: &str, fits: impl Fn((Option<bool>, &str)) -> bool) -> bool {
+        self.scopes.as_ref().is_none_or(|scopes| {
+            let mut allowed = scopes
+                .iter()
+                .filter_map(|scope| allowed_at(scope, &self.domain, action));
+            allowed.any(fits)
+        })
     }
 
     /// The `extra_perms` of the script at `path`, as far as they are about the caller.
@@ -222,12 +241,10 @@ impl Caller {
     /// Whether the scopes allow `action` on this part of the API (at `path`, if one is named).
     #[must_use]
     pub fn scoped(&self, action: &str, path: Option<&str>) -> bool {
-        let Some(scopes) = &self.scopes else {
-            return true;
-        };
-        scopes
-            .iter()
-            .any(|scope| scope_allows(scope, &self.domain, action, path))
+        // A list is let through here; what it shows is asked for path by path.
+        self.any_scope(action, |(_, paths)| {
+            path.is_none_or(|path| holds(paths, path))
+        })
     }
 
     /// The paths to which the scopes confine these actions on this part of the API, a `*` at the end standing for any
@@ -239,6 +256,7 @@ impl Caller {
             let actions = actions.iter();
             actions.filter_map(|action| allowed_at(scope, &self.domain, action))
         });
+        let allowed = allowed.map(|(_, paths)| paths);
         let mut paths: Vec<&str> = allowed.flat_map(|list| list.split(',')).collect();
         paths.sort_unstable();
         paths.dedup();
@@ -306,26 +324,18 @@ impl Caller {
     }
 }
 
-/// Whether one scope allows the action.
-fn scope_allows(scope: &str, domain: &str, action: &str, path: Option<&str>) -> bool {
-    match (allowed_at(scope, domain, action), path) {
-        (None, _) => false,
-        // A list is let through here; what it shows is asked for path by path.
-        (Some(_), None) => true,
-        (Some(wanted), Some(path)) => {
-            wanted
-                .split(',')
-                .any(|wanted| match wanted.strip_suffix('*') {
-                    Some(start) => path.starts_with(start),
-                    None => path == wanted,
-                })
-        }
-    }
+/// Whether a comma list of paths, of which each may end in `*`, holds `path`.
+fn holds(paths: &str, path: &str) -> bool {
+    let mut paths = paths.split(',');
+    paths.any(|wanted| match wanted.strip_suffix('*') {
+        Some(start) => path.starts_with(start),
+        None => path == wanted,
+    })
 }
 
-/// Where one scope, `<domain>:<action>[:scripts|flows][:<path>]` (windmill-facts §1.2), allows the action: a comma list of
-/// paths, of which each may end in `*`. Writing includes reading; `*` as action is everything.
-fn allowed_at<'a>(scope: &'a str, domain: &str, action: &str) -> Option<&'a str> {
+/// Where one scope, `<domain>:<action>[:scripts|flows][:<paths>]` (windmill-facts §1.2), allows the action: whether at
+/// flows or at scripts alone, and at which paths. Writing includes reading; `*` as action is everything.
+fn allowed_at<'a>(scope: &'a str, domain: &str, action: &str) -> Option<(Option<bool>, &'a str)> {
     let mut parts = scope.splitn(3, ':');
     let (scope_domain, scope_action) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
     let rest = parts.next().unwrap_or("");
@@ -335,11 +345,12 @@ fn allowed_at<'a>(scope: &'a str, domain: &str, action: &str) -> Option<&'a str>
     if scope_domain != domain || !action_fits {
         return None;
     }
-    let wanted = rest
-        .strip_prefix("scripts:")
-        .or_else(|| rest.strip_prefix("flows:"))
-        .unwrap_or(rest);
-    Some(if wanted.is_empty() { "*" } else { wanted })
+    let (kind, paths) = match rest.split_once(':').unwrap_or((rest, "")) {
+        ("scripts", paths) if domain == "jobs" => (Some(false), paths),
+        ("flows", paths) if domain == "jobs" => (Some(true), paths),
+        _ => (None, rest),
+    };
+    Some((kind, if paths.is_empty() { "*" } else { paths }))
 }
 
 #[cfg(test)]
@@ -436,8 +447,12 @@ mod tests {
             ("scripts:*", "jobs", "read", None, false),
             ("", "scripts", "read", None, false),
         ] {
+            let token = Caller {
+                scopes: Some(vec![scope.to_owned()]),
+                ..someone("root").asking(domain)
+            };
             assert_eq!(
-                scope_allows(scope, domain, action, path),
+                token.scoped(action, path),
                 allowed,
                 "{scope} {action} {path:?}"
             );
@@ -457,6 +472,28 @@ mod tests {
         );
         assert_eq!(some.confined_to(&["write"]), Some(Vec::new()));
         assert_eq!(some.asking("scripts").confined_to(&["read"]), None);
+        for (scope, script, flow, unsaved) in [
+            ("jobs:run", true, true, true),
+            ("jobs:*", true, true, true),
+            ("jobs:run:*", true, true, true),
+            ("jobs:run:u/root/*", true, true, false),
+            ("jobs:run:scripts", true, false, false),
+            ("jobs:run:scripts:*", true, false, false),
+            ("jobs:run:flows:u/root/x", false, true, false),
+            ("jobs:run:flows:u/root/y", false, false, false),
+            ("jobs:write", false, false, false),
+        ] {
+            let token = Caller {
+                scopes: Some(vec![scope.to_owned()]),
+                ..someone("root").asking("jobs")
+            };
+            let may = (
+                token.may_run("u/root/x", false),
+                token.may_run("u/root/x", true),
+                token.may_run_unsaved(),
+            );
+            assert_eq!(may, (script, flow, unsaved), "{scope}");
+        }
         let nothing = Caller {
             is_admin: true,
             scopes: Some(Vec::new()),

@@ -96,7 +96,15 @@ fn shown(row: FolderRow) -> Folder {
 /// Whether one may know of the folder.
 pub(super) fn visible(caller: &Caller, name: &str) -> bool {
     let known = caller.folders.iter().any(|folder| folder.name == name);
-    (caller.is_admin || known) && caller.scoped("read", None)
+    (caller.is_admin || known) && scoped(caller, "read", name)
+}
+
+/// Whether the scopes allow an action on a folder: they call it by its name, or by the path of what lies in it.
+fn scoped(caller: &Caller, action: &str, name: &str) -> bool {
+    let path = format!("f/{name}/");
+    let names = [name, path.trim_end_matches('/'), &path];
+    let mut names = names.iter();
+    names.any(|name| caller.scoped(action, Some(name)))
 }
 
 fn readable(conn: &mut Conn, caller: &Caller, at: &At) -> Result<FolderRow, Error> {
@@ -109,7 +117,7 @@ fn readable(conn: &mut Conn, caller: &Caller, at: &At) -> Result<FolderRow, Erro
 fn owned(conn: &mut Conn, caller: &Caller, at: &At) -> Result<FolderRow, Error> {
     caller.may_change()?;
     let row = readable(conn, caller, at)?;
-    if !caller.owns(&format!("f/{}", row.name)) {
+    if !caller.owns(&format!("f/{}", row.name)) || !scoped(caller, "write", &row.name) {
         let text = format!("you do not own folder '{}'", row.name);
         return Err(Denied::Forbidden(text).into());
     }
@@ -193,6 +201,10 @@ pub(crate) async fn create(
         ));
     }
     edit.validate()?;
+    if !scoped(&caller, "write", &name) {
+        let text = format!("this token may not change folder '{name}'");
+        return Err(Denied::Forbidden(text).into());
+    }
     let created = format!("Created folder {name}");
     state
         .transaction(move |conn| {

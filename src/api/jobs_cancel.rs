@@ -72,7 +72,8 @@ pub(super) fn may_touch(caller: &Caller, job: &AnyJob) -> Result<(), Error> {
         .as_deref()
         .is_some_and(|path| caller.may_write(path, "{}").is_ok());
     let own = *created_by == caller.username || *run_as == caller.run_as();
-    if (own || caller.is_admin || may_write) && !caller.read_only {
+    let scoped = caller.scoped("write", Some(path.as_deref().unwrap_or_default()));
+    if (own || caller.is_admin || may_write) && scoped && !caller.read_only {
         return Ok(());
     }
     Err(Denied::Forbidden("you may not change this job".to_owned()).into())

@@ -48,7 +48,7 @@ pub(crate) async fn run_preview(
     state: web::Data<State>,
 ) -> Result<Created, Error> {
     caller.may_change()?;
-    if !caller.scoped("run", Some("")) {
+    if !caller.may_run_unsaved() {
         return Err(Denied::Forbidden("this token runs saved scripts only".to_owned()).into());
     }
     let Preview {
@@ -123,7 +123,7 @@ async fn flow_preview(
     state: &State,
 ) -> Result<NewJob, Error> {
     caller.may_change()?;
-    if !caller.scoped("run", Some("")) {
+    if !caller.may_run_unsaved() {
         return Err(Denied::Forbidden("this token runs saved flows only".to_owned()).into());
     }
     if caller.job.is_some() && has_static_references(&body.value) {

@@ -63,7 +63,7 @@ pub(crate) async fn restart(
     let mut raw = json!({"restarted_from": found.from});
     if let Some(value) = found.travelling {
         caller.may_change()?;
-        if !caller.scoped("run", Some("")) {
+        if !caller.may_run_unsaved() {
             let text = "this token runs saved flows only";
             return Err(Denied::Forbidden(text.to_owned()).into());
         }

@@ -420,3 +420,60 @@ async fn a_token_for_scripts_is_not_told_of_triggers_and_flows() {
         (0, 1)
     );
 }
+
+/// A scope with a path is for what lies there, whatever the route says of it in its own words.
+#[actix_rt::test]
+async fn a_scope_with_a_path_ends_there() {
+    let bench = Bench::new().await;
+    for name in ["a", "b"] {
+        let folder = json!({"name": name, "owners": ["u/ann"]});
+        assert_eq!(bench.post("folders/create", folder).await.0, 200);
+        let kept = script(&format!("f/{name}/s"));
+        assert_eq!(bench.post("scripts/create", kept).await.0, 201);
+    }
+    let flow = json!({"path": "f/a/s", "summary": "", "value": {"modules": []}});
+    assert_eq!(bench.post("flows/create", flow).await.0, 201);
+    let wanted = NewToken {
+        scopes: Some(
+            [
+                "folders:read",
+                "folders:write:f/a/*",
+                "jobs:read",
+                "jobs:write:f/a/*",
+                "jobs:run:scripts",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+        ),
+        ..NewToken::default()
+    };
+    let ann = bench.user("ann", wanted).await;
+    let ask = async |path: &str, body: Value| {
+        let path = format!("/api/w/main/{path}");
+        bench
+            .ask(Verb::POST, &path, Some(&ann), &body.to_string())
+            .await
+    };
+    for (name, edited, canceled) in [("a", 200, 200), ("b", 403, 403)] {
+        let edit = json!({"summary": "x"});
+        let answer = ask(&format!("folders/update/{name}"), edit).await;
+        assert_eq!(answer.0, edited, "{name}: {}", answer.2);
+        let job = ask(&format!("jobs/run/p/f/{name}/s"), json!({})).await;
+        assert_eq!(job.0, 201, "{name}: {}", job.2);
+        let cancel = format!("jobs_u/queue/cancel/{}", job.2);
+        let answer = ask(&cancel, json!({})).await;
+        assert_eq!(answer.0, canceled, "{name}: {}", answer.2);
+    }
+    for (path, body) in [
+        ("jobs/run/f/f/a/s", json!({})),
+        (
+            "jobs/run/preview",
+            json!({"language": "bash", "content": "echo 1"}),
+        ),
+        ("jobs/run/preview_flow", json!({"value": {"modules": []}})),
+        ("folders/create", json!({"name": "c"})),
+    ] {
+        let answer = ask(path, body).await;
+        assert!(matches!(answer.0, 403 | 404), "{path}: {}", answer.2);
+    }
+}
