@@ -40,13 +40,13 @@ fn looks_like_event(args: &str) -> bool {
     ["v1", "v2"].iter().any(|version| is_event(args, version))
 }
 
-/// Runs a script that travels with the request; the answer is the job's id.
-pub(crate) async fn run_preview(
-    (caller, req): (Caller, HttpRequest),
-    how: Query<How>,
-    body: Body<Preview>,
-    state: web::Data<State>,
-) -> Result<Created, Error> {
+/// The job of a script that travels with the request.
+async fn preview(
+    (caller, req): (&Caller, &HttpRequest),
+    mut how: How,
+    body: Preview,
+    state: &State,
+) -> Result<NewJob, Error> {
     caller.may_change()?;
     if !caller.may_run_unsaved() {
         return Err(Denied::Forbidden("this token runs saved scripts only".to_owned()).into());
@@ -57,7 +57,7 @@ pub(crate) async fn run_preview(
         path,
         args,
         tag,
-    } = body.0;
+    } = body;
     let language: Language = language
         .parse()
         .map_err(|error| Error::field("language", error))?;
@@ -65,7 +65,6 @@ pub(crate) async fn run_preview(
     let args =
         arguments(args.as_bytes()).map_err(|_| Error::field("args", "expected an object"))?;
     let path = path.filter(|path| !path.is_empty()).map(Into::into);
-    let mut how = how.0;
     how.tag = how.tag.or(tag);
     let preprocessor = if looks_like_event(&args) {
         // One that cannot be read fails as a job, with the error in its result.
@@ -79,11 +78,33 @@ pub(crate) async fn run_preview(
         language,
         content,
     };
-    let mut job = new_job((&caller, &req, &state), runnable, args, how).await?;
+    let mut job = new_job((caller, req, state), runnable, args, how).await?;
     job.preprocessor = preprocessor;
+    Ok(job)
+}
+
+/// Runs a script that travels with the request; the answer is the job's id.
+pub(crate) async fn run_preview(
+    (caller, req): (Caller, HttpRequest),
+    how: Query<How>,
+    body: Body<Preview>,
+    state: web::Data<State>,
+) -> Result<Created, Error> {
+    let job = preview((&caller, &req), how.0, body.0, &state).await?;
     let id = job.id;
     state.queue.push_soon(vec![job]).await?;
     Ok(Created(id.to_string()))
+}
+
+/// Runs a script that travels with the request and answers its result; 422 when it failed.
+pub(crate) async fn wait_preview(
+    (caller, req): (Caller, HttpRequest),
+    how: Query<How>,
+    body: Body<Preview>,
+    state: web::Data<State>,
+) -> Result<Waited, Error> {
+    let job = preview((&caller, &req), how.0, body.0, &state).await?;
+    Ok(Waited(answer(&wait(&caller, job, &state).await?)))
 }
 
 /// A flow that is not saved.

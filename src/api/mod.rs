@@ -422,6 +422,8 @@ fn table() -> Vec<Group> {
             Post "/run/flow_dependencies_async" dependencies::of_flow, "Starts a job that tells a flow's locks";
             Post "/run/preview" jobs_preview::run_preview, "Runs a script that is not saved";
             Post "/run/preview_flow" jobs_preview::run_preview_flow, "Runs a flow that is not saved";
+            Post "/run_wait_result/preview" jobs_preview::wait_preview, "Runs a script that is not saved and waits for its result";
+            Post "/run_inline/preview" jobs_preview::wait_preview, "The same, as scripts ask for it";
             Post "/run_wait_result/preview_flow" jobs_preview::wait_preview_flow, "Runs a flow that is not saved and waits for its result";
             Post "/run_wait_result/p/{path:.*}" jobs_wait::wait_script, "Runs a script and waits for its result";
             Get "/run_wait_result/p/{path:.*}" jobs_wait::wait_script_get, "Runs a script and waits for its result";

@@ -72,7 +72,7 @@ FIELDS = {
 }
 
 
-WAITS = ("/run_wait_result/", "/run_and_stream/", "/getupdate_sse/", "/websocket_triggers/try", "/websocket_triggers/test")
+WAITS = ("/run_wait_result/", "/run_inline/", "/run_and_stream/", "/getupdate_sse/", "/websocket_triggers/try", "/websocket_triggers/test")
 
 
 def kind_of(path):

@@ -55,6 +55,10 @@ late = wmill.run_script_by_hash_async(hash_, args={"n": 6}, scheduled_in_secs=10
 told["late"] = wmill.get_job_status(late)
 told["canceled_late"] = late in wmill.cancel_job(late, "not needed")
 told["result_late"] = wmill.get_result(late)["error"]["name"]
+told["inline"] = client.run_inline_script_preview("export const main = (n: number) => n + 0.5", "nativets", {"n": 4})
+told["inline_elsewhere"] = client.post(
+    f"/w/{client.workspace}/jobs/run_wait_result/preview", json={"content": "echo $((6 * 7))", "language": "bash"}
+).json()
 flow = wmill.run_flow_async("f/tools/flow", args={"n": 7})
 told["flow"] = client.wait_job(flow)
 

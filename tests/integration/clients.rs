@@ -136,6 +136,8 @@ async fn wmill_of_pypi_works_outside_of_jobs() {
         ("resources", json!(["u/admin/py_res"])),
         ("token", json!("admin")),
         ("tagged", json!("mine")),
+        ("inline", json!(4.5)),
+        ("inline_elsewhere", json!("42")),
         (
             "as_saved",
             json!({"a": 2, "password": "$var:u/admin/py_secret"}),
