@@ -157,7 +157,8 @@ pub(crate) async fn get(_: Caller, at: At, state: web::Data<State>) -> Result<Js
             let row = user::by_name(conn, &at.workspace, &at.path)?;
             let row = row.ok_or_else(|| not_found(&at.path))?;
             let groups = group::of_user(conn, &at.workspace, &row.username)?;
-            Ok(Json(member(row, groups)))
+            let admins = account::super_admins(conn)?;
+            Ok(Json(member(row, (groups, &admins))))
         })
         .await
 }

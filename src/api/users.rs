@@ -14,6 +14,8 @@ use super::{
 use crate::{
     access::{self, Caller, NewToken},
     db::{
+        account,
+        account::AccountRow,
         folder, group, token,
         user::{self, UserRow},
     },
@@ -171,10 +173,11 @@ pub(crate) async fn list(
     let members = state
         .run(move |conn| {
             let mut groups = group::by_user(conn, &at.workspace)?;
+            let admins = account::super_admins(conn)?;
             let rows = user::list(conn, &at.workspace)?.into_iter();
             let shown = rows.map(|row| {
                 let groups = groups.remove(&row.username).unwrap_or_default();
-                member(row, groups)
+                member(row, (groups, &admins))
             });
             Ok(shown.collect())
         })
@@ -182,14 +185,14 @@ pub(crate) async fn list(
     Ok(Json(members))
 }
 
-/// A user of the workspace, who was put into `groups`.
-pub(super) fn member(row: UserRow, groups: Vec<String>) -> Member {
+/// A user of the workspace, who was put into `groups`; `admins` are those of the server.
+pub(super) fn member(row: UserRow, (groups, admins): (Vec<String>, &[AccountRow])) -> Member {
     let all = std::iter::once(group::ALL.to_owned());
     Member {
+        is_super_admin: admins.iter().any(|admin| admin.email == row.email),
         email: row.email,
         username: row.username,
         is_admin: row.is_admin,
-        is_super_admin: false,
         created_at: row.created_at,
         operator: row.operator,
         disabled: row.disabled,

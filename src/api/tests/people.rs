@@ -166,6 +166,13 @@ async fn who_is_removed_or_shut_out_is_out_and_a_super_admin_stays() {
 async fn only_admins_say_who_belongs_to_a_workspace_and_one_stays() {
     let bench = Bench::new().await;
     let ann = bench.user("ann", NewToken::default()).await;
+    let listed = bench.json("users/list").await;
+    let listed = listed.as_array().unwrap().iter();
+    let supers = listed.filter(|one| one["is_super_admin"] == true);
+    let supers: Vec<&Value> = supers.map(|one| &one["username"]).collect();
+    assert_eq!(supers, ["admin"]);
+    let one = bench.json("users/get/admin").await;
+    assert_eq!(one["is_super_admin"], true, "{one}");
     let bob = json!({"email": "bob@example.com", "username": "bob", "operator": true});
     for (path, body) in [
         ("workspaces/add_user", bob.clone()),
