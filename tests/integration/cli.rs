@@ -268,6 +268,36 @@ async fn nothing_is_left_to_push_after_metadata_was_generated() {
     assert!(pushed.contains("is up to date"), "{pushed}");
 }
 
+/// Without locks asked for, `wmill` names a lock file that is empty or not there; it lists it at every push, and finds then
+/// that there is nothing to do.
+#[actix::test]
+async fn an_empty_lock_file_makes_no_versions() {
+    if !ready(module_path!(), &[Need::Node]) {
+        return;
+    }
+    let app = TestApp::start(Database::sqlite()).await;
+    fill(&app).await;
+    let repository = Repository::new();
+    repository.wmill(&app, &["sync", "pull", "--yes"]).await;
+    repository.edit("f/x/shell.sh", "echo", "echo -n");
+    let generate = ["generate-metadata", "--schema-only", "--yes"];
+    repository.wmill(&app, &generate).await;
+    let lock = "!inline f/x/shell.script.lock";
+    let metadata = repository.read("f/x/shell.script.yaml");
+    assert!(metadata.contains(lock), "{metadata}");
+    repository.wmill(&app, &["sync", "push", "--yes"]).await;
+    let saved = app.get("scripts/get/p/f/x/shell").await.expect(200).json();
+    for with_file in [false, true] {
+        if with_file {
+            fs::write(repository.path("f/x/shell.script.lock"), "").unwrap();
+        }
+        let again = repository.wmill(&app, &["sync", "push", "--yes"]).await;
+        assert!(again.contains("Script f/x/shell is up to date"), "{again}");
+        let after = app.get("scripts/get/p/f/x/shell").await.expect(200).json();
+        assert_eq!(after, saved);
+    }
+}
+
 #[actix::test]
 async fn single_objects_are_pushed_run_and_looked_at() {
     if !ready(module_path!(), &[Need::Node]) {
