@@ -15,7 +15,11 @@ use super::{
 };
 use crate::{
     access::Caller,
-    db::{Conn, flow, trigger},
+    db::{
+        Conn, flow,
+        sharing::{self, Kind},
+        trigger,
+    },
     types::Timestamp,
 };
 
@@ -37,16 +41,21 @@ pub(crate) async fn get_version(
     state: web::Data<State>,
 ) -> Result<Json<Flow>, Error> {
     let missing = format!("flow not found with version: {}", at.path);
-    let row = state
+    let (row, perms) = state
         .run(move |conn| {
             let version = at.path.parse();
             let version = version.map_err(|_| Error::field("version", "is not a whole number"))?;
             let row = flow::by_version(conn, &at.workspace, version)?;
-            row.filter(|row| caller.may_read(&row.path, caller.flow_perms(&row.path)))
-                .ok_or(Error::NotFound(missing))
+            let row = row
+                .filter(|row| caller.may_read(&row.path, caller.flow_perms(&row.path)))
+                .ok_or(Error::NotFound(missing))?;
+            let perms = sharing::shown(conn, Kind::Flow, (&at.workspace, &row.path))?;
+            Ok((row, perms))
         })
         .await?;
-    Ok(Json(shown(row, true)))
+    let mut flow = shown(row, true);
+    flow.extra_perms = perms;
+    Ok(Json(flow))
 }
 
 fn versions(conn: &mut Conn, caller: &Caller, at: &At) -> Result<Vec<FlowVersion>, Error> {
@@ -115,17 +124,4 @@ pub(crate) async fn triggers_count(
         })
         .await?;
     Ok(Json(Counts::of(websocket_count)))
-}
-
-/// The paths of the live flows one may read.
-pub(crate) async fn list_paths(
-    caller: Caller,
-    at: At,
-    state: web::Data<State>,
-) -> Result<Json<Vec<String>>, Error> {
-    let mut paths = state
-        .run(move |conn| Ok(flow::paths(conn, &at.workspace)?))
-        .await?;
-    paths.retain(|path| caller.may_read(path, caller.flow_perms(path)));
-    Ok(Json(paths))
 }

@@ -3,14 +3,14 @@
 use actix_web::web;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::{
     State,
     answer::{Created, Json, Text},
     audit,
     error::Error,
-    extract::{At, Body, Page, Query},
+    extract::{At, Body},
     flow_steps, raw,
     standing::unchanged,
 };
@@ -18,7 +18,7 @@ use crate::{
     access::{Caller, prepare_to_save_runnable},
     db::{
         Conn, alone, flow,
-        flow::{FlowFilter, FlowRow},
+        flow::FlowRow,
         sharing::{self, Kind},
     },
     types::{ObjectPath, Timestamp},
@@ -69,7 +69,7 @@ pub(crate) struct NewFlow {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Flow {
     workspace_id: String,
-    path: String,
+    pub(super) path: String,
     summary: String,
     description: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,7 +83,7 @@ pub(crate) struct Flow {
     edited_at: Timestamp,
     archived: bool,
     #[schema(value_type = Object)]
-    extra_perms: Map<String, Value>,
+    pub(super) extra_perms: Map<String, Value>,
     starred: bool,
     draft_only: bool,
     version_id: i64,
@@ -94,22 +94,6 @@ pub(crate) struct Flow {
     #[serde(flatten)]
     #[schema(ignore)]
     settings: Map<String, Value>,
-}
-
-/// Which flows a list shows.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct Which {
-    page: Option<u32>,
-    per_page: Option<u32>,
-    /// Exactly this path.
-    path_exact: Option<String>,
-    /// Paths that begin so.
-    path_start: Option<String>,
-    /// Who made the version.
-    created_by: Option<String>,
-    /// Only archived ones.
-    show_archived: Option<bool>,
 }
 
 /// Whether a flow is to be archived.
@@ -312,41 +296,6 @@ pub(crate) async fn exists(
     Ok(Json(row.is_some_and(|row| {
         caller.may_read(&row.path, caller.flow_perms(&row.path))
     })))
-}
-
-/// The flows one may read, without their values, the one saved last first.
-pub(crate) async fn list(
-    caller: Caller,
-    at: At,
-    which: Query<Which>,
-    state: web::Data<State>,
-) -> Result<Json<Vec<Flow>>, Error> {
-    let which = which.0;
-    let page = Page {
-        page: which.page,
-        per_page: which.per_page,
-    };
-    let filter = FlowFilter {
-        path_exact: which.path_exact,
-        path_start: which.path_start,
-        created_by: which.created_by,
-        archived: which.show_archived.unwrap_or(false),
-    };
-    let rows = state
-        .run(move |conn| {
-            let mut found = flow::list(conn, &at.workspace, &filter)?;
-            found.retain(|(path, _)| caller.may_read(path, caller.flow_perms(path)));
-            let versions: Vec<i64> = page
-                .cut(found)
-                .into_iter()
-                .map(|(_, version)| version)
-                .collect();
-            Ok(flow::by_versions(conn, &at.workspace, &versions)?)
-        })
-        .await?;
-    Ok(Json(
-        rows.into_iter().map(|row| shown(row, false)).collect(),
-    ))
 }
 
 /// Archives the flow at a path: it does not run any more, its versions stay. Or brings it back.

@@ -54,6 +54,12 @@ pub(super) fn all_of(kept: &str, wanted: &str) -> bool {
     wanted.all(|label| labels.iter().any(|one| one == label))
 }
 
+/// As [`all_of`], of the settings that a script or flow is kept with.
+pub(super) fn of_settings(settings: &str, wanted: &str) -> bool {
+    let settings: Value = serde_json::from_str(settings).unwrap_or_default();
+    all_of(&settings["labels"].to_string(), wanted)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -64,6 +70,9 @@ mod tests {
     fn every_wanted_label_is_there() {
         for (wanted, fits) in [("a", true), ("a, b", true), ("a,c", false), ("", false)] {
             assert_eq!(all_of(r#"["a","b"]"#, wanted), fits, "{wanted}");
+            let settings = r#"{"labels":["a","b"],"priority":1}"#;
+            assert_eq!(of_settings(settings, wanted), fits, "{wanted}");
+            assert!(!of_settings("{}", wanted), "{wanted}");
         }
     }
 

@@ -19,6 +19,7 @@ mod describe;
 mod elsewhere;
 mod error;
 mod extract;
+mod flow_list;
 mod flow_steps;
 mod flow_versions;
 mod flows;
@@ -382,8 +383,8 @@ fn table() -> Vec<Group> {
             Get "/get/v/{path}" flow_versions::get_version, "One version";
             Get "/get/{path:.*}" flows::get, "The newest version at a path";
             Get "/exists/{path:.*}" flows::exists, "Whether there is a flow at a path";
-            Get "/list" flows::list, "Flows";
-            Get "/list_paths" flow_versions::list_paths, "Paths of flows";
+            Get "/list" flow_list::list, "Flows";
+            Get "/list_paths" flow_list::list_paths, "Paths of flows";
             Get "/history/p/{path:.*}" flow_versions::history, "The versions at a path";
             Get "/get_latest_version/{path:.*}" flow_versions::latest_version, "The newest version at a path, in short";
             Get "/deployment_status/p/{path:.*}" flow_versions::deployment_status, "What became of a deployment";

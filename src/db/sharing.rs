@@ -1,6 +1,8 @@
 //! With whom what may be shared is: column `extra_perms` of triggers, variables, resources and folders; of scripts and
 //! flows, which are many versions, table `runnable_perms`.
 
+use std::collections::HashMap;
+
 use diesel::prelude::*;
 use serde_json::{Map, Value};
 
@@ -131,6 +133,21 @@ pub(crate) fn of_runnables(
     Ok(runnable_perms::table
         .filter(runnable_perms::workspace_id.eq(workspace))
         .load(conn)?)
+}
+
+/// With whom the flows of a workspace, or its scripts, are shared, by their paths; for answers.
+pub(crate) fn by_path(
+    conn: &mut Conn,
+    workspace: &str,
+    is_flow: bool,
+) -> Result<HashMap<String, Map<String, Value>>, DbError> {
+    let rows = of_runnables(conn, workspace)?.into_iter();
+    let rows = rows.filter(|row| row.is_flow == is_flow);
+    let parsed = rows.map(|row| {
+        let perms = serde_json::from_str(&row.extra_perms).unwrap_or_default();
+        (row.path, perms)
+    });
+    Ok(parsed.collect())
 }
 
 /// A script or flow has another path now: with whom it is shared goes along.

@@ -24,7 +24,11 @@ async fn labels_are_kept_shown_and_asked_for(database: Database) {
     let content = "export const main = () => ({wm_labels: ['by-result']})";
     app.create_script_with("f/x/s", "nativets", content, &labeled)
         .await;
+    let flow =
+        json!({"path": "f/x/f", "summary": "", "value": {"modules": []}, "labels": ["a", "d"]});
+    app.post("flows/create", &flow).await.expect(201);
     for (path, wanted) in [
+        ("flows/get/f/x/f", json!(["a", "d"])),
         ("folders/get/x", json!(["of-folder"])),
         ("variables/get/f/x/v", json!(["a", "b"])),
         ("resources/get/f/x/r", json!(["a"])),
@@ -42,6 +46,9 @@ async fn labels_are_kept_shown_and_asked_for(database: Database) {
         ("scripts/list?label=c", 1),
         ("scripts/list?label=b", 0),
         ("scripts/list?starred_only=true", 0),
+        ("flows/list?label=d,a", 1),
+        ("flows/list?label=c", 0),
+        ("flows/list?starred_only=true", 0),
         ("triggers_history/list?trigger_kind=kafka", 0),
     ] {
         assert_eq!(app.list(list).await.len(), count, "{list}");

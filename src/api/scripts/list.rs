@@ -15,7 +15,7 @@ use crate::{
         extract::{At, Page, Query},
         labels,
     },
-    db::{script, script::ScriptFilter},
+    db::{script, script::ScriptFilter, sharing},
     types::Timestamp,
 };
 
@@ -84,26 +84,31 @@ pub(crate) async fn list(
         kinds: words(which.kinds),
         languages: words(which.languages),
     };
-    let rows = state
+    let scripts = state
         .run(move |conn| {
             let mut found = script::list(conn, &at.workspace, &filter)?;
             found.retain(|(path, _)| caller.may_read(path, caller.script_perms(path)));
             let hashes = |found: Vec<(String, i64)>| -> Vec<i64> {
                 found.into_iter().map(|(_, hash)| hash).collect()
             };
-            let Some(wanted) = &label else {
-                let hashes = hashes(page.cut(found));
-                return Ok(script::by_hashes(conn, &at.workspace, &hashes)?);
+            let rows = match &label {
+                None => script::by_hashes(conn, &at.workspace, &hashes(page.cut(found)))?,
+                Some(wanted) => {
+                    let mut rows = script::by_hashes(conn, &at.workspace, &hashes(found))?;
+                    rows.retain(|row| labels::of_settings(&row.settings, wanted));
+                    page.cut(rows)
+                }
             };
-            let mut rows = script::by_hashes(conn, &at.workspace, &hashes(found))?;
-            rows.retain(|row| {
-                let settings: Value = serde_json::from_str(&row.settings).unwrap_or_default();
-                labels::all_of(&settings["labels"].to_string(), wanted)
+            let mut perms = sharing::by_path(conn, &at.workspace, false)?;
+            let scripts = rows.into_iter().map(|row| {
+                let mut script = shown(row);
+                script.extra_perms = perms.remove(&script.path).unwrap_or_default();
+                script
             });
-            Ok(page.cut(rows))
+            Ok(scripts.collect())
         })
         .await?;
-    Ok(Json(rows.into_iter().map(shown).collect()))
+    Ok(Json(scripts))
 }
 
 /// The paths of the live scripts one may read.

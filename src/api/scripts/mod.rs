@@ -214,8 +214,12 @@ pub(crate) async fn get_by_hash(
     at: At,
     state: web::Data<State>,
 ) -> Result<Json<Script>, Error> {
-    let row = state.run(move |conn| by_hash(conn, &caller, &at)).await?;
-    Ok(Json(shown(row)))
+    let script = state.run(move |conn| {
+        let mut script = shown(by_hash(conn, &caller, &at)?);
+        script.extra_perms = sharing::shown(conn, Kind::Script, (&at.workspace, &script.path))?;
+        Ok(script)
+    });
+    Ok(Json(script.await?))
 }
 
 /// The text of the newest version at a path (with or without the file ending a client adds).

@@ -137,6 +137,25 @@ async fn who_a_script_is_shared_with_reads_and_runs_it() {
     }
     let seen = bench.json("scripts/get/p/u/admin/s").await;
     assert_eq!(seen["extra_perms"], json!({"g/team": false}));
+    let version = format!("scripts/get/h/{}", seen["hash"].as_str().unwrap());
+    let flow = bench.json("flows/get/u/admin/f").await["version_id"].clone();
+    for (path, shared) in [
+        (version, json!({"g/team": false})),
+        (format!("flows/get/v/{flow}"), json!({"u/ann": false})),
+    ] {
+        assert_eq!(bench.json(&path).await["extra_perms"], shared, "{path}");
+    }
+    for (list, path, shared) in [
+        ("scripts/list", "u/admin/s", json!({"g/team": false})),
+        ("scripts/list", "u/admin/hidden", json!({})),
+        ("flows/list", "u/admin/f", json!({"u/ann": false})),
+        ("flows/list", "u/admin/s", json!({})),
+    ] {
+        let all = bench.json(list).await;
+        let mut all = all.as_array().unwrap().iter();
+        let one = all.find(|one| one["path"] == path).unwrap();
+        assert_eq!(one["extra_perms"], shared, "{list} {path}");
+    }
 
     let stop = json!({"owner": "g/team"});
     assert_eq!(
