@@ -173,13 +173,15 @@ pub(crate) struct Starting<'a> {
     pub(crate) given: &'a [String],
 }
 
-/// What a reference (`$var:<path>`, `$res:<path>`) leads to, read with the rights of `permissioned_as` in a workspace.
+/// What a reference (`$var:<path>`, `$res:<path>`) leads to, read for a job with the rights of `permissioned_as` in a
+/// workspace.
 pub(crate) fn value(
     conn: &mut Conn,
-    (workspace, permissioned_as): (&str, &str),
+    (workspace, permissioned_as, job): (&str, &str, JobId),
     text: &str,
 ) -> Result<Value, ReferenceError> {
-    let caller = somebody(conn, workspace, permissioned_as)?;
+    let mut caller = somebody(conn, workspace, permissioned_as)?;
+    caller.job = Some(job);
     let mut value = Value::from(text);
     replace(conn, (&caller, workspace), &mut value)?;
     Ok(value)

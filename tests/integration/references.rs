@@ -290,6 +290,49 @@ async fn expressions_of_flows_read_variables_and_resources() {
     app.stop().await;
 }
 
+/// What an expression fails with is shown, and what a loop goes through is printed by its steps.
+#[actix::test]
+async fn secrets_in_errors_of_expressions_and_in_lists_are_masked() {
+    let app = start().await;
+    let js = |expr: &str| json!({"type": "javascript", "expr": expr});
+    let print = json!({"id": "p", "value": {"type": "script", "path": ECHO,
+        "input_transforms": {"x": js("flow_input.iter.value")}}});
+    let each = json!({"id": "l", "value": {"type": "forloopflow", "skip_failures": false,
+        "iterator": js("['a', 'b' + variable('u/admin/secret')]"), "modules": [print]}});
+    let fails = "(() => { throw new Error('no ' + variable('u/admin/secret')) })()";
+    let input = json!({"id": "a", "value": {"type": "script", "path": ECHO, "input_transforms": {"x": js(fails)}}});
+    let stops = json!({"id": "a", "skip_if": {"expr": fails}, "value": {"type": "identity"}});
+    for (modules, success) in [
+        (json!([each]), true),
+        (json!([input]), false),
+        (json!([stops]), false),
+    ] {
+        let body = json!({"value": {"modules": modules}, "args": {}});
+        let id = app.post("jobs/run/preview_flow", &body).await;
+        let id = id.expect(201).text;
+        let job = app.wait_for_job(&id).await;
+        assert_eq!(job["success"], success, "{job}");
+        if !success {
+            let error = job["result"]["error"]["message"].as_str().unwrap();
+            assert!(error.contains("no ***"), "{error}");
+        }
+        let jobs = app
+            .list("jobs/list?include_args=true&include_result=true")
+            .await;
+        let below: Vec<&Value> = jobs
+            .iter()
+            .filter(|job| job["root_job"] == id.as_str())
+            .collect();
+        assert!(!below.is_empty(), "{jobs:?}");
+        for step in below {
+            assert!(success || !step.to_string().contains(SECRET), "{step}");
+            let id = step["id"].as_str().unwrap();
+            let logs = app.get(&format!("jobs_u/get_logs/{id}")).await.text;
+            assert!(!logs.contains(SECRET), "{logs}");
+        }
+    }
+}
+
 /// A flow that only passes a secret on never has it; one that works with it keeps it out of the logs of its steps.
 #[actix::test]
 async fn secrets_that_a_flow_is_called_with_stay_out_of_what_is_kept() {

@@ -281,7 +281,9 @@ impl Plan<'_> {
                 parallelism,
                 ..
             } => {
+                self.read.clear();
                 let items = need!(self.items(id, index, iterator));
+                self.note_read(id, &module.id);
                 let at_once = match (parallel, parallelism) {
                     (false, _) => None,
                     (true, None) => Some(PARALLELISM),

@@ -4,9 +4,14 @@
 
 use std::collections::BTreeSet;
 
-use super::{plan::Plan, run::Run, scope::passed_on};
+use super::{
+    plan::Plan,
+    run::Run,
+    scope::{mentions, passed_on},
+};
 use crate::{
-    flow::{Expr, Input, Inputs},
+    db::{DbError, flow_run},
+    flow::{Expr, Input, Inputs, Module, Step},
     queue,
     types::JobId,
 };
@@ -33,6 +38,44 @@ impl Plan<'_> {
         let before = known.iter().filter(|name| queue::is_reference(name));
         let read: BTreeSet<String> = self.read.iter().chain(before).cloned().collect();
         given.chain(read).collect()
+    }
+}
+
+/// The name that what the list of a loop was computed from is kept under.
+fn name_of_read(module: &str) -> String {
+    format!("read:{module}")
+}
+
+impl Plan<'_> {
+    /// Keeps what the list of a loop was computed from: iterations begin later, too.
+    pub(super) fn note_read(&mut self, id: JobId, module: &str) {
+        if !self.read.is_empty() {
+            let read = serde_json::to_string(&self.read).unwrap_or_default();
+            self.change.values.push((id, name_of_read(module), read));
+        }
+    }
+
+    /// What the items of a loop were computed from: the steps of its iterations keep the secrets among it out of their logs.
+    pub(super) fn read_for(&mut self, id: JobId, module: &Module) -> Result<Vec<String>, DbError> {
+        let reads = match &module.step {
+            Step::ForLoop {
+                iterator: Input::Javascript(Expr(expr)),
+                ..
+            } => mentions(expr, "variable") || mentions(expr, "resource"),
+            _ => false,
+        };
+        if !reads {
+            return Ok(Vec::new());
+        }
+        let name = name_of_read(&module.id);
+        let new = self.change.values.iter();
+        let mut new = new.filter(|(job, known, _)| *job == id && *known == name);
+        let kept = match new.next_back() {
+            Some((_, _, read)) => Some(read.clone()),
+            None => flow_run::value(self.conn, id, &name)?,
+        };
+        let kept = kept.and_then(|kept| serde_json::from_str(&kept).ok());
+        Ok(kept.unwrap_or_default())
     }
 }
 

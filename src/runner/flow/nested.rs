@@ -110,6 +110,7 @@ impl Plan<'_> {
         (iteration, later): (Option<usize>, Option<Timestamp>),
     ) -> Result<(), DbError> {
         let args = self.nested_args(id, module, iteration)?;
+        let read = self.read_for(id, module)?;
         let Some(run) = self.runs.get_mut(&id) else {
             return Ok(());
         };
@@ -126,6 +127,7 @@ impl Plan<'_> {
         job.given = given::of_run(run);
         job.given
             .retain(|name| iteration.is_none() || name != "iter");
+        job.given.extend(read);
         job.scheduled_at = later;
         let mut at_once = true;
         if let Some(status) = run.status.module_mut(&module.id) {

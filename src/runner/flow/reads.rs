@@ -12,6 +12,7 @@ use crate::{
     access::references::{self, ReferenceError},
     db::DbError,
     flow::{Expr, Input, Inputs},
+    secret::mask::{Masks, Watch},
     types::JobId,
 };
 
@@ -36,6 +37,8 @@ impl Plan<'_> {
         values: &[(&str, &str)],
     ) -> Result<Result<String, String>, DbError> {
         let reads = Rc::new(Reads::default());
+        // Whatever it fails with is shown: no secret is to be in it.
+        let _watch = Watch::begin(id);
         loop {
             let result = match &self.engine {
                 Some(engine) => engine.eval_reading(expr, values, &reads),
@@ -45,7 +48,7 @@ impl Plan<'_> {
             if missed.is_empty() {
                 let known = reads.known.borrow();
                 self.read.extend(known.keys().cloned());
-                return Ok(result);
+                return Ok(result.map_err(|error| Masks::of(id).apply(error)));
             }
             if reads.known.borrow().len() + missed.len() > MOST {
                 return Ok(Err(format!(
@@ -67,6 +70,7 @@ impl Plan<'_> {
         let who = (
             run.job.workspace_id.as_str(),
             run.job.permissioned_as.as_str(),
+            id,
         );
         match references::value(self.conn, who, reference) {
             Ok(value) => Ok(Ok(value.to_string())),
