@@ -6,8 +6,8 @@
 //! - A message that is not one whole, valid JSON object (RFC 8259 grammar) matches nothing, also under `none_of`.
 //! - Objects contain by key, arrays when every wanted element is contained in some element, numbers by value.
 //! - Of duplicate keys the first counts, so a mismatch is certain as soon as it is met.
-//! - Integers of 64 bits compare exactly. Larger ones, and fractions, were read into a double when the filter was
-//!   saved; there a message's number is rounded the same way.
+//! - Integers compare exactly; a filter is refused that wants one which reading it has rounded (beyond 64 bits).
+//!   Fractions compare as doubles.
 //!
 //! Cost: what is not named by a filter is skipped, not built. A slot that wants a number or an array reads the text of
 //! that value twice; strings, booleans and objects are compared while they are parsed. For a 190-byte trade message and

@@ -194,7 +194,9 @@ impl Reader {
         Ok(match value {
             Value::Null => Wanted::Null,
             Value::Bool(value) => Wanted::Bool(*value),
-            Value::Number(number) => Wanted::Number(number::Wanted::new(number)),
+            Value::Number(number) => Wanted::Number(
+                number::Wanted::new(number).map_err(|what| at(place, &format!("value: {what}")))?,
+            ),
             Value::String(text) => Wanted::Text(text.clone()),
             Value::Array(items) => Wanted::List(
                 items
