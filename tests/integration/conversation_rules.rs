@@ -8,6 +8,7 @@ on_both_databases!(
     needs: [Need::Peer],
     tests: [
         runnables_answer_in_order_and_failures_are_counted,
+        an_answer_whose_connection_is_gone_is_counted_and_not_sent,
         stored_value_is_there_for_the_next_first_message,
     ]
 );
@@ -52,15 +53,28 @@ export async function main(msg: string, prefix: string) {
     return prefix + kind;
 }"#;
 
-async fn runnables_answer_in_order_and_failures_are_counted(database: Database) {
-    let (app, mut peer) = start(database).await;
-    let gate = |value: &str| json!({"path": "u/admin/gate", "value": value, "is_secret": false, "description": ""});
-    app.post("variables/create", &gate("shut"))
-        .await
-        .expect(201);
+fn gate(value: &str) -> Value {
+    json!({"path": "u/admin/gate", "value": value, "is_secret": false, "description": ""})
+}
+
+/// The runnable that answers, its gate shut; gives what a rule says of it.
+async fn create_answer(app: &TestApp) -> Value {
+    let shut = app.post("variables/create", &gate("shut")).await;
+    shut.expect(201);
     app.create_script("u/admin/answer", "nativets", ANSWER)
         .await;
-    let answer = json!({"path": "u/admin/answer", "args": {"prefix": "it is "}, "is_flow": false});
+    json!({"path": "u/admin/answer", "args": {"prefix": "it is "}, "is_flow": false})
+}
+
+async fn open_gate(app: &TestApp) {
+    let opened = gate("open");
+    let answer = app.post("variables/update/u/admin/gate", &opened).await;
+    answer.expect(200);
+}
+
+async fn runnables_answer_in_order_and_failures_are_counted(database: Database) {
+    let (app, mut peer) = start(database).await;
+    let answer = create_answer(&app).await;
     let rule = |kind: &str| json!({"on": on(kind), "send_runnable": answer, "trigger": false});
     let more = json!({"conversation": [
         rule("slow"), rule("fast"), rule("bad"),
@@ -85,16 +99,38 @@ async fn runnables_answer_in_order_and_failures_are_counted(database: Database) 
     })
     .await;
     assert_eq!(peer.said(&connection, 1).await.len(), 1);
-    let opened = gate("open");
-    app.post("variables/update/u/admin/gate", &opened)
-        .await
-        .expect(200);
+    open_gate(&app).await;
     let texts = peer.said(&connection, 3).await;
     assert_eq!(texts, ["at once", "it is slow", "it is fast"]);
     let status = app.status(TRIGGER).await;
     assert_eq!(status["reply_failed"], 1, "{status}");
     assert_eq!(status["handled"], 4, "{status}");
     assert_eq!(status["matched"], 0, "{status}");
+}
+
+async fn an_answer_whose_connection_is_gone_is_counted_and_not_sent(database: Database) {
+    let (app, mut peer) = start(database).await;
+    let answer = create_answer(&app).await;
+    let rule = json!({"on": on("slow"), "send_runnable": answer, "trigger": false});
+    create(&app, &peer, json!({"conversation": [rule]})).await;
+    let first = peer.accept().await;
+    send_kinds(&mut peer, first.number, &["slow"]).await;
+    wait_for("the runnable is at it", async || {
+        let running = app.jobs("running=true").await;
+        (running.len() == 1).then_some(()).ok_or("not yet".into())
+    })
+    .await;
+    peer.close(&first, 1000, "").await;
+    let second = peer.accept().await;
+    open_gate(&app).await;
+    let counted = |status: &Value| status["reply_undeliverable"] == 1;
+    let status = app
+        .wait_for_status(TRIGGER, "the answer is counted", counted)
+        .await;
+    assert_eq!(status["reply_failed"], 0, "{status}");
+    // The new connection hears what it asks for, and nothing else.
+    send_kinds(&mut peer, second.number, &["slow"]).await;
+    assert_eq!(peer.said(&second, 1).await, ["it is slow"]);
 }
 
 async fn stored_value_is_there_for_the_next_first_message(database: Database) {

@@ -200,6 +200,10 @@ impl Socket {
     fn answered(&mut self, number: u64, result: Result<String, String>, ctx: &mut Context<Self>) {
         // A new connection owes nothing to the messages of the one before.
         let Some(slot) = self.talk.answers.iter_mut().find(|(n, _)| *n == number) else {
+            match result {
+                Ok(_) => self.live.reply_undeliverable.add(1),
+                Err(error) => self.answer_failed(&error),
+            }
             return;
         };
         slot.1 = Some(match result {
@@ -211,6 +215,9 @@ impl Socket {
         });
         while let Some((_, Some(_))) = self.talk.answers.front() {
             match self.talk.answers.pop_front() {
+                Some((_, Some(Some(_)))) if !matches!(self.phase, Phase::Open(_)) => {
+                    self.live.reply_undeliverable.add(1);
+                }
                 Some((_, Some(Some(text)))) => self.say(text, ctx),
                 Some((_, Some(None))) => self.live.reply_failed.add(1),
                 Some((_, None)) | None => {}
