@@ -15,7 +15,7 @@ use std::{
 
 use actix::{Actor, Addr, Handler, Message, SyncArbiter, SyncContext};
 
-use super::setup::Setup;
+use super::{filter::CompiledFilter, setup::Setup};
 use crate::types::Timestamp;
 
 /// A message that may match: whole, its text copied out of the read buffer.
@@ -39,6 +39,16 @@ pub struct Decide {
     pub messages: Arc<Vec<Candidate>>,
 }
 
+/// Whether the filter wants the message. A bug in it costs this message, not the thread: a sync actor is not restarted
+/// after a panic.
+pub(super) fn wants(filter: &CompiledFilter, text: &str) -> bool {
+    let verdict = catch_unwind(AssertUnwindSafe(|| filter.matches(text)));
+    verdict.unwrap_or_else(|_| {
+        log::error!("a filter panicked; its message counts as not wanted");
+        false
+    })
+}
+
 /// See the file's documentation.
 pub struct Filter;
 
@@ -53,16 +63,7 @@ impl Handler<Decide> for Filter {
         let Decide { setup, messages } = decide;
         messages
             .iter()
-            .map(|message| {
-                // A panic would take the thread away for good (a sync actor is not restarted by it).
-                let verdict = catch_unwind(AssertUnwindSafe(|| {
-                    setup.plan.filter.matches(&message.text)
-                }));
-                verdict.unwrap_or_else(|_| {
-                    log::error!("a filter panicked; its message counts as not wanted");
-                    false
-                })
-            })
+            .map(|message| wants(&setup.plan.filter, &message.text))
             .collect()
     }
 }

@@ -17,7 +17,10 @@ const SCRIPT: &str = "u/admin/nothing";
 const TRIGGER: &str = "f/live/tailed";
 const NOTHING: &str = "export function main(msg: string) {}";
 
-on_both_databases!(needs: [Need::Peer], tests: [a_tail_goes_on_after_its_trigger_was_disabled]);
+on_both_databases!(needs: [Need::Peer], tests: [
+    a_tail_goes_on_after_its_trigger_was_disabled,
+    messages_are_shown_in_the_order_they_came,
+]);
 
 struct Live(Framed<BoxedSocket, Codec>);
 
@@ -35,6 +38,16 @@ impl Live {
         self.0.send(Message::Text(wish.into())).await.unwrap();
     }
 
+    /// The next event.
+    async fn next(&mut self) -> Value {
+        loop {
+            let frame = self.0.next().await.expect("the live socket goes on");
+            if let Frame::Text(told) = frame.unwrap() {
+                return serde_json::from_slice(&told).unwrap();
+            }
+        }
+    }
+
     /// Sends messages that say `text` until the tail shows one.
     async fn shows(&mut self, text: &str, peer: &mut Peer, to: &Connection) -> Value {
         let told = async {
@@ -42,10 +55,7 @@ impl Live {
             loop {
                 tokio::select! {
                     _ = again.tick() => peer.send(to, &[text]).await,
-                    frame = self.0.next() => {
-                        let frame = frame.expect("the live socket goes on").unwrap();
-                        let Frame::Text(told) = frame else { continue };
-                        let told: Value = serde_json::from_slice(&told).unwrap();
+                    told = self.next() => {
                         if told["type"] == "message" && told["text"] == text {
                             return told;
                         }
@@ -56,6 +66,42 @@ impl Live {
         let told = actix::clock::timeout(PATIENCE, told).await;
         told.unwrap_or_else(|_| panic!("{text} is shown"))
     }
+}
+
+/// What clearly cannot match is told at once, what may match is not: neither overtakes the other.
+async fn messages_are_shown_in_the_order_they_came(database: Database) {
+    let mut peer = Peer::start().await;
+    let app = TestApp::start(database).await;
+    app.create_script(SCRIPT, "nativets", NOTHING).await;
+    let rules = json!([{"on": {"filters": [{"key": "kind", "value": "ack"}]}, "trigger": false}]);
+    let more = json!({"filters": [{"key": "kind", "value": "trade"}], "conversation": rules});
+    app.create_trigger(TRIGGER, SCRIPT, &peer.url("/"), more)
+        .await;
+    let connection = peer.accept().await;
+    let mut live = Live::open(&app).await;
+    live.tail(TRIGGER).await;
+    live.shows(r#"{"kind":"first"}"#, &mut peer, &connection)
+        .await;
+    // Fewer than are shown in a second, with what was sent before them.
+    let kinds = [
+        "trade", "other", "ack", "trade", "trade", "ack", "other", "trade",
+    ];
+    let message = |(n, kind): (usize, &&str)| format!(r#"{{"n":{n},"kind":"{kind}"}}"#);
+    let texts: Vec<String> = kinds.iter().enumerate().map(message).collect();
+    peer.send(&connection, &texts).await;
+    let mut shown = Vec::new();
+    let all = async {
+        while shown.len() < texts.len() {
+            let told = live.next().await;
+            let text = told["text"].as_str().unwrap_or_default();
+            if text.contains(r#""n":"#) {
+                shown.push(text.to_owned());
+            }
+        }
+    };
+    let told = actix::clock::timeout(PATIENCE, all).await;
+    assert!(told.is_ok(), "all are shown, of {texts:?} only {shown:?}");
+    assert_eq!(shown, texts);
 }
 
 async fn a_tail_goes_on_after_its_trigger_was_disabled(database: Database) {

@@ -13,7 +13,7 @@ use crate::{
     metrics::metrics,
     queue::{NewJob, QueueError, Stored},
     trigger::{
-        filter_pool::{Candidate, Decide},
+        filter_pool::{self, Candidate, Decide},
         reply::Reply,
         spec::{Binary, result_text},
         status::Verdict,
@@ -21,6 +21,9 @@ use crate::{
     types::{Mode, Timestamp},
     wire::Outgoing,
 };
+
+/// Longest message that is decided on the socket's thread while somebody watches: some 50 µs at the filter's worst.
+const WATCHED_BYTES: usize = 64 * 1024;
 
 impl Socket {
     /// A whole text message.
@@ -36,20 +39,25 @@ impl Socket {
             self.live.handled.add(1);
             self.show(text, (Verdict::Handled, false), now);
         } else if self.setup.plan.filter.accepts_everything() {
-            self.live.matched.add(1);
-            self.show(text, (Verdict::Matched, false), now);
-            self.intake.accept(candidate(text, now), heard.after);
-            self.pause_when_full();
-            self.commit(ctx);
-            return;
-        } else if !self.setup.plan.filter.rejects_quickly(text) {
-            self.intake.candidate(candidate(text, now), heard.after);
-            self.pause_when_full();
-            self.decide(ctx);
+            self.matched(candidate(text, now), heard.after, ctx);
             return;
         } else {
-            self.live.unmatched.add(1);
-            self.show(text, (Verdict::Unmatched, false), now);
+            match self.verdict_here(text) {
+                Some(false) => {
+                    self.live.unmatched.add(1);
+                    self.show(text, (Verdict::Unmatched, false), now);
+                }
+                Some(true) => {
+                    self.matched(candidate(text, now), heard.after, ctx);
+                    return;
+                }
+                None => {
+                    self.intake.candidate(candidate(text, now), heard.after);
+                    self.pause_when_full();
+                    self.decide(ctx);
+                    return;
+                }
+            }
         }
         if !heard.after.is_nothing() {
             self.intake.only_after(heard.after);
@@ -57,12 +65,31 @@ impl Socket {
         }
     }
 
+    /// What the filter says, where it is asked at once: what clearly cannot match, and, while somebody watches,
+    /// whatever is small and has no message before it that is still being decided; so it is seen in the order it came.
+    fn verdict_here(&self, text: &str) -> Option<bool> {
+        let filter = &self.setup.plan.filter;
+        if !self.is_watched() {
+            return filter.rejects_quickly(text).then_some(false);
+        }
+        let at_once = text.len() <= WATCHED_BYTES && self.intake.is_decided();
+        at_once.then(|| filter_pool::wants(filter, text))
+    }
+
+    /// Takes in a message that is wanted.
+    fn matched(&mut self, message: Candidate, after: After, ctx: &mut Context<Self>) {
+        self.live.matched.add(1);
+        let verdict = (Verdict::Matched, message.is_base64);
+        self.show(&message.text, verdict, message.at);
+        self.intake.accept(message, after);
+        self.pause_when_full();
+        self.commit(ctx);
+    }
+
     /// A binary message as base64: no JSON, so filters want it only when there are none.
     pub(super) fn accept_binary(&mut self, bytes: &[u8], now: Timestamp, ctx: &mut Context<Self>) {
         let text = STANDARD.encode(bytes);
         if self.setup.plan.filter.accepts_everything() {
-            self.live.matched.add(1);
-            self.show(&text, (Verdict::Matched, true), now);
             let candidate = Candidate {
                 text,
                 at: now,
@@ -72,9 +99,7 @@ impl Socket {
                 connection: self.connection(),
                 ..After::default()
             };
-            self.intake.accept(candidate, after);
-            self.pause_when_full();
-            self.commit(ctx);
+            self.matched(candidate, after, ctx);
         } else {
             self.live.unmatched.add(1);
             self.show(&text, (Verdict::Unmatched, true), now);

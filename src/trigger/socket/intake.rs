@@ -81,14 +81,19 @@ impl Intake {
 
     /// Wants something done for a message that becomes no job; in its place among those that do.
     pub(super) fn only_after(&mut self, after: After) {
-        if self.deciding || !self.candidates.is_empty() {
-            self.candidates.push((None, after));
-        } else {
+        if self.is_decided() {
             self.accepted.push(Accepted {
                 message: None,
                 after,
             });
+        } else {
+            self.candidates.push((None, after));
         }
+    }
+
+    /// Whether no message waits for its verdict: one that has its own may be taken in and keeps its place.
+    pub(super) fn is_decided(&self) -> bool {
+        !self.deciding && self.candidates.is_empty()
     }
 
     /// The next batch for the filter's thread, unless one is there, and what belongs to it but stays here.

@@ -155,6 +155,14 @@ impl Socket {
     }
 
     /// Shows a message to those who follow it.
+    /// Whether somebody is shown the messages.
+    pub(super) fn is_watched(&self) -> bool {
+        match self.role {
+            Role::Listener => self.live.is_tailed(),
+            Role::Trial(_) | Role::Capture(_) => true,
+        }
+    }
+
     pub(super) fn show(&self, text: &str, (verdict, is_base64): (Verdict, bool), now: Timestamp) {
         let filter = &self.setup.plan.filter;
         match &self.role {
