@@ -1,6 +1,8 @@
 // The only place with `fetch(`: windsock's public API as functions, errors as `ApiError`, and who is logged in.
 // It keeps nothing of what the server answers but the name of the user and the chosen workspace.
 
+import { parse } from './json.js';
+
 /** Longest wait for an answer; saving a trigger resolves names, saving a script may ask a compiler. */
 const TIMEOUT_MS = 45_000;
 /** Rows asked for at once: the most the server gives. */
@@ -113,7 +115,7 @@ async function request(method, url, { query, body, signal, cache = 'no-store' } 
     throw new ApiError(response.status, text.trim() || `the server answered with status ${response.status}`);
   }
   const type = response.headers.get('content-type') ?? '';
-  return type.includes('application/json') ? JSON.parse(text) : text;
+  return type.includes('application/json') ? parse(text) : text;
 }
 
 /**
@@ -138,7 +140,7 @@ async function follow(url, { body, query, signal, onLine }) {
     const { done, value } = await reader.read();
     const lines = (rest + (value ?? '')).split('\n');
     rest = done ? '' : lines.pop();
-    for (const line of lines) if (line.trim() !== '') onLine(JSON.parse(line));
+    for (const line of lines) if (line.trim() !== '') onLine(parse(line));
     if (done) return;
   }
 }

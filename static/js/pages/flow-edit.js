@@ -1,5 +1,6 @@
 // Flow editor: OpenFlow as YAML or JSON with its graph beside it, read by the server while one types; a test run, versions.
 import * as api from '../api.js';
+import { parse } from '../json.js';
 import * as router from '../router.js';
 import { captureCard } from '../parts/capture.js';
 import { codeEditor, lineOf } from '../parts/code.js';
@@ -67,7 +68,7 @@ export async function render(root, params) {
 
   /** What stands in the editor as `{value, schema}`; throws what is wrong with it. */
   async function parsed() {
-    const read = form === 'yaml' ? await api.yaml.toJson(code.value) : JSON.parse(code.value);
+    const read = form === 'yaml' ? await api.yaml.toJson(code.value) : parse(code.value);
     if (read === null || typeof read !== 'object' || typeof read.value !== 'object') throw new Error('value: the flow needs a field value, which is OpenFlow');
     return read;
   }

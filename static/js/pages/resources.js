@@ -1,5 +1,6 @@
 // Resources page: JSON values by path, such as the address and login of a database, for scripts and flows.
 import * as api from '../api.js';
+import { parse } from '../json.js';
 import { codeEditor } from '../parts/code.js';
 import { button, emptyState, errorState, fill, h, icon, pageHead, setText, skeleton } from '../parts/dom.js';
 import { confirm, openDialog } from '../parts/dialog.js';
@@ -95,7 +96,7 @@ export async function render(root, { signal, loaded }) {
       if (!type.value.trim()) return showServerError(form, { field: 'resource_type', detail: 'give it a type, such as postgresql', message: '' });
       let parsed;
       try {
-        parsed = JSON.parse(value.value);
+        parsed = parse(value.value);
       } catch (error) {
         return setFieldError(valueField, `this is not valid JSON: ${error.message}`);
       }

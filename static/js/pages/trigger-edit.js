@@ -1,5 +1,6 @@
 // Trigger editor: makes a trigger or changes one. Sends only what was set; shows the server's errors at their field.
 import * as api from '../api.js';
+import { parse } from '../json.js';
 import * as live from '../live.js';
 import * as router from '../router.js';
 import { editedMeanwhile } from '../parts/conflict.js';
@@ -34,7 +35,7 @@ export async function render(root, params) {
     return;
   }
   const filter = query.get('filter');
-  new Editor(root, { ...params, saved, copied: query.has('from'), base: path ? saved : null, filter: filter ? JSON.parse(filter) : null, runnable: query.get('flow') ?? query.get('script'), isFlow: query.has('flow') }).show();
+  new Editor(root, { ...params, saved, copied: query.has('from'), base: path ? saved : null, filter: filter ? parse(filter) : null, runnable: query.get('flow') ?? query.get('script'), isFlow: query.has('flow') }).show();
 }
 
 class Editor {

@@ -1,5 +1,6 @@
 // Filters as data: between the API's shape and the editor's, in plain words, and whether a message matches.
 // Pure. An editor leaf keeps its value as text, because half-typed JSON must survive.
+import { isNested, isObject, numberText, parse } from '../json.js';
 
 const GROUPS = { any_of: 'any of', all_of: 'all of', none_of: 'none of' };
 export const GROUP_KINDS = Object.keys(GROUPS);
@@ -20,7 +21,7 @@ export function toFilter(node) {
 
 function parsed(text) {
   try {
-    return JSON.parse(text);
+    return parse(text);
   } catch {
     return text;
   }
@@ -75,7 +76,7 @@ function phrase(node) {
 
 function leafPhrase({ name, text }, holds) {
   const value = parsed(text);
-  const verb = value !== null && typeof value === 'object' ? (holds ? 'contains' : 'does not contain') : holds ? 'is' : 'is not';
+  const verb = isNested(value) ? (holds ? 'contains' : 'does not contain') : holds ? 'is' : 'is not';
   return `${name || '…'} ${verb} ${text.trim() === '' ? '…' : JSON.stringify(value)}`;
 }
 
@@ -84,17 +85,17 @@ export const leafText = (filter) => `${filter.path ?? filter.key} = ${JSON.strin
 
 /**
  * How a message fares with API filters: `{matches, reason, leaves: [{filter, found, present, matches}]}`. The server
- * decides; this explains a verdict in the page, so integers past 2^53 may differ.
+ * decides; this explains a verdict in the page, where other spellings of integers past 2^53 may differ.
  */
 export function explain(filters, logic, text) {
   if (filters.length === 0) return { matches: true, reason: 'no filters: every message matches', leaves: [] };
   let message;
   try {
-    message = JSON.parse(text);
+    message = parse(text);
   } catch {
     return { matches: false, reason: 'the message is not valid JSON', leaves: [] };
   }
-  if (message === null || typeof message !== 'object' || Array.isArray(message)) return { matches: false, reason: 'the message is not a JSON object', leaves: [] };
+  if (!isObject(message)) return { matches: false, reason: 'the message is not a JSON object', leaves: [] };
   const leaves = [];
   const results = filters.map((filter) => decide(filter, message, leaves));
   const matches = logic === 'or' ? results.some(Boolean) : results.every(Boolean);
@@ -109,7 +110,7 @@ function decide(filter, message, leaves) {
   let found = message;
   let present = true;
   for (const key of keys) {
-    present = present && found !== null && typeof found === 'object' && !Array.isArray(found) && Object.hasOwn(found, key);
+    present = present && isObject(found) && Object.hasOwn(found, key);
     found = present ? found[key] : undefined;
   }
   const matches = present && contains(found, filter.value);
@@ -120,9 +121,9 @@ function decide(filter, message, leaves) {
 /** The message's value equals or contains the wanted one (contract: objects by key, arrays by element). */
 export function contains(found, wanted) {
   if (Array.isArray(wanted)) return Array.isArray(found) && wanted.every((item) => found.some((one) => contains(one, item)));
-  if (wanted !== null && typeof wanted === 'object') {
-    return found !== null && typeof found === 'object' && !Array.isArray(found)
+  if (isObject(wanted)) {
+    return isObject(found)
       && Object.entries(wanted).every(([key, value]) => Object.hasOwn(found, key) && contains(found[key], value));
   }
-  return found === wanted;
+  return (numberText(found) ?? found) === (numberText(wanted) ?? wanted);
 }

@@ -1,5 +1,6 @@
 // JSON tree: a value as foldable lines with copy and download. Large arrays and texts are shown in steps, so that
 // a result of many megabytes does not freeze the page.
+import { isNested, numberText, parse } from '../json.js';
 import { button, copyButton, h, icon } from './dom.js';
 
 const CHILDREN_AT_ONCE = 100;
@@ -24,7 +25,7 @@ export function download(text, name) {
 
 function node(key, value, depth, place, onpick) {
   const label = key === null ? null : h('span', { class: 'json-key' }, typeof key === 'number' ? `${key}` : key, h('span', { class: 'muted' }, ': '));
-  if (value === null || typeof value !== 'object') return leaf(label, value, place, onpick);
+  if (!isNested(value)) return leaf(label, value, place, onpick);
   const array = Array.isArray(value);
   const entries = array ? value.map((item, index) => [index, item]) : Object.entries(value);
   const size = array ? `[${entries.length}]` : `{${entries.length}}`;
@@ -50,8 +51,9 @@ function node(key, value, depth, place, onpick) {
 const join = (place, key) => (String(key).includes('.') ? null : place ? `${place}.${key}` : String(key));
 
 function leaf(label, value, place, onpick) {
-  const kind = value === null ? 'null' : typeof value;
-  const text = kind === 'string' ? JSON.stringify(value) : String(value);
+  const number = numberText(value);
+  const kind = value === null ? 'null' : number ? 'number' : typeof value;
+  const text = number ?? (kind === 'string' ? JSON.stringify(value) : String(value));
   const content = h('span', { class: `json-${kind}` }, text.slice(0, TEXT_AT_ONCE));
   const line = h('div', { class: 'json-line' }, label, content);
   if (text.length > TEXT_AT_ONCE) {
@@ -83,7 +85,7 @@ function leaf(label, value, place, onpick) {
 function jsonIn(text) {
   if (!/^\s*[{[]/.test(text)) return null;
   try {
-    return JSON.parse(text);
+    return parse(text);
   } catch {
     return null;
   }

@@ -1,6 +1,7 @@
 // Schema form: fields made from a JSON Schema object, for the arguments of a script or a flow. The same values can be
 // edited as JSON; what the form cannot show (no schema, unknown types) is edited as JSON from the start.
 import * as api from '../api.js';
+import { isObject, parse } from '../json.js';
 import { codeEditor } from './code.js';
 import { fill, h } from './dom.js';
 import { checkField, field, groupField, radioGroup, setFieldError } from './field.js';
@@ -11,7 +12,6 @@ const DEPTH_MAX = 3;
 /** A path is typed letter by letter; its schema is asked for when the typing pauses. */
 const TYPING_MS = 200;
 
-const isObject = (value) => value !== null && typeof value === 'object' && !Array.isArray(value);
 const typeOf = (schema) => (Array.isArray(schema?.type) ? schema.type.find((one) => one !== 'null') : schema?.type);
 const optional = (schema) => Array.isArray(schema?.type) && schema.type.includes('null');
 
@@ -41,7 +41,7 @@ function property(name, schema, value, { required, depth, onchange }) {
   if (Array.isArray(schema.enum)) {
     const texts = schema.enum.map((one) => [JSON.stringify(one), typeof one === 'string' ? one : JSON.stringify(one)]);
     const control = h('select', { class: 'input', onchange, value: value === undefined ? '' : JSON.stringify(value) }, h('option', { value: '' }, required ? 'Choose…' : 'Not set'), texts.map(([one, text]) => h('option', { value: one }, text)));
-    return { element: labelled(control), read: () => (control.value === '' ? undefined : JSON.parse(control.value)), problem: () => '' };
+    return { element: labelled(control), read: () => (control.value === '' ? undefined : parse(control.value)), problem: () => '' };
   }
   if (type === 'boolean' && !optional(schema)) {
     const { element, control } = checkField({ name, label, help, checked: value ?? schema.default, onchange });
@@ -78,7 +78,7 @@ function property(name, schema, value, { required, depth, onchange }) {
   const problem = () => {
     if (control.value.trim() === '') return '';
     try {
-      const parsed = JSON.parse(control.value);
+      const parsed = parse(control.value);
       if (type === 'array' && !Array.isArray(parsed)) return 'this has to be a JSON array';
       if (type === 'object' && !isObject(parsed)) return 'this has to be a JSON object';
       return '';
@@ -86,7 +86,7 @@ function property(name, schema, value, { required, depth, onchange }) {
       return `this is not valid JSON: ${error.message}`;
     }
   };
-  return { element, read: () => (control.value.trim() === '' || problem() ? undefined : JSON.parse(control.value)), problem };
+  return { element, read: () => (control.value.trim() === '' || problem() ? undefined : parse(control.value)), problem };
 }
 
 function fields(schema, values, depth, onchange) {
@@ -140,7 +140,7 @@ export function schemaForm({ name = 'args', label = 'Arguments', help, schema = 
   function read() {
     if (inner) return inner.read();
     try {
-      const parsed = code.value.trim() === '' ? {} : JSON.parse(code.value);
+      const parsed = code.value.trim() === '' ? {} : parse(code.value);
       return isObject(parsed) ? parsed : {};
     } catch {
       return {};
@@ -151,7 +151,7 @@ export function schemaForm({ name = 'args', label = 'Arguments', help, schema = 
     if (inner) return inner.problem();
     let text = '';
     try {
-      if (code.value.trim() !== '' && !isObject(JSON.parse(code.value))) text = 'this has to be a JSON object';
+      if (code.value.trim() !== '' && !isObject(parse(code.value))) text = 'this has to be a JSON object';
     } catch (error) {
       text = `this is not valid JSON: ${error.message}`;
     }

@@ -1,5 +1,6 @@
 // Fields from a description: builds the control for each kind and reads its value back; an untouched, empty field
 // reads as undefined, so that only what the user set is sent.
+import { isObject, parse } from '../json.js';
 import { codeEditor } from './code.js';
 import { h } from './dom.js';
 import { conversationEditor } from './conversation.js';
@@ -105,15 +106,15 @@ const KINDS = {
     const problem = () => {
       if (code.value.trim() === '') return '';
       try {
-        const parsed = JSON.parse(code.value);
-        if (spec.shape === 'object' && (parsed === null || typeof parsed !== 'object' || Array.isArray(parsed))) return 'this has to be a JSON object';
+        const parsed = parse(code.value);
+        if (spec.shape === 'object' && !isObject(parsed)) return 'this has to be a JSON object';
         if (spec.shape === 'array' && !Array.isArray(parsed)) return 'this has to be a JSON array';
         return '';
       } catch (error) {
         return `this is not valid JSON: ${error.message}`;
       }
     };
-    return { element: labelled(spec, code, true), read: () => (code.value.trim() === '' || problem() ? undefined : JSON.parse(code.value)), problem };
+    return { element: labelled(spec, code, true), read: () => (code.value.trim() === '' || problem() ? undefined : parse(code.value)), problem };
   },
 };
 

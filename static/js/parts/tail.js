@@ -1,6 +1,7 @@
 // Live tail of a trigger, saved or a draft: its messages as they arrive, each with the filter's verdict and, opened, why. Fast
 // streams are shown in steps and in part, and say how much was left out.
 import * as live from '../live.js';
+import { parse } from '../json.js';
 import { button, fill, h, icon, setText } from './dom.js';
 import { jsonView } from './json-tree.js';
 import { badge } from './status.js';
@@ -118,7 +119,7 @@ function opened(message, { onpick, actions, filters, logic }, remove) {
   const cut = message.bytes > new Blob([message.text]).size;
   let value = message.text;
   try {
-    value = JSON.parse(message.text);
+    value = parse(message.text);
   } catch {
     // shown as text
   }

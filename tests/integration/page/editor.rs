@@ -146,7 +146,7 @@ async fn every_setting_is_kept_by_the_form() {
     let mut app = TestApp::start(Database::sqlite()).await;
     let all = json!({
         "mode": "disabled", "labels": ["a", "b"], "filter_logic": "or", "url_runnable_args": null,
-        "filters": [{"key": "e", "value": 1}, {"none_of": [{"path": "a.b", "value": null}, {"all_of": [{"key": "x", "value": {"y": [1]}}]}]}],
+        "filters": [{"key": "e", "value": 9_007_199_254_740_993_u64}, {"none_of": [{"path": "a.b", "value": null}, {"all_of": [{"key": "x", "value": {"y": [1]}}]}]}],
         "can_return_message": true, "can_return_error_result": true,
         "initial_messages": [{"raw_message": "\"hi\""}, {"await_message": {"filters": [{"key": "ok", "value": true}], "timeout_secs": 3}},
             {"runnable_result": {"path": "f/a/first", "args": {"n": 1}, "is_flow": false}}],

@@ -78,18 +78,22 @@ async fn a_message_is_explained_kept_run_and_made_a_filter() {
     browser.see("f/a/one saw 7").await;
     browser.back().await;
     wait_for("the page follows again", async || {
-        peer.send(&connection, &[r#"{"e":"quote","deal":{"side":"buy"}}"#])
-            .await;
+        peer.send(
+            &connection,
+            &[r#"{"e":"quote","deal":{"id":9007199254740993}}"#],
+        )
+        .await;
         let seen = browser.run(OPEN, vec![json!("deal")]).await;
         (seen == true)
             .then_some(())
             .ok_or("it is not there".to_owned())
     })
     .await;
-    let pick = "const one = [...document.querySelectorAll('.json-pick')].find(one => one.title.includes('deal.side')); one?.click(); return Boolean(one)";
+    // A number that JavaScript would round.
+    let pick = "const one = [...document.querySelectorAll('.json-pick')].find(one => one.title.includes('deal.id')); one?.click(); return Boolean(one)";
     becomes(&browser, "a filter is made of the value", pick, json!(true)).await;
     browser
-        .see("Runs for a message whose e is \"trade\", and whose deal.side is \"buy\".")
+        .see("Runs for a message whose e is \"trade\", and whose deal.id is 9007199254740993.")
         .await;
     // In the editor the kept message is held against them.
     let unfold = "document.querySelectorAll('details.fold').forEach(one => { one.open = true; })";
