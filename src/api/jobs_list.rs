@@ -97,7 +97,7 @@ pub(crate) async fn count_queue(
         .run(move |conn| {
             if search.contents.is_any() {
                 let all = job_list::count_queue(conn, &search.filter)?;
-                let held = job_list::count_state(conn, &search.filter, HELD)?;
+                let held = job_list::count_held(conn, &search.filter)?;
                 return Ok(QueueCount {
                     database_length: all - held,
                     suspended: held,

@@ -68,11 +68,22 @@ pub(crate) fn rename(
     ));
     let running = running.bind::<Text, _>(to).bind::<Text, _>(workspace);
     running.bind::<Text, _>(trigger_path).execute(conn)?;
-    let query = sql_query(format!(
-        "UPDATE queue SET trigger_path = $1 WHERE id IN (SELECT id FROM queue WHERE workspace_id = $2 \
-         AND trigger_path = $3 AND state IN ({HELD}, {IN_LINE}, {LATER}) ORDER BY state, turn, id LIMIT $4)"
-    ));
-    let query = query.bind::<Text, _>(to).bind::<Text, _>(workspace);
-    let query = query.bind::<Text, _>(trigger_path);
-    Ok(query.bind::<BigInt, _>(max).execute(conn)?)
+    // One state after the other, each by the index that knows it.
+    let kinds = [
+        format!("state = {HELD} ORDER BY id"),
+        format!("state = {IN_LINE} AND turn IS NOT NULL ORDER BY turn"),
+        format!("state = {LATER}"),
+    ];
+    let mut moved = 0;
+    for kind in kinds {
+        let left = max - i64::try_from(moved).unwrap_or(max);
+        let query = sql_query(format!(
+            "UPDATE queue SET trigger_path = $1 WHERE id IN (SELECT id FROM queue WHERE workspace_id = $2 \
+             AND trigger_path = $3 AND {kind} LIMIT $4)"
+        ));
+        let query = query.bind::<Text, _>(to).bind::<Text, _>(workspace);
+        let query = query.bind::<Text, _>(trigger_path);
+        moved += query.bind::<BigInt, _>(left).execute(conn)?;
+    }
+    Ok(moved)
 }

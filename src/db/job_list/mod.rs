@@ -27,6 +27,8 @@ use crate::types::{JobId, Timestamp};
 /// How far the moment in an id may be from the row's `created_at`: ids are given before the commit, and
 /// clients may bring their own, which the API holds to the same minute.
 const ID_SLACK: Duration = Duration::from_secs(120);
+/// The condition of the index that knows held jobs, as text: SQLite does not see through a bound value.
+const IS_HELD: &str = "state = 2";
 
 /// A stretch of a list.
 #[derive(Debug, Clone, Copy)]
@@ -160,9 +162,18 @@ macro_rules! queue_filtered {
             };
         }
         match $filter.held {
-            Some(true) => query = query.filter(queue::state.eq(HELD)),
+            Some(true) => query = query.filter(sql::<Bool>(IS_HELD)),
             Some(false) => query = query.filter(queue::state.ne(HELD)),
             None => {}
+        }
+        // The kinds of held jobs alone.
+        let held_kind = |kind: &String| kind.starts_with("unassigned_");
+        if $filter
+            .kinds
+            .as_ref()
+            .is_some_and(|kinds| kinds.iter().all(held_kind))
+        {
+            query = query.filter(sql::<Bool>(IS_HELD));
         }
         if let Some(moment) = $filter.due_by {
             query = query.filter(queue::scheduled_at.le(moment));
@@ -280,13 +291,13 @@ pub(crate) fn count_queue(conn: &mut Conn, filter: &JobFilter) -> Result<i64, Db
     Ok(queue_filtered!(filter).count().get_result(conn)?)
 }
 
-/// How many jobs in one state `filter` lets through.
-pub(crate) fn count_state(conn: &mut Conn, filter: &JobFilter, state: i32) -> Result<i64, DbError> {
+/// How many jobs that a suspended trigger holds `filter` lets through.
+pub(crate) fn count_held(conn: &mut Conn, filter: &JobFilter) -> Result<i64, DbError> {
     if filter.is_about_ended() {
         return Ok(0);
     }
     Ok(queue_filtered!(filter)
-        .filter(queue::state.eq(state))
+        .filter(sql::<Bool>(IS_HELD))
         .count()
         .get_result(conn)?)
 }
