@@ -125,10 +125,12 @@ pub(crate) fn literal(host: &Host<&str>) -> Option<IpAddr> {
 /// A host that is not dialled because it is private and not allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{host}' {verb} a private address; whoever runs this server can allow it with {SETTING}",
+    "'{host}' {verb} a private address, which this server does not connect to; whoever runs it can allow it: \
+     {SETTING}={host} (a comma list; true allows all)",
     verb = if *.literal { "is" } else { "resolves to" }
 )]
 pub struct Refused {
+    /// Host and port, as the setting takes them.
     host: String,
     literal: bool,
 }
@@ -197,9 +199,13 @@ impl AddressPolicy {
         if self.all || !is_private(addr.ip()) || self.covers(host, addr) {
             return Ok(());
         }
+        let literal: Option<IpAddr> = host.parse().ok();
         Err(Refused {
-            host: host.to_owned(),
-            literal: host.parse::<IpAddr>().is_ok(),
+            host: match literal {
+                Some(ip) => SocketAddr::new(ip, addr.port()).to_string(),
+                None => format!("{host}:{}", addr.port()),
+            },
+            literal: literal.is_some(),
         })
     }
 
@@ -579,7 +585,8 @@ mod tests {
             .unwrap_err();
         assert_eq!(
             error.to_string(),
-            "'127.0.0.1' is a private address; whoever runs this server can allow it with ALLOW_PRIVATE_WEBSOCKET_URLS"
+            "'127.0.0.1:80' is a private address, which this server does not connect to; whoever runs it can allow it: \
+             ALLOW_PRIVATE_WEBSOCKET_URLS=127.0.0.1:80 (a comma list; true allows all)"
         );
         let error = policy
             .check("intranet", "10.0.0.1:80".parse().unwrap())
@@ -587,9 +594,28 @@ mod tests {
         assert!(
             error
                 .to_string()
-                .starts_with("'intranet' resolves to a private address; "),
+                .starts_with("'intranet:80' resolves to a private address, "),
             "{error}"
         );
+    }
+
+    #[test]
+    fn what_the_error_says_to_set_allows_the_address() {
+        for (host, addr) in [
+            ("127.0.0.1", "127.0.0.1:9000"),
+            ("intranet", "10.0.0.1:80"),
+            ("::1", "[::1]:9000"),
+            ("::ffff:7f00:1", "[::ffff:127.0.0.1]:443"),
+        ] {
+            let addr: SocketAddr = addr.parse().unwrap();
+            let error = AddressPolicy::default().check(host, addr).unwrap_err();
+            let text = error.to_string();
+            let setting = text.split_once("ALLOW_PRIVATE_WEBSOCKET_URLS=").unwrap().1;
+            let setting = setting.split(' ').next();
+            let policy = AddressPolicy::parse(setting).unwrap();
+            assert_eq!(policy.check(host, addr), Ok(()), "{text}");
+            assert!(AddressPolicy::default().check(host, addr).is_err());
+        }
     }
 
     #[actix::test]

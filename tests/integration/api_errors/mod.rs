@@ -317,28 +317,28 @@ async fn without_a_token_nothing_is_told(database: Database) {
 async fn private_addresses_are_refused_at_save(database: Database) {
     let settings = Settings::new().without_env("ALLOW_PRIVATE_WEBSOCKET_URLS");
     let mut app = TestApp::start_with(database, settings).await;
-    for host in [
-        "127.0.0.1",
-        "localhost",
-        "10.1.2.3",
-        "192.168.1.1",
-        "169.254.169.254",
-        "100.64.0.1",
-        "0.0.0.0",
-        "[::1]",
-        "[fd00::1]",
-        "[::ffff:127.0.0.1]",
-        "0x7f.1",
-        "2130706433",
+    for (host, named) in [
+        ("127.0.0.1", "127.0.0.1:80"),
+        ("127.0.0.1:9000", "127.0.0.1:9000"),
+        ("localhost", "localhost:80"),
+        ("10.1.2.3", "10.1.2.3:80"),
+        ("192.168.1.1", "192.168.1.1:80"),
+        ("169.254.169.254", "169.254.169.254:80"),
+        ("100.64.0.1", "100.64.0.1:80"),
+        ("0.0.0.0", "0.0.0.0:80"),
+        ("[::1]", "[::1]:80"),
+        ("[fd00::1]", "[fd00::1]:80"),
+        ("[::ffff:127.0.0.1]", "[::ffff:127.0.0.1]:80"),
+        ("0x7f.1", "127.0.0.1:80"),
+        ("2130706433", "127.0.0.1:80"),
     ] {
-        let body = trigger(
-            "u/admin/new",
-            "u/admin/none",
-            &format!("ws://{host}/"),
-            json!({}),
-        );
+        let url = format!("ws://{host}/");
+        let body = trigger("u/admin/new", "u/admin/none", &url, json!({}));
         let answer = app.post("websocket_triggers/create", &body).await;
-        assert_refused(host, &answer, 400, "ALLOW_PRIVATE_WEBSOCKET_URLS");
+        // The field, the value and the next step.
+        assert_refused(host, &answer, 400, &format!("url: '{named}' "));
+        let setting = format!("ALLOW_PRIVATE_WEBSOCKET_URLS={named} ");
+        assert_refused(host, &answer, 400, &setting);
     }
     assert_eq!(
         app.list("websocket_triggers/list").await,
