@@ -19,6 +19,7 @@ window.windsockTheme = {
       // the choice then lasts until the page is left
     }
     this.apply(choice);
+    document.dispatchEvent(new CustomEvent('windsock:theme', { detail: choice }));
   },
   apply(choice) {
     if (choice === 'system') document.documentElement.removeAttribute('data-theme');

@@ -1,7 +1,7 @@
 // Audit log: who changed what and when, newest first; the filters live in the address. Only admins see it.
 import * as api from '../api.js';
 import * as router from '../router.js';
-import { button, emptyState, errorState, fill, h, icon, pageHead, skeleton } from '../parts/dom.js';
+import { breakable, button, emptyState, errorState, fill, h, icon, pageHead, skeleton } from '../parts/dom.js';
 import { KINDS, operationText, toneOf } from '../parts/audit-words.js';
 import { badge } from '../parts/status.js';
 import { moment } from '../parts/time.js';
@@ -71,7 +71,7 @@ export async function render(root, { query, signal, loaded }) {
     const cell = (index, ...content) => h('div', { role: 'cell', class: `cell a-${index}` }, content);
     return h('div', { role: 'row', class: 'row', 'data-id': String(entry.id) },
       cell(0, moment(entry.timestamp)), cell(1, h('span', { class: 'ellipsis', title: entry.email }, entry.username)), cell(2, badge(operationText(entry.operation), toneOf(entry.action_kind))),
-      cell(3, h('span', { class: 'mono wrap' }, entry.resource), view.scope === 'server' && entry.workspace_id && h('span', { class: 'muted' }, ` in ${entry.workspace_id}`), changes.length > 0 && h('p', { class: 'muted' }, `Changed: ${changes.join(', ')}`)),
+      cell(3, h('span', { class: 'mono wrap' }, breakable(entry.resource)), view.scope === 'server' && entry.workspace_id && h('span', { class: 'muted' }, ` in ${entry.workspace_id}`), changes.length > 0 && h('p', { class: 'muted' }, `Changed: ${changes.join(', ')}`)),
       cell(4, h('span', { title: entry.token_prefix ? `token ${entry.token_prefix}…` : undefined }, SOURCES[entry.source] ?? entry.source)));
   }
 

@@ -1,7 +1,7 @@
 // One run: its arguments, result, logs and times, followed until it is done; run again and cancel.
 import * as api from '../api.js';
 import * as router from '../router.js';
-import { button, copyButton, emptyState, errorState, fill, h, linkButton, pageHead, setText, skeleton } from '../parts/dom.js';
+import { breakable, button, copyButton, emptyState, errorState, fill, h, linkButton, pageHead, setText, skeleton } from '../parts/dom.js';
 import { confirm, openDialog } from '../parts/dialog.js';
 import { field } from '../parts/field.js';
 import { formDialog } from '../parts/form-dialog.js';
@@ -22,12 +22,6 @@ const RETRIES_SHOWN = 5;
 const CRUMBS = [['Runs', '/runs']];
 /** Kinds of jobs whose path is that of something saved; other steps of flows have names of their own. */
 const SAVED = /^(unassigned_)?(script|flow|singlestepflow)$/;
-
-/** A path needs more room than a time. */
-const wide = (element) => {
-  if (element.querySelector('a')) element.classList.add('wide');
-  return element;
-};
 
 export async function render(root, params) {
   const { id, signal } = params;
@@ -64,8 +58,8 @@ export async function render(root, params) {
     if (state.textContent !== badge.textContent) fill(state, badge);
     fill(times, timingBar(job));
     fill(facts, fact('Created', moment(job.created_at)), job.started_at && fact('Started', moment(job.started_at)), startsLater(job) && fact('Next start', moment(job.scheduled_for), 'a retry, or a run that was asked for later'),
-      wide(fact('Trigger', job.trigger ? h('a', { class: 'mono', href: `/triggers/view/${api.encodePath(job.trigger)}` }, job.trigger) : job.trigger_kind ?? '–')),
-      job.script_path && wide(fact(isFlowJob(job) ? 'Flow' : 'Script', scriptLink())),
+      fact('Trigger', job.trigger ? h('a', { class: 'mono', href: `/triggers/view/${api.encodePath(job.trigger)}` }, breakable(job.trigger)) : job.trigger_kind ?? '–'),
+      job.script_path && fact(isFlowJob(job) ? 'Flow' : 'Script', scriptLink()),
       fact('Run as', h('span', { class: 'mono' }, job.permissioned_as ?? '–')), job.worker && fact('Worker', h('span', { class: 'mono' }, job.worker)),
       job.parent_job && fact('Part of', h('a', { class: 'mono', href: `/runs/${job.parent_job}` }, job.flow_step_id ? `step ${job.flow_step_id}` : job.parent_job)));
     showFlow();
@@ -101,7 +95,7 @@ export async function render(root, params) {
     if (!status && !isFlowJob(job)) return;
     definition ??= job.raw_flow ?? (await api.flows.get(job.script_path, signal).then((flow) => flow.value, () => ({ modules: status?.modules ?? [] })));
     if (signal.aborted) return;
-    showOnce(flow, JSON.stringify([job.flow_status ?? null, isDone(job)]), () => flowGraph(definition, job.flow_status, isDone(job) && canRunAgain(job) ? restartFrom : null));
+    showOnce(flow, JSON.stringify([job.flow_status ?? null, isDone(job)]), () => flowGraph(definition, job.flow_status, { ended: isDone(job), restart: isDone(job) && canRunAgain(job) ? restartFrom : null }));
     flowCard.hidden = false;
   }
 
@@ -125,7 +119,7 @@ export async function render(root, params) {
 
   function scriptLink() {
     if (!SAVED.test(job.job_kind)) return h('span', { class: 'mono' }, job.script_path);
-    return h('a', { class: 'mono', href: `/${isFlowJob(job) ? 'flows' : 'scripts'}/edit/${api.encodePath(job.script_path)}` }, job.script_path);
+    return h('a', { class: 'mono', href: `/${isFlowJob(job) ? 'flows' : 'scripts'}/edit/${api.encodePath(job.script_path)}` }, breakable(job.script_path));
   }
 
   async function start(values) {

@@ -65,6 +65,10 @@ export async function render(root, params) {
     checkSoon();
   }
   const templates = menuButton({ label: 'Start from a template', text: 'Template', iconName: 'scripts', kind: 'small', items: () => templatesOf(language.value).map(([kind, text]) => ({ text, onselect: () => { touched(); useTemplate(kind); } })) });
+  const codeLabel = codeField.querySelector('label');
+  const codeHead = h('div', { class: 'field-head' });
+  codeLabel.before(codeHead);
+  codeHead.append(codeLabel, templates);
   const test = testRun({
     signal, samples: samplesOf('script', () => saved?.path ?? where.value),
     launch: (args) => api.jobs.preview({ content: code.value, language: language.value, ...(saved ? { path: saved.path } : {}), args }),
@@ -114,8 +118,8 @@ export async function render(root, params) {
 
   const form = h('form', { class: 'card form-card', novalidate: true, onsubmit: onSave },
     where?.element,
-    h('div', { class: 'field-grid' }, field({ name: 'language', label: 'Language', control: language }), field({ name: 'summary', label: 'Summary', control: summary })),
-    h('div', { class: 'code-head' }, templates), codeField,
+    h('div', { class: 'script-head' }, field({ name: 'language', label: 'Language', control: language }), field({ name: 'summary', label: 'Summary', control: summary })),
+    codeField,
     h('div', { class: 'save-bar inner' }, alert, h('div', { class: 'cluster end' }, linkButton({ text: 'Cancel', href: '/scripts' }), save)));
   const capture = captureCard({
     path: () => saved?.path ?? where.value, problem: () => where?.problem() ?? '', isFlow: false, preprocessor: () => preprocessor, onrun: test.tryWith, signal,

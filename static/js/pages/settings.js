@@ -22,6 +22,7 @@ export async function render(root, { signal, loaded }) {
   const theme = radioGroup({
     label: 'Theme', options: [['system', 'Like the system'], ['light', 'Light'], ['dark', 'Dark']], value: window.windsockTheme.get(), onchange: (choice) => window.windsockTheme.set(choice),
   });
+  document.addEventListener('windsock:theme', (event) => theme.set(event.detail), { signal });
   const known = api.whoami(signal);
   known.catch(() => {}); // told below
   fill(root, pageHead({ title: 'Settings' }), h('div', { class: 'stack settings-page' },

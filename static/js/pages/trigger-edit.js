@@ -110,7 +110,7 @@ class Editor {
       actions: (message) => [button({ text: 'Run on this message', iconName: 'play', kind: 'small', onclick: () => this.runOn(message.text) }), button({ text: 'Keep as a sample', iconName: 'plus', kind: 'small', onclick: () => keepSample(this.kept, message.text) })],
       onpick: (place, value) => this.filters.add(place.includes('.') ? { path: place, value } : { key: place, value }),
     });
-    this.connection = h('div', { class: 'stack' }, choice.element, parts, this.trial.element);
+    this.connection = h('div', { class: 'stack' }, choice.element, parts);
   }
 
   show() {
@@ -121,9 +121,10 @@ class Editor {
     this.saveButton = button({ text: 'Save', kind: 'primary', type: 'submit' });
     const sets = (fields) => (base && fields.some((one) => one.read() !== undefined) ? ' · in use' : '');
     const block = (title, text, ...content) => h('section', { class: 'card form-card' }, h('div', { class: 'card-head' }, h('h2', {}, title), text && h('p', { class: 'muted' }, text)), content);
-    this.form = h('form', { class: 'form', novalidate: true, onsubmit: (event) => this.save(event) },
+    this.form = h('form', { class: 'form with-rail', novalidate: true, onsubmit: (event) => this.save(event) },
       block('What runs', null, this.where.element, this.runnable.element),
       block('Connection', 'windsock connects to this address and keeps the connection up.', this.connection),
+      h('section', { class: 'card form-card rail', 'aria-label': 'Try it out' }, h('div', { class: 'card-head' }, h('h2', {}, 'Try it out'), h('p', { class: 'muted' }, 'Connects once with what stands in the form. Nothing is stored and nothing runs.')), this.trial.element),
       block('Filters', 'Which messages run a job. With filters set, a message that is not a JSON object never matches.', h('div', { class: 'field wide', 'data-field': 'filters' }, this.filters.element, h('p', { class: 'field-error' })),
         section({ title: 'Try the filters', text: 'on a message or on kept samples', body: this.samples.element })),
       block('Initial messages', 'Sent or awaited in this order right after connecting, such as a login or a subscription.', groupBare('initial_messages', this.initial.element)),

@@ -2,7 +2,7 @@
 import * as api from '../api.js';
 import * as live from '../live.js';
 import * as router from '../router.js';
-import { button, emptyState, errorState, fill, h, icon, linkButton, pageHead, setText, skeleton } from '../parts/dom.js';
+import { breakable, button, emptyState, errorState, fill, h, icon, linkButton, pageHead, setText, skeleton } from '../parts/dom.js';
 import { connectionLog } from '../parts/connection-log.js';
 import { triggerHistory } from '../parts/trigger-history.js';
 import { filterSummary } from '../parts/filters.js';
@@ -128,7 +128,7 @@ export async function render(root, params) {
   function showAbout() {
     const href = runnableHref(trigger);
     fill(about,
-      h('p', { class: 'runs-what' }, icon(trigger.is_flow ? 'flows' : 'scripts'), href ? h('a', { class: 'mono', href }, trigger.script_path) : h('span', { class: 'mono' }, trigger.script_path)),
+      h('p', { class: 'runs-what' }, icon(trigger.is_flow ? 'flows' : 'scripts'), h('a', { class: 'mono', href }, breakable(trigger.script_path))),
       filterSummary(trigger.filters, trigger.filter_logic),
       h('div', { class: 'cluster' },
         (trigger.initial_messages?.length ?? 0) > 0 && badge(`${trigger.initial_messages.length} initial message${trigger.initial_messages.length === 1 ? '' : 's'}`),

@@ -70,7 +70,7 @@ export function pastAlertsCard({ signal }) {
   function row(alert) {
     const where = alert.trigger_path && h('a', { href: `/triggers/view/${api.encodePath(alert.trigger_path)}` }, 'Show the trigger');
     return h('li', {}, h('div', { class: 'grow' }, alert.message, h('p', { class: 'muted' }, moment(alert.created_at), where && ' · ', where)),
-      alert.is_open ? badge('goes on', 'bad') : badge(isOver(alert) ? 'connected again' : 'over', 'ok'),
+      alert.is_open ? badge('ongoing', 'bad') : badge(isOver(alert) ? 'connected again' : 'over', 'ok'),
       alert.acknowledged ? badge('acknowledged') : button({ text: 'Acknowledge', kind: 'small', 'aria-label': `Acknowledge: ${alert.message}`, onclick: () => acknowledge(alert) }));
   }
 

@@ -108,8 +108,8 @@ export function linkButton({ text, href, iconName, kind = '' }) {
   return h('a', { class: `btn ${kind}`.trim(), href }, iconName && icon(iconName), h('span', {}, text));
 }
 
-/** A path breaks after its slashes and underscores before it breaks within a word. */
-const breakable = (text) => text.split(/(?<=[/_])/).flatMap((part, index) => (index > 0 ? [h('wbr'), part] : [part]));
+/** A path's text, to be broken after its slashes and underscores before it is broken within a word. */
+export const breakable = (text) => text.split(/(?<=[/_])/).flatMap((part, index) => (index > 0 ? [h('wbr'), part] : [part]));
 
 /** The head of a page: its only `h1`, a line below it, and actions at the right. Sets the window's title. */
 export function pageHead({ title, lead, crumbs = [], actions = [] }) {
@@ -117,7 +117,7 @@ export function pageHead({ title, lead, crumbs = [], actions = [] }) {
   return h('div', { class: 'page-head' },
     h('div', { class: 'page-title' },
       crumbs.length > 0 && h('nav', { class: 'crumbs', 'aria-label': 'Breadcrumb' },
-        crumbs.map(([text, href]) => [h('a', { href }, text), h('span', { 'aria-hidden': 'true' }, '/')])),
+        crumbs.map(([text, href]) => [h('a', { href }, breakable(text)), h('span', { 'aria-hidden': 'true' }, '/')])),
       h('h1', { tabindex: '-1' }, breakable(title)),
       lead && h('p', { class: 'lead' }, lead)),
     actions.length > 0 && h('div', { class: 'actions' }, actions));

@@ -8,6 +8,8 @@ const STATES = {
   WaitingForPriorSteps: ['idle', 'waits'], WaitingForEvents: ['warn', 'waits for events'], WaitingForExecutor: ['busy', 'queued'],
   InProgress: ['busy', 'running'], Success: ['ok', 'done'], Failure: ['bad', 'failed'],
 };
+/** What still waits when its flow has ended. */
+const NOT_RUN = ['idle', 'not run'];
 /** The step that makes the arguments: they are there already when a flow runs again. */
 const PREPROCESSOR = 'preprocessor';
 /** Jobs of a loop that are linked one by one. */
@@ -28,16 +30,17 @@ function loopJob(id, index, success) {
   return h('a', { href: `/runs/${id}`, class: failed ? 'failed' : undefined, 'aria-label': failed ? `#${index}, failed` : undefined }, failed && icon('alert'), `#${index}`);
 }
 
-/** `{type, job, flow_jobs…}` of every module of a `flow_status`, by its id. */
-function statesOf(status) {
+/** `{type, job, flow_jobs…}` of every module of a `flow_status`, by its id, with the words for it. */
+function statesOf(status, ended) {
   const all = [status?.preprocessor_module, ...(status?.modules ?? []), status?.failure_module];
-  return new Map(all.filter((one) => one?.id).map((one) => [one.id, one]));
+  const words = ({ type }) => (ended && type.startsWith('WaitingFor') ? NOT_RUN : STATES[type] ?? []);
+  return new Map(all.filter((one) => one?.id).map((one) => [one.id, { ...one, words: words(one) }]));
 }
 
 function module(one, states, restart) {
   const value = one.value ?? {};
   const state = states.get(one.id);
-  const [tone, word] = STATES[state?.type] ?? [];
+  const [tone, word] = state?.words ?? [];
   const extras = [one.retry && 'retries', one.sleep && 'sleeps', one.skip_if && 'may be skipped', one.stop_after_if && 'may stop the flow', one.continue_on_error && 'goes on after errors', one.timeout && 'timeout'].filter(Boolean);
   const jobs = (state?.flow_jobs ?? []).slice(0, LOOP_JOBS_MAX);
   const node = h('div', { class: 'flow-node', 'data-tone': tone, 'data-type': value.type },
@@ -64,9 +67,9 @@ const steps = (modules, states, restart) => ((modules ?? []).length > 0
   ? h('ol', { class: 'flow-steps' }, modules.map((one) => module(one, states, restart)))
   : h('p', { class: 'muted' }, 'no step'));
 
-/** The graph of an OpenFlow `value`; `status` is the `flow_status` of a run, `restart(module, state)` runs it again from there. */
-export function flowGraph(value, status, restart) {
-  const states = statesOf(status);
+/** The graph of an OpenFlow `value`; `status` is the `flow_status` of a run that may have `ended`, `restart(module, state)` runs it again from there. */
+export function flowGraph(value, status, { ended = false, restart = null } = {}) {
+  const states = statesOf(status, ended);
   const modules = value?.modules ?? [];
   const all = [value?.preprocessor_module && { ...value.preprocessor_module, summary: value.preprocessor_module.summary || 'Preprocessor' }, ...modules].filter(Boolean);
   return h('div', { class: 'flow-graph', role: 'group', 'aria-label': 'Steps of the flow' }, all.length > 0 ? steps(all, states, restart) : h('p', { class: 'muted' }, 'This flow has no step yet.'),

@@ -6,6 +6,8 @@ import { button, copyButton, h, icon } from './dom.js';
 const CHILDREN_AT_ONCE = 100;
 const TEXT_AT_ONCE = 2000;
 const OPEN_CHILDREN_MAX = 30;
+/** Longer texts are not looked into. */
+const INNER_CHARS_MAX = 1_000_000;
 
 /** The tree with its tools; `name` is the file's name for a download. */
 export function jsonView(value, { name = 'value', open = 2, onpick } = {}) {
@@ -23,8 +25,12 @@ export function download(text, name) {
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
 
+const labelOf = (key) => (key === null ? null : h('span', { class: 'json-key' }, typeof key === 'number' ? `${key}` : key, h('span', { class: 'muted' }, ': ')));
+
 function node(key, value, depth, place, onpick) {
-  const label = key === null ? null : h('span', { class: 'json-key' }, typeof key === 'number' ? `${key}` : key, h('span', { class: 'muted' }, ': '));
+  const inner = typeof value === 'string' ? jsonIn(value) : null;
+  if (inner) return jsonText(key, value, inner, depth, place, onpick);
+  const label = labelOf(key);
   if (!isNested(value)) return leaf(label, value, place, onpick);
   const array = Array.isArray(value);
   const entries = array ? value.map((item, index) => [index, item]) : Object.entries(value);
@@ -55,7 +61,7 @@ function leaf(label, value, place, onpick) {
   const kind = value === null ? 'null' : number ? 'number' : typeof value;
   const text = number ?? (kind === 'string' ? JSON.stringify(value) : String(value));
   const content = h('span', { class: `json-${kind}` }, text.slice(0, TEXT_AT_ONCE));
-  const line = h('div', { class: 'json-line' }, label, content);
+  const line = h('div', { class: 'json-line' }, label, label && ' ', content);
   if (text.length > TEXT_AT_ONCE) {
     const all = h('button', { type: 'button', class: 'btn small' }, `Show all ${text.length} characters`);
     all.addEventListener('click', () => {
@@ -64,26 +70,29 @@ function leaf(label, value, place, onpick) {
     });
     line.append(all);
   }
-  const inner = kind === 'string' ? jsonIn(value) : null;
-  if (inner) {
-    const unfold = h('button', { type: 'button', class: 'btn small ghost json-inner' }, 'Show as JSON');
-    unfold.addEventListener('click', () => {
-      const tree = h('div', { class: 'json-children' }, node(null, inner, 2, null));
-      line.after(tree);
-      unfold.remove();
-      tree.querySelector('summary')?.focus();
-    });
-    line.append(unfold);
-  }
   if (onpick && place) {
     line.append(h('button', { type: 'button', class: 'btn small ghost json-pick', title: `Filter on ${place} = ${text.slice(0, 60)}`, onclick: () => onpick(place, value) }, 'Filter on this'));
   }
   return line;
 }
 
-/** The object or array a text holds as JSON, as `msg` often does; else null. */
+/** A text that is JSON, as `msg` often is: as the value it stands for, or as it is. */
+function jsonText(key, text, inner, depth, place, onpick) {
+  const shown = h('div', {});
+  const other = h('button', { type: 'button', class: 'btn small ghost json-inner', onclick: () => show(!asText) });
+  let asText = false;
+  function show(next) {
+    asText = next;
+    other.textContent = asText ? 'Show as JSON' : 'Show as text';
+    shown.replaceChildren(asText ? leaf(labelOf(key), text, place, onpick) : node(key, inner, depth, null));
+  }
+  show(false);
+  return h('div', { class: 'json-text' }, shown, other);
+}
+
+/** The object or array a text holds as JSON; else null. */
 function jsonIn(text) {
-  if (!/^\s*[{[]/.test(text)) return null;
+  if (text.length > INNER_CHARS_MAX || !/^\s*[{[]/.test(text)) return null;
   try {
     return parse(text);
   } catch {

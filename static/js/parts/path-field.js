@@ -1,6 +1,6 @@
 // Path field: owner kind, owner and name of a script, trigger or variable, joined to `u/<user>/<name>` or `f/<folder>/<name>`.
 import * as api from '../api.js';
-import { h, setText, uid } from './dom.js';
+import { breakable, fill, h, uid } from './dom.js';
 
 const WORD = /^[\w-]+$/;
 
@@ -32,7 +32,7 @@ export function pathField({ value = '', defaultName = '', help, signal, taken = 
 
   const current = () => `${kind.value}/${owner.value.trim()}/${name.value.trim()}`;
   const update = () => {
-    setText(whole, current());
+    fill(whole, breakable(current()));
     onchange?.(current());
   };
   kind.addEventListener('change', () => {
@@ -43,7 +43,7 @@ export function pathField({ value = '', defaultName = '', help, signal, taken = 
   owner.addEventListener('input', update);
   name.addEventListener('input', update);
   offer();
-  setText(whole, current());
+  fill(whole, breakable(current()));
   return {
     element,
     get value() { return current(); },

@@ -61,8 +61,8 @@ const KINDS = {
   },
   /** A condition with a time limit: which message is expected, and within how long. */
   expect(spec, value, onchange) {
-    const filters = filterEditor({ filters: value?.filters ?? [], logic: value?.filter_logic ?? 'and', verb: 'Waits', every: 'Any message counts as the answer.', place: `${spec.name}.filters`, onchange });
-    const timeout = h('input', { class: 'input', type: 'number', min: '1', value: value?.timeout_secs ?? '', placeholder: '10', oninput: onchange });
+    const filters = filterEditor({ filters: value?.filters ?? [], logic: value?.filter_logic ?? 'and', verb: 'Waits', every: 'No answer is expected.', place: `${spec.name}.filters`, onchange });
+    const timeout = h('input', { class: 'input', type: 'number', min: '1', value: value?.timeout_secs ?? '', placeholder: 'such as 10', oninput: onchange });
     const limit = field({ name: `${spec.name}.timeout_secs`, label: 'Within (seconds)', help: 'After a heartbeat, such a message has to come in this time.', control: timeout });
     return {
       element: groupField({ ...spec, body: h('div', { class: 'stack-small' }, filters.element, limit) }),

@@ -24,6 +24,7 @@ export function testRun({ launch, samples, signal, onDone, value = { msg: 'hello
   const state = h('div', { class: 'cluster', role: 'status' });
   const result = h('div', { role: 'region', 'aria-label': 'Result' }, h('p', { class: 'muted' }, 'Run it to see the result here. It need not be saved.'));
   const logs = h('div', { role: 'region', 'aria-label': 'Log output' });
+  const logsHead = h('h3', { hidden: true }, 'Logs');
   let current = null;
 
   async function run() {
@@ -38,6 +39,7 @@ export function testRun({ launch, samples, signal, onDone, value = { msg: 'hello
     delete result.dataset.shown;
     fill(result, h('p', { class: 'muted' }, 'Waiting for a worker…'));
     fill(logs, view.element);
+    logsHead.hidden = false;
     try {
       mine.id = await launch(args.value);
       stop.hidden = false;
@@ -76,7 +78,7 @@ export function testRun({ launch, samples, signal, onDone, value = { msg: 'hello
   }
 
   const element = h('section', { class: 'card test-run', 'aria-label': 'Test run' }, h('div', { class: 'card-head' }, h('h2', {}, 'Test run')),
-    args.element, h('div', { class: 'cluster' }, start, stop, pick, state), h('h3', {}, 'Result'), result, h('h3', {}, 'Logs'), logs);
+    args.element, h('div', { class: 'cluster' }, start, stop, pick, state), h('h3', {}, 'Result'), result, logsHead, logs);
   async function loadSamples() {
     kept = await samples.list(signal).catch(() => []); // only an offer: a message can be typed
     pick.hidden = kept.length === 0;

@@ -76,7 +76,7 @@ export function trialView({ draft, onpick, actions, signal }) {
     say('busy', 'Connecting…');
     const tail = messageList({
       signal: until, onpick, actions, filters: () => body.filters ?? [], logic: () => body.filter_logic ?? 'and',
-      none: 'Connected. Waiting for the first message; nothing is stored and nothing runs.',
+      none: 'Connected. Waiting for the first message.',
     });
     try {
       await api.triggers.tryOut(body, { query: { seconds: SECONDS, messages: MESSAGES }, signal: until, onLine: (event) => happened(event, tail) });

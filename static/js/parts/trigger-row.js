@@ -10,6 +10,8 @@ import { compact, full, moment } from './time.js';
 import { changeMode, triggerMenu, urlText } from './trigger-actions.js';
 
 const path = (text) => api.encodePath(text);
+/** Of more labels the row tells how many; the trigger's own page shows them all. */
+const LABELS_SHOWN = 2;
 
 function counter(label, title) {
   const value = h('span', { class: 'count-value' });
@@ -25,8 +27,8 @@ function counter(label, title) {
 export function triggerRow(first, { onDeleted, onRestored, isChosen, onChoose }) {
   let trigger = first;
   const status = statusView();
-  const url = h('a', { class: 'row-title mono', href: `/triggers/view/${path(trigger.path)}` });
-  const where = h('span', { class: 'row-path' });
+  const link = h('a', { class: 'row-title mono', href: `/triggers/view/${path(trigger.path)}` });
+  const url = h('span', { class: 'row-url mono' });
   const runnable = h('span', { class: 'row-runnable' });
   const labels = h('span', { class: 'row-labels' });
   const received = counter('received', 'messages received');
@@ -40,9 +42,9 @@ export function triggerRow(first, { onDeleted, onRestored, isChosen, onChoose })
   const element = h('div', { role: 'row', class: 'row trigger-row', 'data-path': trigger.path },
     cell('c-choose', choose),
     cell('c-status', status.element),
-    cell('c-main', url, h('span', { class: 'row-line' }, where, runnable, labels)),
+    cell('c-main', link, url, h('span', { class: 'row-line' }, runnable, labels)),
     cell('c-counts', received.element, matched.element, enqueued.element),
-    cell('c-rate', spark(trigger.path), h('span', { class: 'row-last' }, last)),
+    cell('c-rate', spark(trigger.path), h('span', { class: 'row-last', title: 'last message' }, last)),
     cell('c-mode', mode.element),
     cell('c-menu', menu));
 
@@ -52,12 +54,15 @@ export function triggerRow(first, { onDeleted, onRestored, isChosen, onChoose })
     const now = live.statusOf(trigger.path);
     if (shown !== trigger) {
       shown = trigger;
+      setText(link, trigger.path);
+      link.title = trigger.path;
       setText(url, urlText(trigger));
       url.title = urlText(trigger);
-      setText(where, trigger.path);
       runnable.replaceChildren(icon(trigger.is_flow ? 'flows' : 'scripts'), h('span', { class: 'ellipsis' }, trigger.script_path ?? ''));
       runnable.title = `runs the ${trigger.is_flow ? 'flow' : 'script'} ${trigger.script_path}`;
-      labels.replaceChildren(...(trigger.labels ?? []).map((label) => badge(label)));
+      const all = trigger.labels ?? [];
+      labels.title = all.join(', ');
+      labels.replaceChildren(...all.slice(0, LABELS_SHOWN).map((label) => badge(label)), ...(all.length > LABELS_SHOWN ? [badge(`+${all.length - LABELS_SHOWN}`)] : []));
     }
     choose.checked = isChosen(trigger.path);
     if (mode.element.getAttribute('aria-busy') !== 'true') mode.set(trigger.mode);

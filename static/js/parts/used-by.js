@@ -2,7 +2,7 @@
 // which it is a step.
 import * as api from '../api.js';
 import * as live from '../live.js';
-import { fill, h } from './dom.js';
+import { breakable, fill, h } from './dom.js';
 import { badge, statusView } from './status.js';
 import { urlText } from './trigger-actions.js';
 
@@ -27,14 +27,14 @@ export function usedBy({ path, isFlow, signal }) {
     update();
     rows.set(one.path, update);
     const purposes = new Set(one.fields.map((field) => PURPOSES[field.replace(/\[.*$/, '')]).filter(Boolean));
-    return h('li', {}, h('span', { class: 'cluster' }, h('a', { class: 'mono', href: `/triggers/view/${api.encodePath(one.path)}`, title: urlText(one) }, one.path), [...purposes].map((text) => badge(text))), status.element);
+    return h('li', {}, h('span', { class: 'cluster' }, h('a', { class: 'mono', href: `/triggers/view/${api.encodePath(one.path)}`, title: urlText(one) }, breakable(one.path)), [...purposes].map((text) => badge(text))), status.element);
   }
 
   (isFlow ? api.flows : api.scripts).usedBy(path, signal).then(({ triggers, flows }) => {
     const none = triggers.length === 0 && h('p', { class: 'muted' }, 'No trigger runs it yet. ', h('a', { href: `/triggers/new?${isFlow ? 'flow' : 'script'}=${encodeURIComponent(path)}` }, 'Make one'));
     fill(body, none, triggers.length > 0 && h('ul', { class: 'used' }, triggers.slice(0, SHOWN_MAX).map(trigger)),
       triggers.length > SHOWN_MAX && h('a', { href: `/triggers?runnable=${encodeURIComponent(path)}` }, `All ${triggers.length} triggers`),
-      flows.length > 0 && [h('h3', {}, 'Flows with it as a step'), h('ul', { class: 'used' }, flows.map((one) => h('li', {}, h('a', { class: 'mono', href: `/flows/edit/${api.encodePath(one.path)}` }, one.path), one.summary && h('span', { class: 'muted' }, ` ${one.summary}`))))]);
+      flows.length > 0 && [h('h3', {}, 'Flows with it as a step'), h('ul', { class: 'used' }, flows.map((one) => h('li', {}, h('a', { class: 'mono', href: `/flows/edit/${api.encodePath(one.path)}` }, breakable(one.path)), one.summary && h('span', { class: 'muted' }, ` ${one.summary}`))))]);
   }, (error) => !signal.aborted && fill(body, h('p', { class: 'field-error' }, error.message)));
   live.on('status', (event) => rows.get(event.path)?.(), signal);
   return h('section', { class: 'card used-by', 'aria-label': 'Where it is used' }, h('div', { class: 'card-head' }, h('h2', {}, 'Where it is used')), body);
