@@ -41,7 +41,14 @@ export async function main() {
 }
 `;
 
-const typescript = { message: TYPESCRIPT_HANDLER, preprocessor: TYPESCRIPT_PREPROCESSOR, url: TYPESCRIPT_URL };
+const TYPESCRIPT_ERROR = `// Runs when a job has failed for good. \`path\` is the script or flow that failed.
+export async function main(path: string, error: { name: string; message: string }, job_id: string, trigger_path: string, is_flow: boolean) {
+  console.log(\`\${path} failed in job \${job_id}: \${error.message}\`);
+  return { path, error };
+}
+`;
+
+const typescript = { message: TYPESCRIPT_HANDLER, preprocessor: TYPESCRIPT_PREPROCESSOR, url: TYPESCRIPT_URL, error: TYPESCRIPT_ERROR };
 
 const TEMPLATES = {
   nativets: typescript,
@@ -73,6 +80,11 @@ def main(data: dict, source: str):
 def main():
     return "wss://example.com/feed"
 `,
+    error: `# Runs when a job has failed for good. \`path\` is the script or flow that failed.
+def main(path: str, error: dict, job_id: str, trigger_path: str, is_flow: bool):
+    print(path, "failed in job", job_id, "with", error.get("message"))
+    return {"path": path, "error": error}
+`,
   },
   bash: {
     message: `# Runs for each message that matches. The last line printed is the result.
@@ -83,10 +95,17 @@ echo "received $msg"
     url: `# Runs at each connect. Print the address, for example with a fresh token.
 echo "wss://example.com/feed"
 `,
+    error: `# Runs when a job has failed for good. The arguments come by their names.
+path="$1"
+error="$2"
+job_id="$3"
+
+echo "$path failed in job $job_id: $error"
+`,
   },
 };
 
-const NAMES = { message: 'Handle a message', preprocessor: 'Handle a message, with a preprocessor', url: 'Return a URL' };
+const NAMES = { message: 'Handle a message', preprocessor: 'Handle a message, with a preprocessor', url: 'Return a URL', error: 'Handle a failed job' };
 
 /** `[kind, text]` of each template a language has. */
 export const templatesOf = (language) => Object.keys(TEMPLATES[language] ?? {}).map((kind) => [kind, NAMES[kind]]);
