@@ -77,9 +77,11 @@ pub(crate) struct Step {
     failures: i64,
     /// How long the job that is due next had waited at its end (of all workspaces).
     queue_age_ms: i64,
+    /// Jobs that waited at its end, counted up to 100,000: for a worker, their turn or their time.
+    jobs_waiting: i64,
 }
 
-/// The last hour in steps of ten seconds: connections, messages, jobs, failures, age of the queue.
+/// The last hour in steps of ten seconds: connections, messages, jobs, failures, age and length of the queue.
 pub(crate) async fn stats(
     _: Caller,
     at: At,
@@ -101,6 +103,7 @@ pub(crate) async fn stats(
             jobs: point.jobs,
             failures: point.failures,
             queue_age_ms: point.queue_age_ms,
+            jobs_waiting: point.jobs_waiting,
         })
         .collect();
     Ok(Json(Stats {

@@ -11,7 +11,7 @@ use actix_rt::ArbiterHandle;
 
 use crate::{
     api::History,
-    db::{Pool, alert, stat},
+    db::{Conn, DbError, Pool, alert, stat},
     metrics::metrics,
     presence::Presence,
     trigger::{Board, TriggerState},
@@ -40,6 +40,24 @@ pub(super) fn measure_lag(arbiter: &ArbiterHandle, thread: &'static str) {
     });
 }
 
+/// How full the queue is; nothing where the database does not say.
+#[derive(Debug, Default)]
+struct Queue {
+    age_ms: i64,
+    waiting: HashMap<String, i64>,
+}
+
+impl Queue {
+    fn look(conn: &mut Conn) -> Result<Self, DbError> {
+        let now = Timestamp::now();
+        let (_, _, due) = stat::queue(conn, now)?;
+        Ok(Self {
+            age_ms: due.map_or(0, |due| ((now.0 - due.0) / 1_000).max(0)),
+            waiting: stat::waiting(conn)?,
+        })
+    }
+}
+
 /// Adds a step to the curve every ten seconds, for ever.
 pub(super) async fn keep_history(pool: Pool, board: Board, presence: Presence, history: History) {
     let mut before: HashMap<String, (u64, u64, u64)> = HashMap::new();
@@ -50,13 +68,8 @@ pub(super) async fn keep_history(pool: Pool, board: Board, presence: Presence, h
         let at = Timestamp(now.0 - now.0.rem_euclid(step));
         let rest = u64::try_from(step - now.0.rem_euclid(step)).unwrap_or(0);
         tokio::time::sleep(Duration::from_micros(rest)).await;
-        let age = pool
-            .run(|conn| stat::queue(conn, Timestamp::now()))
-            .await
-            .ok()
-            .and_then(|(_, _, due)| due)
-            .map_or(0, |due| ((Timestamp::now().0 - due.0) / 1_000).max(0));
-        let points = points(&board, &mut before, at, age);
+        let queue = pool.run(Queue::look).await.unwrap_or_default();
+        let points = points(&board, &mut before, at, &queue);
         history.add(&points);
         if presence.is_shared() && !points.is_empty() {
             let process = pool.name().to_owned();
@@ -75,7 +88,7 @@ fn points(
     board: &Board,
     before: &mut HashMap<String, (u64, u64, u64)>,
     at: Timestamp,
-    queue_age_ms: i64,
+    queue: &Queue,
 ) -> Vec<(String, stat::Point)> {
     let mut now: HashMap<String, (u64, u64, u64)> = HashMap::new();
     for (workspace, totals) in board.totals() {
@@ -84,6 +97,9 @@ fn points(
     for (workspace, (ended, failed)) in metrics().ended_by_workspace() {
         let counts = now.entry(workspace).or_default();
         (counts.1, counts.2) = (ended, failed);
+    }
+    for workspace in queue.waiting.keys() {
+        now.entry(workspace.clone()).or_default();
     }
     let states = board.states();
     let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
@@ -103,7 +119,8 @@ fn points(
                 messages: number(received.saturating_sub(old.0)),
                 jobs: number(ended.saturating_sub(old.1)),
                 failures: number(failed.saturating_sub(old.2)),
-                queue_age_ms,
+                queue_age_ms: queue.age_ms,
+                jobs_waiting: queue.waiting.get(workspace).copied().unwrap_or(0),
             },
         ));
     }
@@ -152,11 +169,11 @@ pub(super) async fn keep_alarming(pool: Pool, board: Board, after: Duration) {
 type Place = (Arc<str>, Arc<str>);
 
 fn settle(
-    conn: &mut crate::db::Conn,
+    conn: &mut Conn,
     down: &HashMap<Place, Option<String>>,
     well: &HashSet<Place>,
     after: Duration,
-) -> Result<(), crate::db::DbError> {
+) -> Result<(), DbError> {
     let open: HashSet<Place> = alert::open(conn)?
         .into_iter()
         .map(|(workspace, path)| (workspace.into(), path.into()))

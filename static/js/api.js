@@ -348,7 +348,7 @@ export const serverSettings = (signal) => request('GET', '/api/settings/server',
 
 export const whoami = (signal) => get('users/whoami', { signal });
 
-/** The last hour: `{step_secs, points: [{at, connections, messages, jobs, failures, queue_age_ms}]}`, oldest first. */
+/** The last hour: `{step_secs, points: [{at, connections, messages, jobs, failures, queue_age_ms, jobs_waiting}]}`, oldest first. */
 export const stats = (signal) => get('stats', { signal });
 
 /** How the server is; an unhealthy one answers 503 with the same shape. */
@@ -372,7 +372,7 @@ export const jobs = {
   restart: (id, step, nth) => post(`jobs/restart/f/${encodeURIComponent(id)}`, { step_id: step, ...(nth === undefined ? {} : { branch_or_iteration_n: nth }) }),
   preview: (body) => post('jobs/run/preview', body),
   countFailed: (query, signal) => get('jobs/completed/count', { query: { ...query, success: false, canceled: false }, signal }),
-  waiting: (signal) => get('jobs/queue/count', { signal }),
+  waiting: (signal) => get('jobs/queue/count', { query: { running: false }, signal }),
   oldestWaiting: (signal) => get('jobs/queue/list', { query: { order_desc: false, per_page: 1, running: false, job_kinds: 'script,flow,singlestepflow,preview,flowpreview' }, signal }).then((list) => list[0] ?? null),
   previewFlow: (body) => post('jobs/run/preview_flow', body),
   cancelMany: (ids) => post('jobs/queue/cancel_selection', ids),

@@ -35,7 +35,7 @@ export const statusOf = (path) => statuses.get(path) ?? null;
 /** Messages/s of the last minute, oldest first. */
 export const ratesOf = (path) => rates.get(path)?.points ?? [];
 
-/** Sums over all triggers since the page was opened, at most the last hour: `[{at, received, enqueued, connected}]`, rates a second. */
+/** Sums over all triggers since the page was opened, at most the last hour: `[{at, received, connected}]`, received a second. */
 export const totals = () => sums;
 
 /** Every status that is known, by path. */
@@ -160,21 +160,19 @@ function receive(text) {
 /** Turns the counters into messages/s, one point per step. */
 function sample() {
   const now = performance.now();
-  const sum = { at: Date.now(), received: 0, enqueued: 0, connected: 0 };
+  const sum = { at: Date.now(), received: 0, connected: 0 };
   let rated = 0;
   for (const [path, status] of statuses) {
     if (status.state === 'listening' || status.state === 'suspended') sum.connected += 1;
     const received = status.received ?? 0;
     const known = rates.get(path);
     if (!known) {
-      rates.set(path, { received, enqueued: status.enqueued ?? 0, at: now, points: [] });
+      rates.set(path, { received, at: now, points: [] });
       continue;
     }
     rated += 1;
     const rate = Math.max(0, received - known.received) / ((now - known.at) / 1000);
     sum.received += rate;
-    sum.enqueued += Math.max(0, (status.enqueued ?? 0) - known.enqueued) / ((now - known.at) / 1000);
-    known.enqueued = status.enqueued ?? 0;
     known.points.push(rate);
     if (known.points.length > RATE_POINTS) known.points.shift();
     known.received = received;

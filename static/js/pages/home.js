@@ -3,7 +3,7 @@ import * as api from '../api.js';
 import * as live from '../live.js';
 import { alertsCard } from '../parts/alerts.js';
 import { chart } from '../parts/chart.js';
-import { errorState, fill, h, linkButton, pageHead, setText, skeleton } from '../parts/dom.js';
+import { breakable, errorState, fill, h, linkButton, pageHead, setText, skeleton } from '../parts/dom.js';
 import { runTable } from '../parts/run-table.js';
 import { stateOf, statusView } from '../parts/status.js';
 import { duration, full, rate } from '../parts/time.js';
@@ -31,15 +31,13 @@ function firstSteps() {
 }
 
 export async function render(root, { signal, loaded }) {
-  const since = 'since this page was opened';
-  const hour = 'the last hour';
   const charts = {
-    connected: chart({ title: 'Connections', format: full, note: hour, href: '/triggers' }),
-    received: chart({ title: 'Messages a second', format: rate, note: hour }),
-    enqueued: chart({ title: 'Jobs a second', format: rate, note: hour, href: '/runs' }),
-    waiting: chart({ title: 'Jobs waiting', format: full, note: since, href: '/runs?outcome=queued' }),
-    age: chart({ title: 'Oldest waiting job', format: (ms) => (ms === 0 ? 'none' : duration(ms)), note: hour, href: '/runs?outcome=queued' }),
-    failed: chart({ title: 'Failed runs in the last hour', format: (count) => full(Math.round(count)), note: 'each 10 s of the last hour', href: '/runs?outcome=failed&time=60' }),
+    connected: chart({ title: 'Connections', format: full, href: '/triggers' }),
+    received: chart({ title: 'Messages a second', format: rate }),
+    jobs: chart({ title: 'Jobs a second', format: rate, href: '/runs' }),
+    waiting: chart({ title: 'Jobs waiting', format: (count) => full(Math.round(count)), href: '/runs?outcome=queued' }),
+    age: chart({ title: 'Oldest waiting job', format: (ms) => (ms === 0 ? 'none' : duration(ms)), href: '/runs?outcome=queued' }),
+    failed: chart({ title: 'Failed runs in the last hour', format: (count) => full(Math.round(count)), per: ' in 10 s', href: '/runs?outcome=failed&time=60' }),
   };
   const welcome = h('div', {});
   const troubles = h('div', {}, skeleton(2, 'low'));
@@ -55,27 +53,31 @@ export async function render(root, { signal, loaded }) {
     h('div', { class: 'half-grid' }, card('Needs attention', 'troubles', '/triggers?state=backoff', 'All not connected', troubles, held), card('Latest failures', 'recent', '/runs?outcome=failed', 'All failed runs', failures.element)));
 
   /** What windsock has kept of the last hour, from before this page was opened. */
-  let past = { connected: [], received: [], enqueued: [], age: [], failed: [] };
+  let past = { connected: [], received: [], jobs: [], waiting: [], age: [], failed: [] };
   const joined = (name, points) => [...past[name].filter((one) => points.length === 0 || one.at < points[0].at), ...points];
   async function loadPast() {
     if (document.hidden && past.failed.length > 0) return;
     try {
       const { step_secs: step, points } = await api.stats(signal);
       const of = (value) => points.map((one) => ({ at: Date.parse(one.at) + step * 1000, value: value(one) }));
-      past = { connected: of((one) => one.connections), received: of((one) => one.messages / step), enqueued: of((one) => one.jobs / step), age: of((one) => one.queue_age_ms), failed: of((one) => one.failures) };
+      past = { connected: of((one) => one.connections), received: of((one) => one.messages / step), jobs: of((one) => one.jobs / step), waiting: of((one) => one.jobs_waiting), age: of((one) => one.queue_age_ms), failed: of((one) => one.failures) };
       drawLive();
-      drawFailed();
+      drawPast();
     } catch {
       // the charts then begin now
     }
   }
 
-  const drawFailed = () => charts.failed.set(past.failed, queue.length > 0 ? full(queue.at(-1).failed) : undefined);
+  /** What is counted when jobs end comes with the server's steps alone. */
+  function drawPast() {
+    charts.jobs.set(past.jobs);
+    charts.failed.set(past.failed, queue.length > 0 ? full(queue.at(-1).failed) : undefined);
+  }
 
   const triggers = new Map();
   function drawLive() {
     const sums = live.totals();
-    for (const name of ['received', 'enqueued', 'connected']) {
+    for (const name of ['received', 'connected']) {
       const points = joined(name, sums.map((one) => ({ at: one.at, value: one[name] })));
       const wanted = [...triggers.values()].filter((one) => one.mode !== 'disabled').length;
       charts[name].set(points, name === 'connected' && points.length > 0 && triggers.size > 0 ? `${full(points.at(-1).value)} of ${full(wanted)}` : undefined);
@@ -96,7 +98,7 @@ export async function render(root, { signal, loaded }) {
       fill(troubles, bad.length === 0 ? h('p', { class: 'muted' }, 'Every enabled trigger is connected or connecting.') : h('ul', { class: 'used' }, bad.map((one) => {
         const view = statusView();
         views.set(one.path, view);
-        return h('li', {}, h('a', { class: 'mono', href: `/triggers/view/${api.encodePath(one.path)}` }, one.path), view.element);
+        return h('li', {}, h('a', { class: 'mono', href: `/triggers/view/${api.encodePath(one.path)}` }, breakable(one.path)), view.element);
       })));
     }
     for (const one of bad) views.get(one.path)?.update(one, live.statusOf(one.path));
@@ -112,8 +114,8 @@ export async function render(root, { signal, loaded }) {
       if (queue.length > POINTS_MAX) queue.shift();
       const samples = (name) => queue.map((one) => ({ at: one.at, value: one[name] }));
       charts.age.set(joined('age', samples('age')));
-      charts.waiting.set(samples('waiting'));
-      drawFailed();
+      charts.waiting.set(joined('waiting', samples('waiting')));
+      drawPast();
       setText(held, count.suspended > 0 ? `${full(count.suspended)} jobs are held by suspended triggers.` : '');
     } catch {
       // the next sample tells; the banner says when windsock is out of reach

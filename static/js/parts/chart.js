@@ -7,6 +7,8 @@ const WIDTH = 300;
 const HEIGHT = 72;
 /** More points than this are joined: a chart has no more pixels. */
 const POINTS_MAX = 150;
+/** What stands below a chart that has no line yet. */
+const WAITS = 'no data yet';
 
 function svg(tag, attributes) {
   const element = document.createElementNS(NS, tag);
@@ -22,19 +24,25 @@ function thinned(points) {
   return Array.from({ length: Math.ceil(points.length / step) }, (_, index) => mean(points.slice(index * step, (index + 1) * step)));
 }
 
-/** `{element, set(points, text?)}` for points `{at, value}`, oldest first; `format(value)` writes a value. */
-export function chart({ title, format, note = '', href }) {
+/** How far back the points reach: an hour, or less where windsock has not run so long. */
+function reach(from, to) {
+  const minutes = Math.round((to - from) / 60_000);
+  return minutes > 57 ? 'the last hour' : minutes > 1 ? `the last ${minutes} min` : `the last ${Math.max(1, Math.round((to - from) / 1000))} s`;
+}
+
+/** `{element, set(points, text?)}` for points `{at, value}`, oldest first; `format(value)` writes a value, `per` says what it is counted for. */
+export function chart({ title, format, per = '', href }) {
   const value = h('strong', { class: 'chart-value' }, '–');
   const line = svg('path', { class: 'spark-line' });
   const area = svg('path', { class: 'spark-area' });
   const picture = svg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', 'aria-hidden': 'true' });
   const mark = svg('path', { class: 'chart-mark' });
   picture.append(svg('path', { class: 'spark-base', d: `M0 ${HEIGHT - 1}H${WIDTH}` }), area, line, mark);
-  const foot = h('p', { class: 'muted chart-note' }, note);
+  const foot = h('p', { class: 'muted chart-note' }, WAITS);
   const element = h('section', { class: 'card chart', 'aria-label': title }, h('div', { class: 'card-head' }, h('h2', {}, href ? h('a', { href }, title) : title), value),
     h('div', { class: 'chart-picture', onpointermove: point, onpointerleave: unpoint }, picture), foot);
   let drawn = [];
-  let rest = note;
+  let rest = WAITS;
   let pointed = false;
 
   /** The value below the pointer, in place of the note. */
@@ -46,7 +54,7 @@ export function chart({ title, format, note = '', href }) {
     const nearest = drawn.reduce((best, one) => (Math.abs(one.at - at) < Math.abs(best.at - at) ? one : best));
     pointed = true;
     mark.setAttribute('d', `M${(((nearest.at - from) / (to - from || 1)) * WIDTH).toFixed(1)} 0V${HEIGHT}`);
-    setText(foot, `${format(nearest.value)} at ${clockTime(nearest.at).slice(0, 8)}`);
+    setText(foot, `${format(nearest.value)}${per} at ${clockTime(nearest.at).slice(0, 8)}`);
   }
 
   function unpoint() {
@@ -59,7 +67,8 @@ export function chart({ title, format, note = '', href }) {
     setText(value, text ?? (points.length > 0 ? format(points.at(-1).value) : '–'));
     const most = all.reduce((top, one) => Math.max(top, one.value), 0);
     const top = Math.max(...points.map((one) => one.value), 0);
-    rest = points.length > 1 && most > 0 ? `Most ${format(most)} · ${note}` : note;
+    const back = points.length > 1 ? reach(points[0].at, points.at(-1).at) : WAITS;
+    rest = points.length > 1 && most > 0 ? `Most ${format(most)}${per} · ${back}` : back;
     drawn = points;
     if (!pointed) setText(foot, rest);
     if (points.length < 2) return;

@@ -44,7 +44,7 @@ async fn the_last_hour_and_alerts_are_shown() {
     };
     // Nothing has run since the page was opened: the most is from before.
     shows("Jobs a second", "Most ").await;
-    shows("Jobs a second", "the last hour").await;
+    shows("Jobs a second", "· the last").await;
     shows("Alerts", "Alerts (1)").await;
     shows("Alerts", "f/a/bad").await;
     browser.screenshot("overview-alert").await;
@@ -60,6 +60,49 @@ async fn the_last_hour_and_alerts_are_shown() {
         .get("workspaces/critical_alerts?acknowledged=false")
         .await;
     assert_eq!(left.expect(200).json()["total_rows"], 0);
+    browser.close().await;
+    app.stop().await;
+}
+
+#[actix::test]
+async fn how_many_jobs_waited_is_shown_from_before_the_page_was_opened() {
+    if !ready(module_path!(), &[Need::Browser]) {
+        return;
+    }
+    let settings = Settings::new().env("NUM_WORKERS", "0");
+    let mut app = TestApp::start_with(Database::sqlite(), settings).await;
+    app.create_script("f/a/work", "nativets", "export function main() {}")
+        .await;
+    let mut jobs = Vec::new();
+    for _ in 0..3 {
+        jobs.push(app.run_script("f/a/work", &json!({})).await);
+    }
+    let waited = async |wanted: i64| {
+        wait_for(
+            &format!("a step in which {wanted} jobs waited"),
+            async || {
+                let stats = app.get("stats").await.expect(200).json();
+                let last = &stats["points"].as_array().unwrap().last();
+                let waiting = last.map(|point| point["jobs_waiting"].clone());
+                (waiting == Some(json!(wanted)))
+                    .then_some(())
+                    .ok_or(stats.to_string())
+            },
+        )
+        .await;
+    };
+    waited(3).await;
+    let cancelled = app.post("jobs/queue/cancel_selection", &json!(jobs)).await;
+    cancelled.expect(200);
+    waited(0).await;
+    let browser = open(&app, "/").await;
+    let text = "return document.querySelector('section[aria-label=\"Jobs waiting\"]').innerText";
+    wait_for("the chart tells of what has been", async || {
+        let seen = browser.run(text, vec![]).await;
+        let seen = seen.as_str().unwrap_or_default().to_owned();
+        seen.contains("Most 3 · the last").then_some(()).ok_or(seen)
+    })
+    .await;
     browser.close().await;
     app.stop().await;
 }

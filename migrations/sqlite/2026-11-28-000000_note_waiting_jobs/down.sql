@@ -1,0 +1,1 @@
+ALTER TABLE stat_points DROP COLUMN jobs_waiting;
