@@ -3,7 +3,7 @@
 //! Nothing here changes anything; the page asks it while somebody types.
 
 use actix_web::web;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
@@ -12,6 +12,7 @@ use super::{
     answer::{Json, Text},
     error::Error,
     extract::{At, Body},
+    ordered::Ordered,
     triggers,
 };
 use crate::{access::Caller, types::Language};
@@ -67,7 +68,7 @@ pub(crate) struct Yaml {
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct Plain {
     #[schema(value_type = Object)]
-    value: Value,
+    value: Ordered,
 }
 
 /// Reads a script: its parameters, or the first error with its line.
@@ -113,17 +114,17 @@ pub(crate) async fn trigger_yaml(
     written(&Value::Object(settings)).map(Text)
 }
 
-/// YAML as JSON.
-pub(crate) async fn to_json(_caller: Caller, body: Body<Yaml>) -> Result<Json<Value>, Error> {
+/// YAML as JSON, keys in the order in which they stand.
+pub(crate) async fn to_json(_caller: Caller, body: Body<Yaml>) -> Result<Json<Ordered>, Error> {
     read(&body.0.yaml).map(Json)
 }
 
-/// JSON as YAML, keys in the order of the alphabet.
+/// JSON as YAML, keys in the order in which they stand.
 pub(crate) async fn to_yaml(_caller: Caller, body: Body<Plain>) -> Result<Text, Error> {
-    written(&body.0.value).map(Text)
+    yaml(&body.0.value).map(Text)
 }
 
-pub(super) fn read(yaml: &str) -> Result<Value, Error> {
+pub(super) fn read<T: DeserializeOwned>(yaml: &str) -> Result<T, Error> {
     serde_saphyr::from_str(yaml).map_err(|error| {
         // The crate draws the place below its sentence; the page marks the line itself.
         let text = error.to_string();
@@ -132,12 +133,17 @@ pub(super) fn read(yaml: &str) -> Result<Value, Error> {
     })
 }
 
+/// Keys in the order of the alphabet, as `wmill` writes them.
 pub(super) fn written(value: &Value) -> Result<String, Error> {
-    serde_saphyr::to_string(&sorted(value))
+    yaml(&sorted(value))
+}
+
+fn yaml(value: &impl Serialize) -> Result<String, Error> {
+    serde_saphyr::to_string(value)
         .map_err(|_| Error::Internal("the settings cannot be written as YAML"))
 }
 
-/// The same with the keys of every object in order, as `wmill` writes them.
+/// The same with the keys of every object in order.
 fn sorted(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
@@ -166,7 +172,7 @@ mod tests {
             "words": ["true", "null", "1", "0x10", "", " padded ", "a: b", "#c", "- d", "\u{1f600}", "~", "on"],
         });
         let yaml = written(&value).unwrap();
-        assert_eq!(read(&yaml).unwrap(), value, "{yaml}");
+        assert_eq!(read::<Value>(&yaml).unwrap(), value, "{yaml}");
         let keys: Vec<&str> = yaml
             .lines()
             .filter(|line| !line.starts_with([' ', '-']))
@@ -179,7 +185,7 @@ mod tests {
     fn what_wmill_writes_is_read() {
         let yaml = "script_path: f/x/s\nis_flow: false\nurl: 'wss://x.test'\nfilters:\n  - key: e\n    value: trade\n\
             initial_messages:\n  - raw_message: |-\n      {\n        \"op\": 1\n      }\nenabled: false\n";
-        let value = read(yaml).unwrap();
+        let value: Value = read(yaml).unwrap();
         assert_eq!(value["filters"], json!([{"key": "e", "value": "trade"}]));
         assert_eq!(
             value["initial_messages"][0]["raw_message"],
@@ -188,9 +194,33 @@ mod tests {
     }
 
     #[test]
+    fn what_somebody_wrote_keeps_its_order() {
+        let text = "value:\n  modules:\n  - id: b\n    summary: Read it\n    value:\n      type: rawscript\n      language: bash\n\
+            \x20     content: |-\n        echo 1\n        echo 2\nschema:\n  type: object\n";
+        let read: Ordered = read(text).unwrap();
+        assert_eq!(
+            read.to_string(),
+            r#"{"value":{"modules":[{"id":"b","summary":"Read it","value":{"type":"rawscript","language":"bash","content":"echo 1\necho 2"}}]},"schema":{"type":"object"}}"#
+        );
+        let again = yaml(&read).unwrap();
+        assert_eq!(super::read::<Ordered>(&again).unwrap(), read, "{again}");
+        let keys = [
+            "value:",
+            "- id:",
+            "summary:",
+            "type:",
+            "language:",
+            "content:",
+            "schema:",
+        ];
+        let places: Vec<_> = keys.iter().map(|key| again.find(key)).collect();
+        assert!(places.is_sorted() && !places.contains(&None), "{again}");
+    }
+
+    #[test]
     fn bad_yaml_names_its_line() {
         for yaml in ["a: b\nc: [1, 2", "a: 1\n  b: 2", "a: *nowhere"] {
-            let error = read(yaml).unwrap_err().to_string();
+            let error = read::<Value>(yaml).unwrap_err().to_string();
             assert!(error.starts_with("yaml: "), "{error}");
             assert!(error.contains("line"), "{error}");
         }

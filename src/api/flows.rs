@@ -11,7 +11,9 @@ use super::{
     audit,
     error::Error,
     extract::{At, Body},
-    flow_steps, raw,
+    flow_steps,
+    ordered::Ordered,
+    raw,
     standing::unchanged,
 };
 use crate::{
@@ -48,12 +50,12 @@ pub(crate) struct NewFlow {
     summary: String,
     #[serde(default)]
     description: Option<String>,
-    /// OpenFlow.
+    /// OpenFlow; kept in the order in which it is written.
     #[schema(value_type = Object)]
-    value: Value,
-    /// JSON Schema of the arguments.
+    value: Ordered,
+    /// JSON Schema of the arguments; kept in its order as well.
     #[schema(value_type = Option<Object>)]
-    schema: Option<Value>,
+    schema: Option<Ordered>,
     tag: Option<String>,
     /// Longest run in seconds, waiting included.
     timeout: Option<i32>,
@@ -166,7 +168,7 @@ impl NewFlow {
             }
         }
         let text = self.value.to_string();
-        let preprocessor = state.script_check.check_flow(self.value).await?;
+        let preprocessor = state.script_check.check_flow(self.value.plain()).await?;
         settings.retain(|name, value| KEPT.contains(&name.as_str()) && !value.is_null());
         Ok(FlowRow {
             workspace_id: workspace.to_owned(),
@@ -238,7 +240,7 @@ pub(crate) async fn create(
     state: web::Data<State>,
 ) -> Result<Created, Error> {
     caller.may_change()?;
-    flow_steps::may_start(&caller, &body.0.value, &state).await?;
+    flow_steps::may_start(&caller, &body.0.value.plain(), &state).await?;
     let row = body.0.check(&at.workspace, None, &state).await?;
     let path = state
         .transaction(move |conn| save(conn, &caller, row, None))
@@ -256,7 +258,7 @@ pub(crate) async fn update(
     caller.may_change()?;
     let (who, place) = (caller.clone(), at.clone());
     state.run(move |conn| by_path(conn, &who, &place)).await?;
-    flow_steps::may_start(&caller, &body.0.value, &state).await?;
+    flow_steps::may_start(&caller, &body.0.value.plain(), &state).await?;
     let read = body.0.edited_at;
     let row = body.0.check(&at.workspace, Some(&at.path), &state).await?;
     let path = state

@@ -62,7 +62,7 @@ fn query<T: DeserializeOwned>(query: &[u8]) -> Result<(), Error> {
 
 /// What becomes YAML is the same JSON when it is read again.
 fn yaml(text: &[u8]) -> Result<(), Error> {
-    let value = convert::read(&String::from_utf8_lossy(text))?;
+    let value: serde_json::Value = convert::read(&String::from_utf8_lossy(text))?;
     let written = convert::written(&value)?;
     assert_eq!(convert::read(&written).ok(), Some(value), "{written}");
     Ok(())

@@ -49,6 +49,7 @@ mod live;
 mod measures;
 mod members;
 mod message_samples;
+mod ordered;
 mod ports;
 mod remote;
 mod resources;
@@ -342,8 +343,8 @@ fn table() -> Vec<Group> {
             Delete "/remote" remote::unset, "Has scripts and flows run here again";
         },
         group! { "/yaml", "conversion";
-            Post "/to_json" convert::to_json, "YAML as JSON";
-            Post "/from_json" convert::to_yaml, "JSON as YAML";
+            Post "/to_json" convert::to_json, "YAML as JSON, keys in their order";
+            Post "/from_json" convert::to_yaml, "JSON as YAML, keys in their order";
         },
         group! { "/w/{workspace}/users", "users";
             Get "/whoami" users::whoami, "Who one is in the workspace";

@@ -3,10 +3,11 @@ import * as api from '../api.js';
 import { parse } from '../json.js';
 import * as router from '../router.js';
 import { captureCard } from '../parts/capture.js';
-import { codeEditor, lineOf } from '../parts/code.js';
+import { codeEditor, lineOf, lineOfStep } from '../parts/code.js';
 import { button, emptyState, errorState, fill, h, linkButton, pageHead, skeleton } from '../parts/dom.js';
 import { clearErrors, field, radioGroup, setFieldError, showServerError } from '../parts/field.js';
 import { flowGraph } from '../parts/flow-graph.js';
+import { inOrder } from '../parts/flow-order.js';
 import { pathField } from '../parts/path-field.js';
 import { samplesOf } from '../parts/samples.js';
 import { shareButton } from '../parts/share.js';
@@ -92,7 +93,7 @@ export async function render(root, params) {
   }
 
   function mark(error) {
-    const line = lineOf(error.message) ?? 0;
+    const line = lineOf(error.message) ?? lineOfStep(error.message, code.value) ?? 0;
     code.markError(line, error.message);
     return line;
   }
@@ -173,7 +174,7 @@ export async function render(root, params) {
 }
 
 /** The part of a flow that is edited as text. */
-const shown = (flow) => ({ value: flow.value, ...(flow.schema ? { schema: flow.schema } : {}) });
+const shown = (flow) => ({ value: inOrder(flow.value), ...(flow.schema ? { schema: flow.schema } : {}) });
 
 /** Settings a new version takes over that this page does not show. */
 const kept = (flow) => Object.fromEntries(['tag', 'timeout', 'priority', 'labels', 'dedicated_worker'].filter((name) => flow[name] !== undefined && flow[name] !== null).map((name) => [name, flow[name]]));

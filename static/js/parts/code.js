@@ -116,6 +116,14 @@ export function codeEditor({ language = 'json', value = '', label, rows = 3 }) {
   return element;
 }
 
+/** The line (from 1) where the step of a flow stands that a text names as `(id a)`, in YAML or JSON; null when it names none. */
+export function lineOfStep(text, source) {
+  const step = /\(id ([\w-]+)\)/.exec(text)?.[1];
+  if (!step) return null;
+  const at = source.split('\n').findIndex((line) => new RegExp(`^[\\s-]*"?id"?: *["']?${step}["']?,?\\s*$`).test(line));
+  return at < 0 ? null : at + 1;
+}
+
 /** The place a text names: `line 3, column 5`, `line 3`, `3:5`; null when it names none. */
 export function lineOf(text) {
   const named = /\bline (\d+)\b/i.exec(text) ?? /(?:^|[\s(])(\d+):\d+(?=[\s):]|$)/.exec(text);

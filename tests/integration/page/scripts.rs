@@ -132,6 +132,8 @@ async fn a_flow_is_written_as_yaml_and_shown_as_a_graph() {
         json!(true),
     )
     .await;
+    let marked = "return document.querySelector('form .code-numbers .bad')?.textContent";
+    becomes(&browser, "its line is marked", marked, json!("9")).await;
     browser.run(fill, vec![json!(flow)]).await;
     let nodes =
         "return [...document.querySelectorAll('.flow-node code')].map(one => one.textContent)";
@@ -148,6 +150,32 @@ async fn a_flow_is_written_as_yaml_and_shown_as_a_graph() {
     browser.see("u/admin/steps is saved").await;
     let id = |flow: &Value| flow["value"]["modules"][0]["value"]["modules"][0]["id"].clone();
     saved(&app, "flows/get/u/admin/steps", id, json!("inside")).await;
+    // What somebody wrote is shown in the order in which it was written, not sorted by name.
+    let reload = format!("{}/flows/edit/u/admin/steps", app.url());
+    browser.open(&reload).await;
+    let keys = "const code = document.querySelector('form ws-code'); \
+        return code ? [...code.value.matchAll(/^[ -]*([a-z_]+):/gm)].map(one => one[1]).slice(0, 8) : null";
+    let written = json!([
+        "value",
+        "modules",
+        "id",
+        "value",
+        "type",
+        "skip_failures",
+        "iterator",
+        "type"
+    ]);
+    becomes(&browser, "the flow is in its order", keys, written).await;
+    // One that came sorted by name is shown as people write it.
+    let sorted = json!({"path": "u/admin/sorted", "summary": "", "value": {"modules": [
+        {"id": "a", "summary": "Read", "value": {"content": "echo 1", "input_transforms": {}, "language": "bash", "type": "rawscript"}}]}});
+    app.post("flows/create", &sorted).await.expect(201);
+    let other = format!("{}/flows/edit/u/admin/sorted", app.url());
+    browser.open(&other).await;
+    let usual = json!([
+        "value", "modules", "id", "summary", "value", "type", "language", "content"
+    ]);
+    becomes(&browser, "the flow is in the usual order", keys, usual).await;
     browser.close().await;
     app.stop().await;
 }
