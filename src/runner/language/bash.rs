@@ -267,7 +267,8 @@ pub(crate) fn schema(params: &[Param]) -> Value {
         }
         properties.insert(param.name.clone(), property);
     }
-    super::schema(properties, required)
+    let order = params.iter().map(|param| json!(param.name));
+    super::schema(properties, required, order.collect())
 }
 
 /// Has bash read the script without running it.
@@ -338,6 +339,7 @@ mod tests {
         assert_eq!(found, expected);
         let schema = schema(&params(content));
         assert_eq!(schema["required"], json!(["msg", "count", "y"]));
+        assert_eq!(schema["order"], json!(["msg", "name", "count", "y"]));
         assert_eq!(
             schema["properties"]["name"],
             json!({"type": "string", "default": "a b"})

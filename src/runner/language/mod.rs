@@ -89,13 +89,14 @@ fn place(line: Option<u64>, column: Option<u64>) -> String {
     }
 }
 
-/// A JSON Schema of parameters, as windmill-facts §2.2 shows it.
-fn schema(properties: Map<String, Value>, required: Vec<Value>) -> Value {
+/// A JSON Schema of parameters, as windmill-facts §2.2 shows it; `order` is that of the script.
+fn schema(properties: Map<String, Value>, required: Vec<Value>, order: Vec<Value>) -> Value {
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "type": "object",
         "properties": properties,
         "required": required,
+        "order": order,
     })
 }
 

@@ -118,7 +118,7 @@ def schema(function):
                 pass
         properties[name] = described
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object",
-            "properties": properties, "required": required}
+            "properties": properties, "required": required, "order": list(properties)}
 
 
 def functions(tree):

@@ -458,6 +458,10 @@ async fn a_script_is_checked_when_it_is_saved() {
     let schema = facts.schema.unwrap();
     assert_eq!(schema["required"], json!(["msg", "conn"]));
     assert_eq!(
+        schema["order"],
+        json!(["msg", "n", "tags", "at", "kind", "free", "conn"])
+    );
+    assert_eq!(
         schema["properties"],
         json!({
             "msg": {"type": "string"},
