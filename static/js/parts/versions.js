@@ -12,17 +12,22 @@ export function versionsDialog({ list, text, present }) {
   const detail = h('div', { class: 'stack-small' }, skeleton(3, 'low'));
   const side = h('ol', { class: 'versions', 'aria-label': 'Versions' });
   let chosen = null;
+  let round = 0;
 
   async function choose(version, entry) {
+    round += 1;
+    const mine = round;
+    chosen = null;
     for (const one of side.querySelectorAll('[aria-current]')) one.removeAttribute('aria-current');
     entry.setAttribute('aria-current', 'true');
     fill(detail, skeleton(3, 'low'));
     try {
       const content = await text(version.id);
+      if (mine !== round) return; // another one was chosen meanwhile
       chosen = content;
       fill(detail, h('p', { class: 'muted' }, 'From this version to what stands in the editor:'), diffView(content, present()));
     } catch (error) {
-      fill(detail, errorState(error, () => choose(version, entry)));
+      if (mine === round) fill(detail, errorState(error, () => choose(version, entry)));
     }
   }
 
