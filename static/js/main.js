@@ -4,6 +4,7 @@ import * as api from './api.js';
 import * as live from './live.js';
 import * as router from './router.js';
 import { button, fill, h, icon } from './parts/dom.js';
+import { loginAgain } from './parts/login-form.js';
 import { menuButton } from './parts/menu.js';
 import { moment } from './parts/time.js';
 import { toast, toastError } from './parts/toast.js';
@@ -15,6 +16,9 @@ const side = document.getElementById('side');
 const foot = document.getElementById('side-foot');
 const banner = document.getElementById('banner');
 
+/** Somebody was logged in since the page was opened. */
+let wasIn = false;
+
 async function before(page) {
   const outside = page === 'login';
   window.windsockTheme.bare(outside);
@@ -22,7 +26,12 @@ async function before(page) {
     live.stop();
     return;
   }
+  await enterSession();
+}
+
+async function enterSession() {
   await api.loadSession();
+  wasIn = true;
   if (!foot.hasChildNodes()) fill(foot, workspaceSelect(), themeMenu(), userMenu());
   live.start();
 }
@@ -90,13 +99,31 @@ function leaveSession() {
   api.forgetSession();
   live.stop();
   foot.replaceChildren();
+  wasIn = false;
 }
 
-document.addEventListener('windsock:unauthorized', () => {
-  if (location.pathname === '/login') return;
+let asking = false;
+document.addEventListener('windsock:unauthorized', async () => {
+  if (location.pathname === '/login' || asking) return;
+  if (router.isDirty()) {
+    asking = true;
+    const ended = wasIn;
+    leaveSession();
+    const answer = await loginAgain();
+    asking = false;
+    if (answer) {
+      await enterSession().catch(toastError);
+      toast('Logged in again; nothing on this page was lost');
+    }
+    wasIn ||= ended;
+    if (answer !== false) return;
+  }
+  const query = new URLSearchParams();
+  if (wasIn) query.set('ended', '');
   leaveSession();
   const back = location.pathname + location.search;
-  router.go(back === '/' ? '/login' : `/login?next=${encodeURIComponent(back)}`, { replace: true, force: true });
+  if (back !== '/') query.set('next', back);
+  router.go(query.size > 0 ? `/login?${query}` : '/login', { replace: true, force: true });
 });
 
 let bannerTimer = 0;

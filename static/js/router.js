@@ -53,6 +53,9 @@ export async function go(url, { replace = false, force = false } = {}) {
   await show();
 }
 
+/** Whether leaving the present page would lose changes. */
+export const isDirty = () => Boolean(current?.isDirty?.());
+
 /** Changes the query of the present page without rendering it again. */
 export function setQuery(query) {
   const text = query.toString();

@@ -44,6 +44,45 @@ async fn a_lost_connection_is_said_and_made_anew() {
     app.stop().await;
 }
 
+/// Ends the logins of all browsers.
+async fn end_logins(app: &TestApp) {
+    let tokens = app.get("/api/users/tokens/list").await.expect(200).json();
+    for token in tokens.as_array().unwrap() {
+        let prefix = token["token_prefix"].as_str().unwrap();
+        app.delete(&format!("/api/users/tokens/delete/{prefix}"))
+            .await
+            .expect(200);
+    }
+}
+
+#[actix::test]
+async fn what_was_typed_outlasts_an_ended_login() {
+    if !ready(module_path!(), &[Need::Browser]) {
+        return;
+    }
+    let mut app = TestApp::start(Database::sqlite()).await;
+    let browser = open(&app, "/scripts/new").await;
+    browser.fill("Name", "kept").await;
+    browser.fill("Summary", "typed for an hour").await;
+    end_logins(&app).await;
+    // Not by a click: the live connection may have told the page already, which asks over everything then.
+    let save = "document.querySelector('main form').requestSubmit()";
+    browser.run(save, vec![]).await;
+    browser.see("Your login has ended").await;
+    browser.fill("Token", "not the token").await;
+    browser.press("Enter").await;
+    browser.see("this token is not known here").await;
+    browser.fill("Token", TOKEN).await;
+    browser.press("Enter").await;
+    browser.see("nothing on this page was lost").await;
+    browser.click("Save").await;
+    browser.see("u/admin/kept is saved").await;
+    let script = app.get("scripts/get/p/u/admin/kept").await.expect(200);
+    assert_eq!(script.json()["summary"], "typed for an hour");
+    browser.close().await;
+    app.stop().await;
+}
+
 #[actix::test]
 async fn an_ended_login_leads_back_to_where_one_was() {
     if !ready(module_path!(), &[Need::Browser]) {
@@ -52,15 +91,10 @@ async fn an_ended_login_leads_back_to_where_one_was() {
     let mut app = TestApp::start(Database::sqlite()).await;
     let browser = open(&app, "/runs?outcome=failed").await;
     browser.see("No run fits").await;
-    let tokens = app.get("/api/users/tokens/list").await.expect(200).json();
-    for token in tokens.as_array().unwrap() {
-        let prefix = token["token_prefix"].as_str().unwrap();
-        app.delete(&format!("/api/users/tokens/delete/{prefix}"))
-            .await
-            .expect(200);
-    }
+    end_logins(&app).await;
     browser.choose("Outcome", "Succeeded").await;
     browser.see("Log in to windsock").await;
+    browser.see("Your login has ended").await;
     browser.fill("Token", "not the token").await;
     browser.click("Log in").await;
     let refused =
