@@ -41,8 +41,8 @@ struct Embedded;
 const INDEX: &str = "index.html";
 /// The page's script: all modules in one file.
 const SCRIPT: &str = "page.js";
-/// The tag of `index.html` that stands for it.
-const MODULES: &str = "<script type=\"module\" src=\"/js/main.js\">";
+/// What of `index.html` names the first of them.
+const MODULES: &str = "data-modules=\"/js/main.js\"";
 /// What stands before a file's name where its address names a version.
 const VERSIONED: &str = "v/";
 /// For a file whose address changes with it.
@@ -93,10 +93,7 @@ impl Files {
         let modules = names.iter().filter(|name| name.ends_with(".js"));
         let script = bundle::join(modules.filter_map(|name| Some((name.as_str(), text(name)?))));
         let (index, allowed) = bundle::inline(text(INDEX).unwrap_or_default(), text);
-        let index = index.replace(
-            MODULES,
-            &format!("<script type=\"module\" src=\"/{SCRIPT}\">"),
-        );
+        let index = index.replace(MODULES, &format!("data-modules=\"/{SCRIPT}\""));
         let named = names.iter().map(String::as_str).chain([SCRIPT]);
         let index = named.fold(index, |page, name| {
             let versioned = format!("\"/{VERSIONED}{version}/{name}\"");
