@@ -46,7 +46,7 @@ export async function render(root, { query, signal, loaded }) {
   const table = h('div', { role: 'table', class: 'grid-table trigger-table', 'aria-label': 'WebSocket triggers' },
     h('div', { role: 'rowgroup' }, h('div', { role: 'row', class: 'row head', 'aria-rowindex': '1' },
       h('span', { role: 'columnheader', class: 'cell c-choose' }, chooseAll),
-      ['State', 'Trigger', 'Messages', 'Rate and last one', 'Mode'].map((text, index) => h('span', { role: 'columnheader', class: `cell h-${index}` }, text)),
+      ['State', 'Trigger', 'Messages', 'Rate', 'Mode'].map((text, index) => h('span', { role: 'columnheader', class: `cell h-${index}` }, text)),
       h('span', { role: 'columnheader', class: 'cell' }, h('span', { class: 'visually-hidden' }, 'Actions')))),
     body);
   const none = h('div', { hidden: true });
