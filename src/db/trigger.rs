@@ -284,7 +284,13 @@ pub(crate) fn stays(
         Conn::Sqlite(conn) => one.first(conn).optional()?,
         Conn::Postgres(conn) => one.for_key_share().first(conn).optional()?,
     };
-    Ok(found.is_some_and(|found| (version..version + EDITS_UNHEARD).contains(&found)))
+    Ok(found.is_some_and(|found| is_later(version, found)))
+}
+
+/// Whether `later` is a version of the trigger that has or had `version`.
+#[must_use]
+pub fn is_later(version: i64, later: i64) -> bool {
+    (version..version + EDITS_UNHEARD).contains(&later)
 }
 
 /// Removes the trigger at that path; answers whether it was there.

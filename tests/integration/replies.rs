@@ -11,6 +11,8 @@ on_both_databases!(
         results_go_back_as_they_are,
         error_results_go_back_only_when_wanted,
         result_without_its_connection_is_counted,
+        result_of_a_disabled_trigger_is_counted,
+        a_trigger_that_gets_another_path_keeps_its_connection,
     ]
 );
 
@@ -113,6 +115,58 @@ async fn result_without_its_connection_is_counted(database: Database) {
     .await;
     peer.send(&second, &["of the second"]).await;
     assert_eq!(peer.said(&second, 1).await, ["of the second"]);
+}
+
+async fn result_of_a_disabled_trigger_is_counted(database: Database) {
+    let (app, mut peer) = start(database, WAIT_FOR_THE_GATE, false).await;
+    let connection = peer.accept().await;
+    peer.send(&connection, &["too late"]).await;
+    app.wait_for_status(TRIGGER, "it is a job", |status| status["enqueued"] == 1)
+        .await;
+    let disabled = json!({"mode": "disabled"});
+    app.post(&format!("websocket_triggers/setmode/{TRIGGER}"), &disabled)
+        .await
+        .expect(200);
+    assert_eq!(peer.close_code(&connection).await, Some(1000));
+    set_gate(&app, "open", "update/u/admin/gate").await;
+    app.wait_for_status(TRIGGER, "it is counted", |status| {
+        status["reply_undeliverable"] == 1
+    })
+    .await;
+}
+
+async fn a_trigger_that_gets_another_path_keeps_its_connection(database: Database) {
+    const MOVED: &str = "f/replies/moved";
+    let (app, mut peer) = start(database, WAIT_FOR_THE_GATE, false).await;
+    let connection = peer.accept().await;
+    peer.send(&connection, &["before"]).await;
+    app.wait_for_status(TRIGGER, "it is a job", |status| status["enqueued"] == 1)
+        .await;
+    let mut body = app.get(&format!("websocket_triggers/get/{TRIGGER}")).await;
+    body = body.expect(200);
+    let mut moved = body.json();
+    moved["path"] = json!(MOVED);
+    app.post(&format!("websocket_triggers/update/{TRIGGER}"), &moved)
+        .await
+        .expect(200);
+    app.wait_until_listening(MOVED).await;
+    set_gate(&app, "open", "update/u/admin/gate").await;
+    peer.send(&connection, &["after"]).await;
+    let said = peer.said(&connection, 2).await;
+    assert!(
+        said.contains(&json!("before")) && said.contains(&json!("after")),
+        "{said:?}"
+    );
+    assert_eq!(peer.connections().len(), 1);
+    let all = |status: &Value| status["enqueued"] == 2 && status["replied"] == 2;
+    let status = app.wait_for_status(MOVED, "all is counted", all).await;
+    assert_eq!(status["received"], 2, "{status}");
+    let of_new = app.jobs(&format!("trigger_path={MOVED}")).await;
+    assert_eq!(
+        of_new.len(),
+        1,
+        "what came after the edit is a job of the new path"
+    );
 }
 
 /// While the database cannot be written, a connection goes and another one comes: a message keeps its own.

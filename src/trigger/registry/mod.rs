@@ -33,7 +33,10 @@ use super::{
     setup::Setup,
     socket::{Common, Configure, Socket, Stop},
 };
-use crate::{db::DbError, wire::close_code};
+use crate::{
+    db::{DbError, trigger},
+    wire::close_code,
+};
 
 /// How often it looks for sockets whose actor has died; a look costs nothing but memory reads.
 const WATCH: Duration = Duration::from_millis(500);
@@ -252,7 +255,11 @@ impl Registry {
         if self.stopping {
             return;
         }
-        for key in changes.gone {
+        let mut gone = changes.gone;
+        for setup in &changes.changed {
+            self.take_along(&mut gone, setup);
+        }
+        for key in gone {
             if let Some(run) = self.running.remove(&key) {
                 tell(run.socket, Stop(close_code::NORMAL));
                 self.common.board.rest(&key.0, &key.1);
@@ -280,6 +287,26 @@ impl Registry {
                 .board
                 .entry(&key.0, &key.1)
                 .disabled(Some(&error));
+        }
+    }
+
+    /// A trigger that is at no path where it was, and now at another: its socket goes on.
+    fn take_along(&mut self, gone: &mut Vec<Key>, setup: &Setup) {
+        let key = (Arc::clone(&setup.workspace), Arc::clone(&setup.path));
+        if self.running.contains_key(&key) {
+            return;
+        }
+        let is_it = |old: &Key| {
+            let run = self.running.get(old);
+            old.0 == key.0 && run.is_some_and(|run| trigger::is_later(run.version, setup.version))
+        };
+        let Some(index) = gone.iter().position(is_it) else {
+            return;
+        };
+        let old = gone.swap_remove(index);
+        if let Some(run) = self.running.remove(&old) {
+            self.common.board.rename(&old.0, &old.1, &key.1);
+            self.running.insert(key, run);
         }
     }
 

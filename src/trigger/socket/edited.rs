@@ -15,6 +15,11 @@ impl Socket {
     pub(super) fn edited(&mut self, setup: Arc<Setup>, ctx: &mut Context<Self>) {
         let old = std::mem::replace(&mut self.setup, setup);
         let new = &self.setup;
+        if old.path != new.path {
+            let live = self.common.board.entry(&new.workspace, &new.path);
+            live.continues(&self.live);
+            self.live = live;
+        }
         let reconnect = connection_differs(&old.spec, &new.spec)
             || old.permissioned_as != new.permissioned_as
             || matches!(self.phase, Phase::Idle);

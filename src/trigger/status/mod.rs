@@ -294,6 +294,18 @@ impl Live {
         });
     }
 
+    /// So many attempts failed, and no other will follow.
+    pub fn tried(&self, attempts: u32) {
+        self.change(|standing| standing.attempts = attempts);
+    }
+
+    /// Goes on where another entry of the trigger stands: it has another path by now.
+    pub fn continues(&self, other: &Self) {
+        let standing = other.standing.lock().clone();
+        *self.standing.lock() = standing;
+        self.changes.fetch_add(1, Relaxed);
+    }
+
     /// The connection has been healthy long enough to forget the failures before it.
     pub fn healthy(&self) {
         self.change(|standing| standing.attempts = 0);
