@@ -58,6 +58,27 @@ async fn fragments_with_a_ping_between_them_are_one_message() {
         .await;
 }
 
+/// Its sender reads nothing meanwhile, and could not answer a ping in the middle of a frame.
+#[actix::test]
+async fn a_message_that_takes_longer_than_pings_may_go_unanswered_arrives() {
+    if !ready("a_slow_message", &[Need::Peer]) {
+        return;
+    }
+    let (app, mut peer, connection) = listening(&[], json!({"ping_interval_secs": 1})).await;
+    peer.command(json!({"do": "freeze", "to": connection.number}))
+        .await;
+    // A frame of 24 bytes in pieces, over more than three times the two seconds after which a silent line is dead.
+    let mut pieces = vec!["8118".to_owned()];
+    pieces.extend(std::iter::repeat_n("78".to_owned(), 24));
+    peer.command(
+        json!({"do": "trickle", "to": connection.number, "pieces": pieces, "pause_ms": 250}),
+    )
+    .await;
+    let jobs = wait_for_jobs(&app, 1).await;
+    assert_eq!(result(&app, &jobs[0]).await, "x".repeat(24));
+    assert_eq!(peer.connections().len(), 1);
+}
+
 #[actix::test]
 async fn invalid_utf8_closes_with_1007() {
     if !ready("invalid_utf8", &[Need::Peer]) {

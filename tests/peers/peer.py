@@ -87,6 +87,13 @@ async def stream(number, connection, first, count, texts, pause_ms):
     tell("streamed", connection=number, sent=sent, next=first + sent)
 
 
+async def trickle(connection, pieces, pause_ms):
+    """Writes pieces of frames one after the other."""
+    for piece in pieces:
+        connection.transport.write(bytes.fromhex(piece))
+        await asyncio.sleep(pause_ms / 1000)
+
+
 async def ping(number, connection):
     try:
         await (await connection.ping())
@@ -115,6 +122,8 @@ async def obey(do, command):
         connection.transport.abort()
     elif do == "raw":
         connection.transport.write(bytes.fromhex(command["hex"]))
+    elif do == "trickle":
+        keep(trickle(connection, **command))
     elif do == "freeze":  # half-open: the socket stays, nothing is read or answered any more
         connection.transport.pause_reading()
     elif do == "thaw":

@@ -142,6 +142,11 @@ impl Line {
         })
     }
 
+    /// Bytes of frames that have come so far, also of a message that is not whole yet.
+    pub(super) fn arrived(&self) -> u64 {
+        self.framed.borrow().codec_ref().seen().bytes
+    }
+
     /// Stops reading.
     pub(super) fn pause(&self) {
         self.gate.closed.set(true);

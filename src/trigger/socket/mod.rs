@@ -158,8 +158,10 @@ struct Open {
     /// The next heartbeat.
     beat: Option<SpawnHandle>,
     since: Instant,
-    /// When the last frame of any kind came.
+    /// When the last message or control frame came, or a ping was due and part of one had come.
     heard: Instant,
+    /// Bytes that had come when a ping was last due.
+    arrived: u64,
     /// When the last whole message came.
     messaged: Instant,
     flushing: bool,

@@ -114,6 +114,7 @@ impl Socket {
             beat: None,
             since: now,
             heard: now,
+            arrived: 0,
             messaged: now,
             flushing: false,
             healthy: None,

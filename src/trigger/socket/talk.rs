@@ -316,9 +316,14 @@ impl Socket {
 
     /// A protocol ping, unless two of them went without any frame in return (contract section 3).
     fn ping(&mut self, every: Duration, ctx: &mut Context<Self>) {
-        let Phase::Open(open) = &self.phase else {
+        let Phase::Open(open) = &mut self.phase else {
             return;
         };
+        // A message may take long to arrive, and its sender cannot answer in the middle of a frame.
+        let arrived = open.line.arrived();
+        if std::mem::replace(&mut open.arrived, arrived) != arrived {
+            open.heard = Instant::now();
+        }
         if !open.line.is_paused() && open.heard.elapsed() >= every * 2 {
             let text = format!("no answer to pings for {} s", (every * 2).as_secs());
             self.closed(End::ours(close_code::AWAY), &text, ctx);
