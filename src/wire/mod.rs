@@ -113,6 +113,10 @@ pub mod close_code {
     pub const NORMAL: u16 = 1000;
     /// The endpoint goes away: windsock stops, or gave the connection up for dead.
     pub const AWAY: u16 = 1001;
+    /// Never sent: stands for a close frame without a code.
+    pub const NONE: u16 = 1005;
+    /// Never sent: stands for the end of a connection without a close frame.
+    pub const ABNORMAL: u16 = 1006;
     /// A message larger than the receiver takes.
     pub const TOO_BIG: u16 = 1009;
 }

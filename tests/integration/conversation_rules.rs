@@ -235,3 +235,25 @@ async fn close_codes_without_an_action_of_their_own_take_the_default() {
     let status = app.wait_for_error(TRIGGER, "4321: never again").await;
     assert_eq!(status["state"], "disabled", "{status}");
 }
+
+/// The codes that no frame carries (RFC 6455 section 7.1.5).
+#[actix::test]
+async fn ends_without_a_close_code_have_actions_too() {
+    if !ready("ends_without_a_code", &[Need::Peer]) {
+        return;
+    }
+    let (app, mut peer) = start(Database::sqlite()).await;
+    let more = json!({"on_close": {"1005": "reconnect", "1006": "disable"}});
+    create(&app, &peer, more).await;
+    let first = peer.accept().await;
+    // A close frame without a code.
+    peer.command(json!({"do": "raw", "to": first.number, "hex": "8800"}))
+        .await;
+    let second = peer.accept().await;
+    peer.command(json!({"do": "drop", "to": second.number}))
+        .await;
+    app.wait_for_status(TRIGGER, "it is disabled", |status| {
+        status["state"] == "disabled"
+    })
+    .await;
+}

@@ -187,6 +187,15 @@ impl End {
         answer: None,
     };
 
+    /// The code that `on_close` knows it by: where none was sent, those that RFC 6455 §7.1.5 keeps for that.
+    fn known_as(self) -> u16 {
+        match (self.code, self.answer) {
+            (Some(code), _) => code,
+            (None, Some(None)) => close_code::NONE,
+            (None, _) => close_code::ABNORMAL,
+        }
+    }
+
     /// By us, with this code.
     const fn ours(code: u16) -> Self {
         Self {

@@ -129,7 +129,7 @@ impl Socket {
         let event = if step.is_some() { "failed" } else { "closed" };
         self.note(event, &cause.text);
         match &self.role {
-            Role::Listener | Role::Capture(_) => match self.setup.plan.on_close(end.code) {
+            Role::Listener | Role::Capture(_) => match self.setup.plan.on_close(end.known_as()) {
                 OnClose::Reconnect => self.wait(cause, ctx),
                 OnClose::Reset => {
                     self.reset_values(ctx);

@@ -197,8 +197,9 @@ impl Plan {
 
     /// What the peer's close means; `None` = it gave no code, or the connection just ended.
     #[must_use]
-    pub fn on_close(&self, code: Option<u16>) -> OnClose {
-        code.and_then(|code| self.on_close.get(&code.to_string()))
+    pub fn on_close(&self, code: u16) -> OnClose {
+        self.on_close
+            .get(&code.to_string())
             .or_else(|| self.on_close.get("default"))
             .copied()
             .unwrap_or_default()

@@ -20,7 +20,7 @@ fn left_out_fields_have_the_contracts_defaults() {
         (Binary::Ignore, 16 * 1024 * 1024)
     );
     assert!(plan.filter.accepts_everything() && plan.first.is_empty() && plan.heartbeat.is_none());
-    assert_eq!(plan.on_close(Some(4004)), OnClose::Reconnect);
+    assert_eq!(plan.on_close(4004), OnClose::Reconnect);
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn given_fields_reach_the_plan() {
         )
     );
     assert!(!plan.backoff.gives_up(2) && plan.backoff.gives_up(3));
-    let closes = [Some(4004), Some(4009), Some(1000), None].map(|code| plan.on_close(code));
+    let closes = [4004, 4009, 1000, 1006].map(|code| plan.on_close(code));
     assert_eq!(
         closes,
         [
