@@ -184,7 +184,13 @@ fn explain(error: &WsClientError, attempt: &Attempt) -> ConnectError {
         return failure;
     }
     if let Some(refusal) = attempt.take_refusal() {
-        let reason = format!("the server refused with status {}", refusal.status);
+        let mut reason = format!("the server refused with status {}", refusal.status);
+        let to = refusal.headers.iter().find(|(name, _)| name == "location");
+        if let (301..=308, Some((_, to))) = (refusal.status, to) {
+            reason.push_str(": it redirects to ");
+            reason.push_str(to);
+            reason.push_str(", which is not followed; put that address into url");
+        }
         return ConnectError {
             status: Some(refusal.status),
             retry_after: refusal.retry_after,

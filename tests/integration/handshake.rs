@@ -56,7 +56,9 @@ async fn refusals_say_why_and_are_tried_again() {
     app.wait_for_error(TRIGGER, "403").await;
     let moved = json!({"status": 302, "headers": {"Location": peer.url("/elsewhere")}});
     peer.command(json!({"do": "behave", "refuse": moved})).await;
-    app.wait_for_error(TRIGGER, "302").await;
+    let status = app.wait_for_error(TRIGGER, "302: it redirects to").await;
+    let error = status["error"].as_str().unwrap();
+    assert!(error.contains(&peer.url("/elsewhere")), "{error}");
     let asked = peer.events("refused");
     assert!(asked.iter().all(|event| event["path"] == "/"), "{asked:?}");
     peer.command(json!({"do": "behave", "refuse": null})).await;
@@ -107,6 +109,7 @@ async fn max_attempts_disables_with_the_error() {
     let error = trigger["error"].as_str().unwrap_or_default();
     assert!(error.contains("503"), "{trigger}");
     assert_eq!(peer.events("refused").len(), 3);
+    assert_eq!(app.status(TRIGGER).await["attempts"], 3);
 }
 
 #[actix::test]

@@ -254,6 +254,7 @@ impl Socket {
         let backoff = self.setup.plan.backoff;
         if !cause.was_healthy && backoff.gives_up(self.attempt) {
             let text = format!("{} (after {} attempts)", cause.text, self.attempt);
+            self.live.tried(self.attempt);
             self.give_up(&text);
             return;
         }

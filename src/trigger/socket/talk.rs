@@ -304,6 +304,9 @@ impl Socket {
     }
 
     fn interval_is(&mut self, millis: f64, ctx: &mut Context<Self>) {
+        if millis <= 0.0 {
+            return;
+        }
         let asked = Duration::try_from_secs_f64(millis / 1_000.0).ok();
         let Some(interval) = asked.map(|interval| interval.max(MIN_INTERVAL)) else {
             return;

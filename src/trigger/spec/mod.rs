@@ -46,8 +46,8 @@ const MAX_CONVERSATION_RULES: usize = 64;
 /// Largest value of `max_message_bytes`: so much may be in memory for each connection while a message is assembled.
 const MAX_MESSAGE_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Most connects per second that a trigger may ask for.
-const MAX_CONNECT_RATE: f64 = 1_000.0;
+/// Connects per second that a trigger may ask for: from one in a quarter of an hour on.
+const CONNECT_RATES: std::ops::RangeInclusive<f64> = 0.001..=1_000.0;
 
 /// A trigger's settings as they are saved. What is left out stays out, so reading gives back what was written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -185,7 +185,7 @@ impl TriggerSpec {
             })?,
             on_close: fields.may("on_close", check::on_close)?,
             connect_rate: fields.may("connect_rate", |place, value| {
-                read::rate(place, value, MAX_CONNECT_RATE)
+                read::rate(place, value, CONNECT_RATES)
             })?,
         };
         spec.compile()?;

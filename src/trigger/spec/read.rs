@@ -157,16 +157,17 @@ pub(super) fn whole<T: TryFrom<u64>>(
         .ok_or_else(|| invalid(place, &format!("expected {expected}, got {number}")))
 }
 
-/// A number above 0, at most `max`.
-pub(super) fn rate(place: &str, value: &Value, max: f64) -> Result<Number, Invalid> {
-    let expected = format!("a number above 0, at most {max}");
+/// A number in `range`.
+pub(super) fn rate(
+    place: &str,
+    value: &Value,
+    range: RangeInclusive<f64>,
+) -> Result<Number, Invalid> {
+    let expected = format!("a number from {} to {}", range.start(), range.end());
     let Value::Number(number) = value else {
         return Err(wrong_type(place, &expected, value));
     };
-    if number
-        .as_f64()
-        .is_some_and(|rate| rate > 0.0 && rate <= max)
-    {
+    if number.as_f64().is_some_and(|rate| range.contains(&rate)) {
         Ok(number.clone())
     } else {
         Err(invalid(

@@ -126,11 +126,11 @@ fn values_out_of_range_are_refused() {
         (json!({"max_in_flight": 0}), "max_in_flight: "),
         (
             json!({"connect_rate": 0}),
-            "connect_rate: expected a number above 0, at most 1000, got 0",
+            "connect_rate: expected a number from 0.001 to 1000, got 0",
         ),
         (
             json!({"connect_rate": "8/s"}),
-            "connect_rate: expected a number above 0, at most 1000, got a string",
+            "connect_rate: expected a number from 0.001 to 1000, got a string",
         ),
         (
             json!({"heartbeat": {"interval_secs": 0, "message": "x"}}),
