@@ -20,7 +20,8 @@ pub(crate) struct LogView {
     /// When it first happened; differs from `at` when it did several times in a row.
     #[schema(value_type = String)]
     first_at: Timestamp,
-    /// `created`, `edited`, `mode`, `connected`, `failed` (an attempt or a first message), `closed` or `disabled`.
+    /// `created`, `edited`, `mode`, `connected`, `failed` (an attempt or a first message), `closed`, `disabled` or
+    /// `unanswered` (a rule's answer could not be made).
     event: String,
     /// The reason, the close code with its text, who did it.
     text: String,

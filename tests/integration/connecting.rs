@@ -81,6 +81,14 @@ async fn without_a_worker_it_says_what_it_waits_for(database: Database) {
         .await;
     let status = app.wait_for_error(TRIGGER, "waits for u/admin/url").await;
     assert_eq!(status["state"], "connecting", "{status}");
+    let mut more = quick();
+    more["initial_messages"] =
+        json!([{"runnable_result": {"path": "u/admin/url", "args": {}, "is_flow": false}}]);
+    let first = "f/connecting/first_message";
+    app.create_trigger(first, SCRIPT, &peer.url("/"), more)
+        .await;
+    app.wait_for_error(first, "initial_messages[0]: waits for u/admin/url")
+        .await;
     app.stop().await;
     app.start_again_with(Settings::new()).await;
     peer.accept().await;

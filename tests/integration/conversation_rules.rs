@@ -104,6 +104,15 @@ async fn runnables_answer_in_order_and_failures_are_counted(database: Database) 
     assert_eq!(texts, ["at once", "it is slow", "it is fast"]);
     let status = app.status(TRIGGER).await;
     assert_eq!(status["reply_failed"], 1, "{status}");
+    assert_eq!(status["replied"], 2, "{status}");
+    // The log is written a second late at most.
+    wait_for("the log says why", async || {
+        let log = format!("websocket_triggers/log/{TRIGGER}");
+        let log = app.get(&log).await.expect(200).json().to_string();
+        let says = log.contains("unanswered") && log.contains("no answer to that");
+        says.then_some(()).ok_or(log)
+    })
+    .await;
     assert_eq!(status["handled"], 4, "{status}");
     assert_eq!(status["matched"], 0, "{status}");
 }

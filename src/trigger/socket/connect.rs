@@ -284,6 +284,17 @@ pub(super) fn run(
     }
 }
 
+/// As [`run`], for an answer: nothing is sent for `null`.
+pub(super) fn answer(
+    common: &Common,
+    setup: &Setup,
+    runnable: &RunnableRef,
+    msg: &str,
+) -> impl Future<Output = Result<Option<String>, Failure>> + use<> {
+    let run = run_for_json(common, setup, runnable, Some(msg));
+    async move { Ok(result_text(&run.await?)) }
+}
+
 /// As [`run`], for a URL: its result is a string.
 async fn run_url(
     common: &Common,

@@ -89,11 +89,15 @@ impl Socket {
             },
             Some(FirstStep::SendResult(runnable)) => {
                 open.opening.under_way = UnderWay::Running;
+                let place = place(open.opening.step);
+                let what = format!("{place}: waits for {} to return a text", runnable.path);
+                self.live.waits_for(Some(&what));
                 let run = connect::run(&self.common, &setup, runnable, None);
                 ctx.spawn(run.into_actor(self).map(move |result, socket, ctx| {
                     if !socket.is_connection(number) {
                         return;
                     }
+                    socket.live.waits_for(None);
                     match result {
                         Ok(text) => socket.write_step(text, ctx),
                         Err(failure) => socket.step_failed(&failure.text, ctx),

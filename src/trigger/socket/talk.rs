@@ -50,8 +50,8 @@ pub(super) struct Talk {
     pub(super) expected: Option<Instant>,
     /// Which rules have fired on this connection.
     fired: Vec<bool>,
-    /// Answers of runnables in the order they are owed; none while the runnable runs, an empty one when it
-    /// failed.
+    /// Answers of runnables in the order they are owed; none while the runnable runs, an empty one when there is nothing
+    /// to send.
     answers: VecDeque<(u64, Option<Option<String>>)>,
     next_answer: u64,
 }
@@ -189,7 +189,7 @@ impl Socket {
             let number = self.talk.next_answer;
             self.talk.next_answer += 1;
             self.talk.answers.push_back((number, None));
-            let run = connect::run(&self.common, &self.setup, runnable, Some(text));
+            let run = connect::answer(&self.common, &self.setup, runnable, text);
             ctx.spawn(run.into_actor(self).map(move |result, socket, ctx| {
                 socket.answered(number, result.map_err(|failure| failure.text), ctx);
             }));
@@ -197,37 +197,42 @@ impl Socket {
     }
 
     /// The answer of a runnable is there: sends it, and those behind it that waited for it.
-    fn answered(&mut self, number: u64, result: Result<String, String>, ctx: &mut Context<Self>) {
-        // A new connection owes nothing to the messages of the one before.
-        let Some(slot) = self.talk.answers.iter_mut().find(|(n, _)| *n == number) else {
-            match result {
-                Ok(_) => self.live.reply_undeliverable.add(1),
-                Err(error) => self.answer_failed(&error),
-            }
-            return;
-        };
-        slot.1 = Some(match result {
-            Ok(text) => Some(text),
-            Err(error) => {
-                log_unsent(&self.setup, &error);
-                None
-            }
+    fn answered(
+        &mut self,
+        number: u64,
+        result: Result<Option<String>, String>,
+        ctx: &mut Context<Self>,
+    ) {
+        let answer = result.unwrap_or_else(|error| {
+            self.answer_failed(&error);
+            None
         });
+        let owed = self.talk.answers.iter_mut().find(|(n, _)| *n == number);
+        match owed {
+            Some((_, slot)) => *slot = Some(answer),
+            // A new connection owes nothing to the messages of the one before.
+            None if answer.is_some() => self.live.undeliverable(),
+            None => {}
+        }
         while let Some((_, Some(_))) = self.talk.answers.front() {
-            match self.talk.answers.pop_front() {
-                Some((_, Some(Some(_)))) if !matches!(self.phase, Phase::Open(_)) => {
-                    self.live.reply_undeliverable.add(1);
-                }
-                Some((_, Some(Some(text)))) => self.say(text, ctx),
-                Some((_, Some(None))) => self.live.reply_failed.add(1),
-                Some((_, None)) | None => {}
+            let Some((_, Some(Some(text)))) = self.talk.answers.pop_front() else {
+                continue;
+            };
+            if !matches!(self.phase, Phase::Open(_)) {
+                self.live.undeliverable();
+            } else if self.speak(text, ctx) {
+                self.live.replied.add(1);
+            } else {
+                self.live.reply_failed.add(1);
             }
         }
     }
 
     fn answer_failed(&self, error: &str) {
         self.live.reply_failed.add(1);
-        log_unsent(&self.setup, error);
+        self.note("unanswered", error);
+        let why = for_logs(error);
+        log::warn!(trigger = &*self.setup.path; "an answer was not sent: {why}");
     }
 
     /// Sends a text of our own.
@@ -387,9 +392,4 @@ impl Socket {
             }
         }
     }
-}
-
-fn log_unsent(setup: &Setup, error: &str) {
-    let why = for_logs(error);
-    log::warn!(trigger = &*setup.path; "an answer was not sent: {why}");
 }
