@@ -11,7 +11,6 @@ use super::status::Live;
 /// What was counted (contract section 5).
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Counted {
-    pub(super) received: u64,
     pub(super) unmatched: u64,
     pub(super) handled: u64,
     pub(super) matched: u64,
@@ -28,8 +27,12 @@ pub(super) struct Counted {
 }
 
 impl Counted {
+    /// Whole messages: each is counted with what became of it, so that the sum holds at every moment.
+    pub(super) fn received(&self) -> u64 {
+        self.unmatched + self.handled + self.matched + self.binary + self.too_large + self.lost
+    }
+
     fn add(&mut self, other: Self) {
-        self.received += other.received;
         self.unmatched += other.unmatched;
         self.handled += other.handled;
         self.matched += other.matched;

@@ -97,8 +97,8 @@ impl Handler<JobFinished> for Replies {
                 }
                 None => false,
             };
-            if !sent && let Some(live) = self.board.get(&workspace, &path) {
-                live.reply_undeliverable.add(1);
+            if !sent {
+                self.board.undeliverable(&workspace, &path);
             }
         }
     }

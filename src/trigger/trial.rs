@@ -178,7 +178,13 @@ impl Reporter {
     }
 
     /// Tells a message, unless there were too many of late.
-    pub fn message(&self, text: &str, verdict: Verdict, at: Timestamp, filter: &CompiledFilter) {
+    pub fn message(
+        &self,
+        (text, bytes): (&str, usize),
+        verdict: Verdict,
+        at: Timestamp,
+        filter: &CompiledFilter,
+    ) {
         if self.events.capacity() <= FOR_STEPS {
             self.sampler.borrow_mut().skip();
             return;
@@ -189,7 +195,7 @@ impl Reporter {
         self.tell(TrialEvent::Message(TrialMessage {
             at,
             text: beginning(text).to_owned(),
-            bytes: text.len(),
+            bytes,
             verdict,
             skipped,
             why: why(filter, text, verdict),

@@ -229,11 +229,12 @@ async fn a_browser_sees_statuses_jobs_and_messages_as_they_come() {
         assert!(std::time::Instant::now() < deadline, "nobody follows");
         tokio::task::yield_now().await;
     }
-    served
-        .board
-        .sample(&live, "hello", (Verdict::Matched, Timestamp::now()), || {
-            None
-        });
+    served.board.sample(
+        &live,
+        ("hello", 5),
+        (Verdict::Matched, Timestamp::now()),
+        || None,
+    );
     let message = until(&mut socket, "message", |event| event["type"] == "message").await;
     assert_eq!(
         (&message["text"], &message["verdict"]),

@@ -79,7 +79,10 @@ pub(super) fn shown(row: &TriggerRow, state: &State) -> TriggerView {
     let live = state.board.get(&row.workspace_id, &row.path);
     let live = live.filter(|_| row.mode != Mode::Disabled.as_str());
     let (server, error) = match &live {
-        Some(live) => (Some(state.board.server_id().to_owned()), live.error()),
+        Some(live) => (
+            Some(state.board.server_id().to_owned()),
+            state.board.error(live),
+        ),
         None => (row.server_id.clone(), row.error.clone()),
     };
     if let Some(server) = server {

@@ -143,7 +143,11 @@ impl Actor for Registry {
             registry.replace_dead();
             registry.hold_when_unsure();
         });
-        ctx.run_interval(PUBLISH, |registry, ctx| registry.publish(ctx));
+        ctx.run_interval(PUBLISH, |registry, ctx| {
+            let failure = registry.common.queue.failure();
+            registry.common.board.database_is(failure);
+            registry.publish(ctx);
+        });
         ctx.run_interval(disable::AGAIN, |registry, ctx| registry.disable(ctx));
         let mut view = self.common.presence.follow();
         let registry = ctx.address().downgrade();

@@ -37,7 +37,7 @@ impl Socket {
         }
         if heard.handled {
             self.live.handled.add(1);
-            self.show(text, (Verdict::Handled, false), now);
+            self.show((text, text.len()), (Verdict::Handled, false), now);
         } else if self.setup.plan.filter.accepts_everything() {
             self.matched(candidate(text, now), heard.after, ctx);
             return;
@@ -45,7 +45,7 @@ impl Socket {
             match self.verdict_here(text) {
                 Some(false) => {
                     self.live.unmatched.add(1);
-                    self.show(text, (Verdict::Unmatched, false), now);
+                    self.show((text, text.len()), (Verdict::Unmatched, false), now);
                 }
                 Some(true) => {
                     self.matched(candidate(text, now), heard.after, ctx);
@@ -80,7 +80,7 @@ impl Socket {
     fn matched(&mut self, message: Candidate, after: After, ctx: &mut Context<Self>) {
         self.live.matched.add(1);
         let verdict = (Verdict::Matched, message.is_base64);
-        self.show(&message.text, verdict, message.at);
+        self.show((&message.text, message.text.len()), verdict, message.at);
         self.intake.accept(message, after);
         self.pause_when_full();
         self.commit(ctx);
@@ -102,7 +102,7 @@ impl Socket {
             self.matched(candidate, after, ctx);
         } else {
             self.live.unmatched.add(1);
-            self.show(&text, (Verdict::Unmatched, true), now);
+            self.show((&text, text.len()), (Verdict::Unmatched, true), now);
         }
     }
 
@@ -117,7 +117,7 @@ impl Socket {
         } else {
             self.live.binary.add(1);
             let text = format!("(binary, {} bytes)", bytes.len());
-            self.show(&text, (Verdict::Dropped, false), now);
+            self.show((&text, bytes.len()), (Verdict::Dropped, false), now);
         }
     }
 
@@ -170,7 +170,8 @@ impl Socket {
                 } else {
                     Verdict::Unmatched
                 };
-                socket.show(&message.text, (verdict, false), message.at);
+                let text = message.text.as_str();
+                socket.show((text, text.len()), (verdict, false), message.at);
             }
             let count = verdicts.len();
             let wanted = socket.intake.decided(messages, &verdicts, slots);
@@ -297,7 +298,7 @@ impl Socket {
             return;
         };
         if !is_same {
-            self.live.reply_undeliverable.add(1);
+            self.live.undeliverable();
         } else if self.speak(text, ctx) {
             self.live.replied.add(1);
             self.common.notes.replied(reply.finished.job.id);

@@ -103,7 +103,7 @@ impl Socket {
                 trial.reporter.tell(TrialEvent::Listening);
                 let mut told = 0;
                 ctx.run_interval(RATE, move |socket, _| {
-                    let received = socket.live.received.get();
+                    let received = socket.live.received();
                     if received != told
                         && let Some(reporter) = socket.role.reporter()
                     {
@@ -154,7 +154,6 @@ impl Socket {
         }
     }
 
-    /// Shows a message to those who follow it.
     /// Whether somebody is shown the messages.
     pub(super) fn is_watched(&self) -> bool {
         match self.role {
@@ -163,16 +162,22 @@ impl Socket {
         }
     }
 
-    pub(super) fn show(&self, text: &str, (verdict, is_base64): (Verdict, bool), now: Timestamp) {
+    /// Shows a message to those who follow it.
+    pub(super) fn show(
+        &self,
+        (text, bytes): (&str, usize),
+        (verdict, is_base64): (Verdict, bool),
+        now: Timestamp,
+    ) {
         let filter = &self.setup.plan.filter;
         match &self.role {
             Role::Listener if self.live.is_tailed() => {
                 let why = || why(filter, text, verdict);
                 let board = &self.common.board;
-                board.sample(&self.live, text, (verdict, now), why);
+                board.sample(&self.live, (text, bytes), (verdict, now), why);
             }
             Role::Listener => {}
-            Role::Trial(trial) => trial.reporter.message(text, verdict, now, filter),
+            Role::Trial(trial) => trial.reporter.message((text, bytes), verdict, now, filter),
             Role::Capture(key) => {
                 // PostgreSQL keeps no NUL.
                 let kept =
@@ -180,7 +185,7 @@ impl Socket {
                 let message = NewCapture {
                     created_at: now,
                     text: kept,
-                    bytes: i64::try_from(text.len()).unwrap_or(i64::MAX),
+                    bytes: i64::try_from(bytes).unwrap_or(i64::MAX),
                     is_base64,
                     url: self.setup.spec.url.clone(),
                     verdict: verdict.as_str(),

@@ -58,7 +58,7 @@ impl Totals {
 
     fn add(&mut self, live: &Live) {
         let counted = live.counted();
-        self.received += counted.received;
+        self.received += counted.received();
         self.bytes_received += counted.bytes_received;
         self.unmatched += counted.unmatched;
         self.handled += counted.handled;
@@ -88,6 +88,8 @@ pub struct Board {
     samples: broadcast::Sender<Arc<Sample>>,
     /// Triggers whose messages somebody wants to see, wherever they run, and how many do.
     watched: Arc<Mutex<HashMap<Place, usize>>>,
+    /// Why commits fail at present, and how often that has changed.
+    trouble: Arc<Mutex<(Option<String>, u64)>>,
 }
 
 impl Board {
@@ -101,6 +103,7 @@ impl Board {
             retired: Arc::default(),
             samples: broadcast::channel(SAMPLES).0,
             watched: Arc::default(),
+            trouble: Arc::default(),
         }
     }
 
@@ -213,10 +216,41 @@ impl Board {
         self.entries.read().get(&key).cloned()
     }
 
+    /// Counts a result whose connection is gone, also for a trigger that is not listened for any more.
+    pub fn undeliverable(&self, workspace: &str, path: &str) {
+        let key: Place = (workspace.into(), path.into());
+        let live = self.entries.read().get(&key).cloned();
+        if let Some(live) = live.or_else(|| self.resting.lock().get(&key).cloned()) {
+            live.undeliverable();
+        }
+    }
+
     /// A trigger's status, if this server has one.
     #[must_use]
     pub fn status(&self, workspace: &str, path: &str) -> Option<TriggerStatus> {
-        Some(self.get(workspace, path)?.status(&self.server_id))
+        Some(self.shown(&*self.get(workspace, path)?))
+    }
+
+    /// Why a trigger's messages become no jobs now; none while healthy.
+    #[must_use]
+    pub fn error(&self, live: &Live) -> Option<String> {
+        live.error().or_else(|| self.trouble.lock().0.clone())
+    }
+
+    /// Whether commits fail at present, and why: whatever listens is not healthy then.
+    pub fn database_is(&self, error: Option<String>) {
+        let mut trouble = self.trouble.lock();
+        let error = error.map(|error| format!("messages wait for the database: {error}"));
+        if trouble.0 != error {
+            *trouble = (error, trouble.1.wrapping_add(1));
+        }
+    }
+
+    /// The status of an entry, with what troubles all of them.
+    fn shown(&self, live: &Live) -> TriggerStatus {
+        let status = live.status(&self.server_id);
+        let error = status.error.or_else(|| self.trouble.lock().0.clone());
+        TriggerStatus { error, ..status }
     }
 
     /// Every entry.
@@ -232,15 +266,16 @@ impl Board {
         workspace: &str,
         seen: &mut HashMap<Arc<str>, u64>,
     ) -> Vec<(Arc<str>, TriggerStatus)> {
+        let troubles = self.trouble.lock().1;
         let entries = self.entries.read();
         let here = entries
             .values()
             .filter(|live| &*live.workspace == workspace);
         let mut changed = Vec::new();
         for live in here {
-            let fingerprint = live.fingerprint();
+            let fingerprint = live.fingerprint().wrapping_add(troubles);
             if seen.insert(Arc::clone(&live.path), fingerprint) != Some(fingerprint) {
-                changed.push((Arc::clone(&live.path), live.status(&self.server_id)));
+                changed.push((Arc::clone(&live.path), self.shown(live)));
             }
         }
         changed
@@ -308,11 +343,11 @@ impl Board {
     }
 
     /// Shows a message to those who follow the trigger, not more often than eyes can follow.
-    /// `why` is asked only for what is shown.
+    /// `bytes` is its length, whatever `text` shows of it; `why` is asked only for what is shown.
     pub fn sample(
         &self,
         live: &Live,
-        text: &str,
+        (text, bytes): (&str, usize),
         (verdict, now): (Verdict, Timestamp),
         why: impl FnOnce() -> Option<Explanation>,
     ) {
@@ -325,7 +360,7 @@ impl Board {
             path: Arc::clone(&live.path),
             at: now,
             text: beginning(text).into(),
-            bytes: text.len(),
+            bytes,
             verdict,
             skipped,
             why: why().map(|why| json!(why)),
@@ -404,6 +439,7 @@ mod tests {
         board.rename("main", "u/a/t", "u/a/u");
         let moved = board.entry("main", "u/a/u");
         moved.message(10, Timestamp(7));
+        moved.unmatched.add(1);
         let status = board.status("main", "u/a/u").unwrap();
         assert_eq!(
             (status.received, status.pending, status.enqueued),
@@ -418,6 +454,26 @@ mod tests {
     }
 
     #[test]
+    fn a_database_that_is_away_troubles_all() {
+        let board = Board::new("s1");
+        board.entry("main", "u/a/t").listening(false);
+        let mut seen = HashMap::new();
+        assert_eq!(board.changes("main", &mut seen).len(), 1);
+        board.database_is(Some("no answer".to_owned()));
+        let told = board.changes("main", &mut seen).remove(0).1;
+        assert_eq!(told.state, TriggerState::Listening);
+        assert_eq!(
+            told.error.as_deref(),
+            Some("messages wait for the database: no answer")
+        );
+        assert_eq!(board.status("main", "u/a/t").unwrap().error, told.error);
+        board.database_is(Some("no answer".to_owned()));
+        assert!(board.changes("main", &mut seen).is_empty());
+        board.database_is(None);
+        assert_eq!(board.changes("main", &mut seen).remove(0).1.error, None);
+    }
+
+    #[test]
     fn samples_are_bounded_in_rate_and_size() {
         let board = Board::new("s1");
         let live = board.entry("main", "u/a/t");
@@ -425,10 +481,10 @@ mod tests {
         let mut samples = board.samples();
         for _ in 0..SAMPLES_PER_SECOND + 5 {
             let (text, at) = ("é".repeat(4_000), Timestamp(1));
-            board.sample(&live, &text, (Verdict::Matched, at), || None);
+            board.sample(&live, (&text, text.len()), (Verdict::Matched, at), || None);
         }
         let later = (Verdict::Unmatched, Timestamp(1_000_001));
-        board.sample(&live, "x", later, || None);
+        board.sample(&live, ("x", 1), later, || None);
         let first = samples.try_recv().unwrap();
         assert_eq!((first.text.len(), first.bytes), (SAMPLE_BYTES, 8_000));
         let last = std::iter::from_fn(|| samples.try_recv().ok())

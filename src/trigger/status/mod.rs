@@ -2,7 +2,7 @@
 //!
 //! A `Socket` writes its [`Live`]; the API reads it through the [`Board`] without
 //! asking anybody, so a busy socket cannot make the page wait. Counters have one writer and are relaxed
-//! atomics: a few reads may be a message apart from each other, the sums of contract section 5 hold at rest.
+//! atomics; a message is counted once it is known what became of it, so the sums of contract section 5 always hold.
 
 mod board;
 mod sample;
@@ -152,8 +152,6 @@ pub struct Live {
     /// Grows with each change of the standing.
     changes: AtomicU64,
     last_message_at: AtomicU64,
-    /// Whole messages received.
-    pub received: Counter,
     /// Not wanted by the filters.
     pub unmatched: Counter,
     /// Kept by a conversation rule.
@@ -164,8 +162,8 @@ pub struct Live {
     pub enqueued: Counter,
     /// Results sent back.
     pub replied: Counter,
-    /// Results whose connection was gone; counted by the one actor that passes results on.
-    pub reply_undeliverable: Counter,
+    /// Results whose connection was gone.
+    reply_undeliverable: AtomicU64,
     /// Results that could not be sent.
     pub reply_failed: Counter,
     /// Binary messages ignored.
@@ -197,13 +195,12 @@ impl Live {
             }),
             changes: AtomicU64::new(0),
             last_message_at: AtomicU64::new(0),
-            received: Counter::default(),
             unmatched: Counter::default(),
             handled: Counter::default(),
             matched: Counter::default(),
             enqueued: Counter::default(),
             replied: Counter::default(),
-            reply_undeliverable: Counter::default(),
+            reply_undeliverable: AtomicU64::new(0),
             reply_failed: Counter::default(),
             binary: Counter::default(),
             too_large: Counter::default(),
@@ -222,16 +219,16 @@ impl Live {
         let mut counted = self.before.counted();
         counted.enqueued += enqueued;
         counted.matched += self.matched.get();
-        counted.received += self.received.get();
         counted.unmatched += self.unmatched.get();
         counted.handled += self.handled.get();
         counted.replied += self.replied.get();
-        counted.reply_undeliverable += self.reply_undeliverable.get();
+        counted.reply_undeliverable += self.reply_undeliverable.load(Relaxed);
         counted.reply_failed += self.reply_failed.get();
         counted.binary += self.binary.get();
         counted.too_large += self.too_large.get();
         counted.lost += self.lost.get();
         counted.bytes_received += self.bytes_received.get();
+        counted.matched = counted.matched.max(counted.enqueued);
         counted.last_message_at = counted
             .last_message_at
             .max(self.last_message_at.load(Relaxed));
@@ -321,17 +318,27 @@ impl Live {
         });
     }
 
-    /// Counts a whole message.
+    /// Notes that a whole message came; who knows what became of it counts it.
     pub fn message(&self, bytes: usize, now: Timestamp) {
-        self.received.add(1);
         self.bytes_received.add(bytes as u64);
         self.last_message_at.store(now.0.unsigned_abs(), Relaxed);
+    }
+
+    /// Whole messages so far.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.counted().received()
     }
 
     /// Counts `n` matched messages as lost: they were not committed, and never will be.
     pub fn fenced(&self, n: u64) {
         self.matched.add(n.wrapping_neg());
         self.lost.add(n);
+    }
+
+    /// Counts a result whose connection is gone: the socket may find that out, or who passes results on.
+    pub fn undeliverable(&self) {
+        self.reply_undeliverable.fetch_add(1, Relaxed);
     }
 
     /// Whether somebody follows the messages.
@@ -351,7 +358,7 @@ impl Live {
         let counted = self.counted();
         self.changes
             .load(Relaxed)
-            .wrapping_add(counted.received)
+            .wrapping_add(counted.received())
             .wrapping_add(counted.enqueued)
             .wrapping_add(counted.replied)
             .wrapping_add(counted.reply_undeliverable)
@@ -363,7 +370,6 @@ impl Live {
     pub fn status(&self, server_id: &str) -> TriggerStatus {
         let standing = self.standing.lock().clone();
         let counted = self.counted();
-        let matched = counted.matched.max(counted.enqueued);
         let last = i64::try_from(counted.last_message_at).unwrap_or(0);
         TriggerStatus {
             state: standing.state,
@@ -374,11 +380,11 @@ impl Live {
             server_id: Some(server_id.to_owned()),
             connected_at: standing.connected_at,
             last_message_at: (last > 0).then_some(Timestamp(last)),
-            received: counted.received,
+            received: counted.received(),
             unmatched: counted.unmatched,
             handled: counted.handled,
-            matched,
-            pending: matched - counted.enqueued,
+            matched: counted.matched,
+            pending: counted.matched - counted.enqueued,
             enqueued: counted.enqueued,
             replied: counted.replied,
             reply_undeliverable: counted.reply_undeliverable,
