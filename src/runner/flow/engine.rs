@@ -10,11 +10,12 @@ use std::{
 };
 
 use rquickjs::{
-    CatchResultExt, CaughtError, Context, Ctx, Exception, Function, Module, Promise, Runtime,
-    Value, promise::PromiseState,
+    CatchResultExt, CaughtError, Coerced, Context, Ctx, Exception, Function, Module, Object,
+    Persistent, Promise, Runtime, Value, promise::PromiseState,
 };
 
 use super::reads::Reads;
+use crate::runner::language::nativets::memory;
 
 /// Memory of an engine: results of some megabytes, parsed, fit.
 const MEMORY_BYTES: usize = 64 << 20;
@@ -27,9 +28,10 @@ const MAX_PROMISE_JOBS: usize = 100_000;
 
 /// See the file's documentation.
 pub(super) struct Engine {
+    _ready: Persistent<Object<'static>>,
     context: Context,
     // Behind the context: it has to go last.
-    _runtime: Runtime,
+    runtime: Runtime,
     deadline: Rc<Cell<Option<Instant>>>,
 }
 
@@ -64,8 +66,9 @@ impl Engine {
         runtime.set_interrupt_handler(Some(Box::new(over)));
         let context = Context::full(&runtime).map_err(failed)?;
         Ok(Self {
+            _ready: context.with(|ctx| memory::prepare(&ctx)).map_err(failed)?,
             context,
-            _runtime: runtime,
+            runtime,
             deadline,
         })
     }
@@ -152,6 +155,10 @@ impl Engine {
         self.deadline.set(Some(Instant::now() + TIME));
         let done = self.context.with(|ctx| work(&ctx));
         self.deadline.set(None);
+        if done.is_err() {
+            // To find out what an error was may have raised it.
+            self.runtime.set_gc_threshold(memory::COLLECT_BYTES);
+        }
         done
     }
 
@@ -240,9 +247,32 @@ fn described(error: &CaughtError<'_>, over: bool) -> String {
             }
         }
         // The engine throws null when it has no memory left for an error.
-        CaughtError::Value(value) if value.is_null() => "it needs too much memory".to_owned(),
-        other => other.to_string(),
+        CaughtError::Value(value)
+            if value.is_null() && memory::ran_out(value.ctx(), MEMORY_BYTES) =>
+        {
+            "it needs too much memory".to_owned()
+        }
+        CaughtError::Value(value) => format!("Error: {}", told(value)),
+        CaughtError::Error(error) => error.to_string(),
     }
+}
+
+/// What was thrown and is no error: its `message` if it has one, a text as it is, else its JSON.
+fn told(value: &Value<'_>) -> String {
+    let ctx = value.ctx();
+    let message = value.as_object().and_then(|object| {
+        let message: Option<String> = object.get("message").catch(ctx).ok();
+        message
+    });
+    let json = || {
+        let text = ctx.json_stringify(value.clone()).catch(ctx).ok()??;
+        text.to_string().ok()
+    };
+    let text = || value.get::<Coerced<String>>().catch(ctx).ok();
+    message
+        .or_else(|| value.is_object().then(json).flatten())
+        .or_else(|| text().map(|text| text.0))
+        .unwrap_or_else(|| format!("a {} was thrown", value.type_name()))
 }
 
 #[cfg(test)]
@@ -298,7 +328,19 @@ mod tests {
                 "new Promise(() => {})",
                 "it waits for something that never comes",
             ),
+            ("throw null", "Error: null"),
+            ("throw 'only a text'", "Error: only a text"),
+            ("throw 1", "Error: 1"),
+            ("throw undefined", "Error: undefined"),
+            ("throw Symbol('s')", "Error: a symbol was thrown"),
+            ("throw { message: 'm', a: 1 }", "Error: m"),
+            ("throw { a: [1] }", r#"Error: {"a":[1]}"#),
+            ("throw { get message() { throw 1 } }", "Error: "),
             ("'x'.repeat(1 << 28)", "it needs too much memory"),
+            (
+                "for (let last = {}; ; ) last = { last }",
+                "it needs too much memory",
+            ),
             ("import('fs')", ""),
         ] {
             let error = engine.eval(expr, &[("flow_input", "{}")]).unwrap_err();

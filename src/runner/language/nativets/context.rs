@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 use super::errors::{engine_error, is_out_of_memory, readable_stack, stop_error};
 use super::modules::{BuiltIns, SCRIPT};
 use super::state::{Settled, State};
-use super::{Call, FetchResponse, Function, Host, Limits, Outcome, ScriptError, host};
+use super::{Call, FetchResponse, Function, Host, Limits, Outcome, ScriptError, host, memory};
 use crate::runner::language::typescript::{Compiled, LineMap};
 
 /// How soon a canceled job that waits is noticed.
@@ -45,6 +45,7 @@ struct Prelude {
     done: Persistent<JsFunction<'static>>,
     reset: Persistent<JsFunction<'static>>,
     rejected: Persistent<JsFunction<'static>>,
+    _ready: Persistent<Object<'static>>,
 }
 
 /// A warm engine with one script in it. State the script keeps in globals lives as long as the context and is
@@ -312,6 +313,12 @@ impl Context {
         match settled {
             Settled::Done(text) => Ok(text),
             Settled::OutOfMemory => Err(self.out_of_memory()),
+            Settled::Null if self.ran_out() => Err(self.out_of_memory()),
+            Settled::Null => {
+                let mut error = ScriptError::new("Error", "null");
+                error.stack = readable_stack(&error, &self.lines);
+                Err(error)
+            }
             Settled::Failed(text) => {
                 let mut error: ScriptError = serde_json::from_str(&text).unwrap_or_else(|error| {
                     ScriptError::new("Error", format!("an unreadable error was thrown: {error}"))
@@ -320,6 +327,16 @@ impl Context {
                 Err(error)
             }
         }
+    }
+
+    /// Whether a `null` that was thrown is the engine's.
+    fn ran_out(&self) -> bool {
+        let limit = self.limits.memory_bytes;
+        let ran_out = self.context.with(|ctx| memory::ran_out(&ctx, limit));
+        if !ran_out {
+            self.runtime.set_gc_threshold(memory::COLLECT_BYTES);
+        }
+        ran_out
     }
 
     fn out_of_memory(&self) -> ScriptError {
@@ -393,6 +410,7 @@ impl Prelude {
             done: function("done")?,
             reset: function("reset")?,
             rejected: function("rejected")?,
+            _ready: memory::prepare(ctx)?,
         })
     }
 }

@@ -87,6 +87,9 @@ fn add_job<'js>(ctx: &Ctx<'js>, host: &Object<'js>, state: &Rc<State>) -> Result
     let out_of_memory = move || shared.settle(Settled::OutOfMemory);
     host.set("out_of_memory", Function::new(ctx.clone(), out_of_memory)?)?;
     let shared = Rc::clone(state);
+    let null = move || shared.settle(Settled::Null);
+    host.set("null", Function::new(ctx.clone(), null)?)?;
+    let shared = Rc::clone(state);
     let log = move |line: String| shared.log(&line);
     host.set("log", Function::new(ctx.clone(), log)?)?;
     let shared = Rc::clone(state);

@@ -10,6 +10,7 @@
 //! - `context.rs` one engine, one script, job after job: the event loop and the limits
 //! - `state.rs` what the loop and the functions called by scripts share: logs, timers, requests, the clock
 //! - `errors.rs` what is thrown, made readable · `modules.rs` what can be imported
+//! - `memory.rs` whether it was the memory that ran out
 //! - `host.rs` the functions written in Rust that `prelude.js` and `web.js` build on
 //! - `prelude.js` jobs, timers, `console`, `process`; on first use `web.js`, what scripts know from browsers,
 //!   and `values.js`, printing and cloning
@@ -18,6 +19,7 @@
 mod context;
 mod errors;
 mod host;
+pub(crate) mod memory;
 mod modules;
 mod state;
 #[cfg(test)]

@@ -54,13 +54,14 @@
     host.settle(true, text);
   }
 
-  // With too little memory left for its own error, the engine throws one without a text, or null.
+  // With too little memory left for its own error, the engine throws one without a text.
   function isOutOfMemory(error) {
-    return error === null
-      || (error instanceof InternalError && (!error.message || error.message === "out of memory"));
+    return error instanceof InternalError && (!error.message || error.message === "out of memory");
   }
 
   function fail(error) {
+    // Or null, which the script may have thrown, too.
+    if (error === null) return host.null();
     if (isOutOfMemory(error)) return host.out_of_memory();
     let described;
     try {
@@ -179,7 +180,7 @@
     try {
       return source();
     } catch (error) {
-      throw error instanceof SyntaxError ? null : error;
+      throw error instanceof SyntaxError ? new InternalError("out of memory") : error;
     }
   }
 

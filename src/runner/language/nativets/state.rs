@@ -35,6 +35,8 @@ pub(super) enum Settled {
     Failed(String),
     /// The engine had no memory left.
     OutOfMemory,
+    /// `null` was thrown: by the script, or by an engine without room for an error.
+    Null,
 }
 
 /// The part the interrupt handler reads, many times a second while the script computes.

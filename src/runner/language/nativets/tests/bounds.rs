@@ -87,6 +87,9 @@ async fn memory_has_a_limit() {
         "return new Uint8Array(1e9)",
         "const m = new Map(); for (let i = 0; ; i++) m.set(i, { i })",
         "const all = []; for (;;) { await null; all.push([1, 2, 3]) }",
+        "for (let last = {}; ; ) last = { last }",
+        "for (let last = null; ; ) last = [last, 'x' + Math.random()]",
+        "const grow = (last) => new Promise((_, reject) => { for (;;) try { last = { last } } catch (e) { return reject(e) } }); await grow(1)",
     ] {
         let outcome = outcome(body).await;
         assert!(outcome.poisoned, "{body}");
@@ -94,6 +97,21 @@ async fn memory_has_a_limit() {
         assert_eq!(error.message, "out of memory (limit 16 MiB)", "{body}");
         assert_eq!(error.name, "OutOfMemoryError", "{body}");
     }
+}
+
+#[tokio::test]
+async fn a_context_goes_on_after_null_was_thrown() {
+    let source = "let kept = []; export function main(a) { if (a < 400) { kept.push('x'.repeat(5000)); throw null } return kept.length }";
+    let mut context = context(source);
+    for a in 0..400 {
+        let outcome = context.run(call(json!({ "a": a }))).await;
+        assert!(!outcome.poisoned, "{a}");
+        assert_eq!(failure(outcome).message, "null");
+    }
+    assert_eq!(
+        value(&context.run(call(json!({ "a": 400 }))).await),
+        json!(400)
+    );
 }
 
 #[tokio::test]

@@ -87,6 +87,13 @@ async fn whatever_is_thrown_becomes_an_error() {
         ("throw 'text'", "Error", "text"),
         ("throw { code: 7 }", "Error", "{\"code\":7}"),
         ("throw undefined", "Error", "undefined"),
+        ("throw null", "Error", "null"),
+        ("return Promise.reject(null)", "Error", "null"),
+        (
+            "const held = []; for (let i = 0; i < 20000; i++) held.push({ held }); throw null",
+            "Error",
+            "null",
+        ),
         ("throw 5n", "Error", "5"),
         ("throw Symbol('s')", "Error", "Symbol(s)"),
         (
