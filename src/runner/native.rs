@@ -19,6 +19,7 @@ use super::{
         Answer, JobEnv, error_json,
         nativets::{self, Context, Function, Host, Limits, ScriptError},
         typescript::SyntaxError,
+        well_formed,
     },
     limits::RunLimits,
     script::Script,
@@ -111,7 +112,8 @@ impl NativeContexts {
         env: &BTreeMap<String, String>,
         call: &mut CallContext<'_>,
     ) -> Result<Answer, Ended> {
-        let mut args = match serde_json::from_str::<Map<String, Value>>(&job.args) {
+        let given = well_formed(&job.args);
+        let mut args = match serde_json::from_str::<Map<String, Value>>(&given) {
             Ok(args) => args,
             Err(error) => {
                 let message = format!("the arguments are no JSON object: {error}");

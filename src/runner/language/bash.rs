@@ -11,7 +11,7 @@ use std::{
 use nix::libc;
 use serde_json::{Map, Value, json};
 
-use super::{Answer, Call, environment_changes, error_json, resolve, too_large};
+use super::{Answer, Call, environment_changes, error_json, resolve, too_large, well_formed};
 use crate::{
     runner::{
         job_log::JobLog,
@@ -65,12 +65,13 @@ pub(crate) fn request(
     script: &Script,
     call: Call<'_>,
 ) -> Result<Vec<u8>, String> {
-    let args: Map<String, Value> = serde_json::from_str(call.args).map_err(|error| {
-        error_json(
-            "ExecutionErr",
-            &format!("the arguments are no JSON object: {error}"),
-        )
-    })?;
+    let args: Map<String, Value> =
+        serde_json::from_str(&well_formed(call.args)).map_err(|error| {
+            error_json(
+                "ExecutionErr",
+                &format!("the arguments are no JSON object: {error}"),
+            )
+        })?;
     let mut env = String::new();
     for (name, value) in environment_changes(&mut process.env, call.env) {
         let _ = write!(env, " {name}={}", quoted(&value));
@@ -163,7 +164,7 @@ pub(crate) fn answer(
 fn result(process: &WarmProcess, log: &JobLog, limits: &RunLimits) -> Result<String, String> {
     if let Some(text) = result_file(process, "result.json", limits)? {
         return match serde_json::from_str::<serde::de::IgnoredAny>(&text) {
-            Ok(_) => Ok(text),
+            Ok(_) => Ok(well_formed(&text).into_owned()),
             Err(error) => Err(error_json(
                 "ExecutionErr",
                 &format!("result.json is not JSON: {error}"),

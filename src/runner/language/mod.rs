@@ -9,6 +9,7 @@ pub(crate) mod python3;
 pub mod typescript;
 
 use std::{
+    borrow::Cow,
     ffi::OsStr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -73,11 +74,54 @@ fn environment_changes(now: &mut JobEnv, wanted: JobEnv) -> JobEnv {
 }
 
 /// JSON on one line: outside of its strings a line break is as good as a space, inside there is none.
-fn one_line(json: &str) -> std::borrow::Cow<'_, str> {
+fn one_line(json: &str) -> Cow<'_, str> {
     if memchr::memchr2(b'\n', b'\r', json.as_bytes()).is_none() {
         return json.into();
     }
     json.replace(['\n', '\r'], " ").into()
+}
+
+/// JSON with U+FFFD for every escaped half of a character (`\ud83d` with no other half behind it): JavaScript has
+/// such texts and writes them, nobody else can read them.
+pub(crate) fn well_formed(json: &str) -> Cow<'_, str> {
+    let has = |escape: &[u8]| memchr::memmem::find(json.as_bytes(), escape).is_some();
+    if !has(b"\\ud") && !has(b"\\uD") {
+        return json.into();
+    }
+    let mut text = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
+        let (before, escape) = rest.split_at(at);
+        text.push_str(before);
+        let length = match surrogate(escape) {
+            None => escape
+                .char_indices()
+                .nth(2)
+                .map_or(escape.len(), |(at, _)| at),
+            Some(0xd800..=0xdbff)
+                if matches!(escape.get(6..).and_then(surrogate), Some(0xdc00..=0xdfff)) =>
+            {
+                12
+            }
+            Some(_) => {
+                text.push(char::REPLACEMENT_CHARACTER);
+                rest = &escape[6..];
+                continue;
+            }
+        };
+        text.push_str(&escape[..length]);
+        rest = &escape[length..];
+    }
+    text.push_str(rest);
+    text.into()
+}
+
+/// The half of a character that `text` begins with an escape of.
+fn surrogate(text: &str) -> Option<u16> {
+    let digits = text.strip_prefix("\\u")?.get(..4)?;
+    let half = digits.starts_with(['d', 'D']).then_some(digits)?;
+    let half = u16::from_str_radix(half, 16).ok()?;
+    (0xd800..=0xdfff).contains(&half).then_some(half)
 }
 
 /// ` at line 3, column 5`, as far as it is known.
@@ -130,6 +174,28 @@ mod tests {
             "{error}"
         );
         assert!(resolve("sh", Some(OsStr::new("/nowhere:/bin"))).is_ok());
+    }
+
+    #[test]
+    fn halves_of_characters_are_replaced() {
+        for (json, wanted) in [
+            (
+                r#""plain \u00e9 \\ \ud83d\ude00""#,
+                r#""plain \u00e9 \\ \ud83d\ude00""#,
+            ),
+            (r#""ab\ud83d""#, "\"ab\u{fffd}\""),
+            (
+                r#""\uDE00\uD83D\uD83D\uDE00é""#,
+                "\"\u{fffd}\u{fffd}\\uD83D\\uDE00é\"",
+            ),
+            // The backslash is escaped: a text about such things.
+            (r#""\\ud83d \\\ud83d""#, "\"\\\\ud83d \\\\\u{fffd}\""),
+            (r#"{"\udc00": "\ud7ff"}"#, "{\"\u{fffd}\": \"\\ud7ff\"}"),
+            // No JSON is left as it is.
+            ("\\ud8 \\é \\", "\\ud8 \\é \\"),
+        ] {
+            assert_eq!(well_formed(json), wanted);
+        }
     }
 
     #[test]

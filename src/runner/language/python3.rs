@@ -13,7 +13,7 @@ use std::{
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use super::{Answer, Call, environment_changes, one_line, resolve};
+use super::{Answer, Call, environment_changes, one_line, resolve, well_formed};
 use crate::{
     runner::{
         limits::RunLimits,
@@ -209,8 +209,8 @@ pub(crate) fn request(
 pub(crate) fn answer(line: Vec<u8>) -> Option<Answer> {
     let line = String::from_utf8(line).ok()?;
     let mut parts = line.split('\t');
-    let (kind, first) = (parts.next()?, parts.next()?.to_owned());
-    let preprocessed_args = parts.next().map(str::to_owned);
+    let (kind, first) = (parts.next()?, well_formed(parts.next()?).into_owned());
+    let preprocessed_args = parts.next().map(|made| well_formed(made).into_owned());
     let (result, reusable) = match kind {
         "s" => (Ok(first), true),
         "e" => (Err(first), true),

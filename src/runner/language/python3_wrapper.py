@@ -48,7 +48,11 @@ def to_json(value):
         if "ircular" in str(error):
             raise ValueError("the result refers to itself, which JSON cannot say") from None
         text = encode(finite(value))
-    return text.encode("utf-8", "replace")
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        # Halves of characters: two that fit become one, others U+FFFD.
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode("utf-8")
 
 
 def union_members(annotation):

@@ -46,6 +46,15 @@ async fn arguments_come_by_name_and_results_are_json() {
             bench.result(&script, args).await,
             json!(["x", null, 2, null, null, "12", null, "undefined"])
         );
+        // Half a character is no text that others could read.
+        let half = super::script(
+            language,
+            "export function main(x: string) { if (x === '') throw '\\ud83d'; return x.slice(0, 3) }",
+        );
+        let result = bench.result(&half, json!({"x": "ab😀"})).await;
+        assert_eq!(result, json!("ab\u{fffd}"));
+        let error = bench.error(&half, json!({"x": ""})).await;
+        assert_eq!(error["message"], "\u{fffd}");
         let nothing = super::script(language, "export function main() {}");
         assert_eq!(bench.result(&nothing, json!({})).await, Value::Null);
     }

@@ -104,7 +104,10 @@ def main(expr): return eval(expr)
             json!({"at": "2026-01-31"}),
         ),
         ("DataFrame()", json!([[1, 2.5]])),
-        ("'\\ud800'", json!("?")),
+        (
+            "['a\\ud800', '\\ud83d\\ude00', {'\\udc00': 1}]",
+            json!(["a\u{fffd}", "😀", {"\u{fffd}": 1}]),
+        ),
     ] {
         assert_eq!(
             bench.result(&script, json!({"expr": expression})).await,

@@ -262,6 +262,31 @@ async fn nativets_errors_limits_and_preprocessor() {
 }
 
 #[actix_rt::test]
+async fn half_a_character_reaches_scripts_and_leaves_them_as_a_whole_one() {
+    let mut bench = Bench::new();
+    let echo = |language| match language {
+        Language::Bash => script(language, "x=\"$1\"\nprintf '\"%s\"' \"$x\" > result.json"),
+        _ => script(language, "export const main = (x) => x + '\\ud83d'"),
+    };
+    for (language, wanted) in [
+        (Language::Nativets, "ab\u{fffd}\u{fffd}"),
+        (Language::Bash, "ab\u{fffd}"),
+    ] {
+        let mut job = job(1, &json!({}));
+        job.args = r#"{"x": "ab\ud83d"}"#.to_owned();
+        let outcome = bench.run(&echo(language), &job).await;
+        assert!(outcome.success, "{}", outcome.result);
+        assert_eq!(outcome.result, format!("\"{wanted}\""), "{language}");
+    }
+    let made = nativets(
+        "export const preprocessor = () => ({ x: '\\ud83d' });\nexport const main = (x) => x",
+    );
+    let mut job = job(2, &json!({"event": {}}));
+    job.preprocess = true;
+    assert_eq!(parts(bench.run(&made, &job).await).1, json!("\u{fffd}"));
+}
+
+#[actix_rt::test]
 async fn nativets_can_be_canceled_while_it_computes() {
     let mut bench = Bench::new();
     let script = nativets("export function main() { while (true); }");

@@ -22,7 +22,10 @@ use super::errors::{engine_error, is_out_of_memory, readable_stack, stop_error};
 use super::modules::{BuiltIns, SCRIPT};
 use super::state::{Settled, State};
 use super::{Call, FetchResponse, Function, Host, Limits, Outcome, ScriptError, host, memory};
-use crate::runner::language::typescript::{Compiled, LineMap};
+use crate::runner::language::{
+    typescript::{Compiled, LineMap},
+    well_formed,
+};
 
 /// How soon a canceled job that waits is noticed.
 const CANCEL_CHECK: Duration = Duration::from_millis(50);
@@ -161,7 +164,7 @@ impl Context {
             let text = format!("the result is larger than {limit} bytes; return less");
             return Err(ScriptError::new("RangeError", text));
         }
-        RawValue::from_string(text).map_err(|error| {
+        RawValue::from_string(well_formed(&text).into_owned()).map_err(|error| {
             ScriptError::new("TypeError", format!("the result is not JSON: {error}"))
         })
     }
