@@ -189,6 +189,10 @@ class Script:
         return function
 
 
+# Enough of an error's text to read.
+TEXT = 16384
+
+
 def describe(error, filename, content):
     """{message, name, stack}: the stack as far as it is the script's own."""
     import linecache
@@ -203,7 +207,11 @@ def describe(error, filename, content):
         message = "the exception has no text"
     if isinstance(error, SystemExit):
         message = f"the script called sys.exit({'' if error.code is None else error.code})"
+    if len(message) > TEXT:
+        message = message[:TEXT] + " …"
     stack = "".join(traceback.format_list(frames))
+    if len(stack) > 2 * TEXT:
+        stack = stack[:TEXT] + " …\n" + stack[-TEXT:]
     described = {"message": message, "name": type(error).__name__, "stack": stack}
     return to_json(described)
 

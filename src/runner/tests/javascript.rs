@@ -135,6 +135,14 @@ async fn errors_have_name_message_and_lines_of_the_source() {
         );
         let error = bench.error(&script, json!({"x": "text"})).await;
         assert_eq!(error["message"], "only a text");
+        let error = bench
+            .error(&script, json!({"x": "x".repeat(3_000_000)}))
+            .await;
+        assert_eq!(error["name"], "OddError");
+        assert!(text(&error["message"]).len() < 20_000);
+        let stack = text(&error["stack"]);
+        assert!(stack.len() < 40_000, "{}", stack.len());
+        assert!(stack.contains("f/test/script.ts:5"), "the places are lost");
         // The process has survived both.
         assert_eq!(bench.executor.processes.len(), 1);
     }

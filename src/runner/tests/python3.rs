@@ -158,6 +158,26 @@ async fn an_exception_tells_the_users_part_of_the_stack() {
 }
 
 #[actix_rt::test]
+async fn of_a_long_error_the_name_and_the_beginning_are_kept() {
+    let mut bench = Bench::new();
+    let script = python(
+        "def main(n):\n    if n == 0:\n        raise KeyError('x' * 40_000_000)\n    \
+         raise ValueError('begins' + 'é' * n)\n",
+    );
+    for (n, name, start) in [
+        (0, "KeyError", "'xxx"),
+        (3_000_000, "ValueError", "beginsé"),
+    ] {
+        let error = bench.error(&script, json!({"n": n})).await;
+        assert_eq!(error["name"], name);
+        let message = error["message"].as_str().unwrap();
+        assert!(message.starts_with(start) && message.len() < 40_000, "{n}");
+        assert!(error["stack"].as_str().unwrap().contains("in main"));
+    }
+    assert_eq!(bench.executor.processes.len(), 1);
+}
+
+#[actix_rt::test]
 async fn the_script_is_imported_once_and_its_prints_belong_to_their_job() {
     let mut bench = Bench::new();
     let script = python(

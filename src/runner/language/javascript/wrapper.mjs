@@ -94,23 +94,29 @@ function answer(...parts) {
 // --- errors ------------------------------------------------------------------------------------------------
 let shownPath = "script";
 
-/** The stack without this file, with the script's own name. */
-function readable(stack) {
-  const lines = String(stack ?? "").split("\n").filter((line) => !line.includes("/wrapper.mjs") && line !== "");
+/** Enough of an error's text to read. */
+const TEXT = 16384;
+const cut = (text, most = TEXT) => (text.length > most ? `${text.slice(0, most)} …` : text);
+
+/** The stack without this file, with the script's own name. A long message that it begins with is cut there, too. */
+function readable({ stack, message }) {
+  const whole = String(stack ?? "");
+  const short = typeof message === "string" && message.length > TEXT ? whole.replace(message, () => cut(message)) : whole;
+  const lines = cut(short, 2 * TEXT).split("\n").filter((line) => !line.includes("/wrapper.mjs") && line !== "");
   return lines.join("\n").replaceAll(script, shownPath).replaceAll(script.replace("file://", ""), shownPath);
 }
 
 function describe(error) {
   if (error === null || typeof error !== "object" || typeof error.message !== "string") {
     const message = typeof error === "string" ? error : stringify(error) ?? String(error);
-    return { message, name: "Error", stack: "" };
+    return { message: cut(message), name: "Error", stack: "" };
   }
-  let stack = readable(error.stack);
+  let stack = readable(error);
   for (let cause = error.cause, depth = 0; cause instanceof Error && depth < 5; cause = cause.cause, depth++) {
-    stack += `\ncaused by ${cause.name}: ${cause.message}\n${readable(cause.stack)}`;
+    stack += `\ncaused by ${cut(`${cause.name}: ${cause.message}`)}\n${readable(cause)}`;
   }
-  const message = error.message.replaceAll(script, shownPath).replaceAll(here, "");
-  return { message, name: String(error.name ?? "Error"), stack };
+  const message = cut(error.message).replaceAll(script, shownPath).replaceAll(here, "");
+  return { message, name: cut(String(error.name ?? "Error")), stack };
 }
 
 function failed(error) {
