@@ -76,6 +76,9 @@
 
   function describe(error) {
     if (!(error instanceof Error)) {
+      if (typeof error?.message === "string") {
+        return { name: cut(String(error.name ?? "Error")), message: cut(error.message), stack: "" };
+      }
       let message = typeof error === "string" ? error : undefined;
       if (typeof error === "object" || typeof error === "function") message = stringify(error);
       return { name: "Error", message: cut(message ?? String(error)), stack: "" };

@@ -85,6 +85,9 @@ async fn whatever_is_thrown_becomes_an_error() {
     for (body, name, message) in [
         ("throw 'text'", "Error", "text"),
         ("throw { code: 7 }", "Error", "{\"code\":7}"),
+        ("throw { message: 'm', a: 1 }", "Error", "m"),
+        ("throw { name: 'Odd', message: 'm' }", "Odd", "m"),
+        ("throw { message: 7 }", "Error", "{\"message\":7}"),
         ("throw undefined", "Error", "undefined"),
         ("throw null", "Error", "null"),
         ("return Promise.reject(null)", "Error", "null"),
