@@ -6,6 +6,7 @@
 
 mod dynamic;
 mod schema;
+mod types;
 mod values;
 
 use std::{path::Path, thread};
@@ -155,9 +156,13 @@ fn compile_here(source: &str) -> Result<Compiled, SyntaxError> {
         mut program,
         module_record,
         diagnostics,
+        panicked,
         ..
     } = Parser::new(&allocator, source, SourceType::ts().with_module(true)).parse();
     refuse(source, diagnostics.iter())?;
+    if panicked {
+        return Err(error_at(source, 0, "the script cannot be read".to_owned()));
+    }
     let semantic = SemanticBuilder::new()
         .with_check_syntax_error(true)
         .with_enum_eval(true)
@@ -226,12 +231,14 @@ fn missing_main(source: &str) -> SyntaxError {
     )
 }
 
-/// The first error among a stage's findings; warnings do not count.
+/// The first error among a stage's findings; warnings do not count, nor does what is only wrong with types.
 fn refuse<'d>(
     source: &str,
     diagnostics: impl IntoIterator<Item = &'d OxcDiagnostic>,
 ) -> Result<(), SyntaxError> {
-    let is_error = |found: &&OxcDiagnostic| found.severity == oxc_diagnostics::Severity::Error;
+    let is_error = |found: &&OxcDiagnostic| {
+        found.severity == oxc_diagnostics::Severity::Error && !types::is_about_types(found)
+    };
     match diagnostics.into_iter().find(is_error) {
         None => Ok(()),
         Some(found) => {
