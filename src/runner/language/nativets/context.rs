@@ -48,6 +48,7 @@ struct Prelude {
     done: Persistent<JsFunction<'static>>,
     reset: Persistent<JsFunction<'static>>,
     rejected: Persistent<JsFunction<'static>>,
+    unhandled: Persistent<JsFunction<'static>>,
     _ready: Persistent<Object<'static>>,
 }
 
@@ -96,7 +97,7 @@ impl Context {
                 .map_err(|caught| engine_error(&caught, &script.lines))?;
             Ok(prelude)
         })?;
-        watch_rejections(&runtime, prelude.rejected.clone());
+        watch_rejections(&runtime, prelude.rejected.clone(), Rc::clone(&state));
         Ok(Self {
             prelude,
             context,
@@ -209,6 +210,9 @@ impl Context {
             if let Some(stop) = self.state.clock.check() {
                 return Err(stop_error(stop, timeout));
             }
+            if !self.state.is_settled() && self.state.take_rejected() {
+                self.enter(|ctx| self.prelude.unhandled.clone().restore(ctx)?.call(()));
+            }
             if let Some(settled) = self.state.take_settled() {
                 return self.read(settled);
             }
@@ -274,7 +278,7 @@ impl Context {
             self.enter(|ctx| self.prelude.fire.clone().restore(ctx)?.call((id,)));
             // What one timer makes ready comes before the next timer.
             self.run_ready(usize::MAX);
-            if self.state.clock.check().is_some() {
+            if self.state.clock.check().is_some() || self.state.has_rejected() {
                 break;
             }
         }
@@ -413,20 +417,29 @@ impl Prelude {
             done: function("done")?,
             reset: function("reset")?,
             rejected: function("rejected")?,
+            unhandled: function("unhandled")?,
             _ready: memory::prepare(ctx)?,
         })
     }
 }
 
-/// Tells `prelude.js` of promises that are rejected with nobody to notice, so that they reach the logs.
-fn watch_rejections(runtime: &Runtime, rejected: Persistent<JsFunction<'static>>) {
+/// Tells `prelude.js` of promises that are rejected with nobody to notice: they end the job, or reach its logs where its
+/// result is known.
+fn watch_rejections(
+    runtime: &Runtime,
+    rejected: Persistent<JsFunction<'static>>,
+    state: Rc<State>,
+) {
     runtime.set_host_promise_rejection_tracker(Some(Box::new(
         move |ctx, promise, reason, is_handled| {
+            if !is_handled {
+                state.note_rejected();
+            }
             let told = rejected
                 .clone()
                 .restore(&ctx)
                 .and_then(|rejected| rejected.call::<_, ()>((promise, reason, is_handled)));
-            // An error here must not stay behind in the engine; the rejection goes unlogged.
+            // An error here must not stay behind in the engine; the rejection goes unnoticed.
             drop(told.catch(&ctx));
         },
     )));

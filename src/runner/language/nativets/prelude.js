@@ -151,11 +151,19 @@
     else promise.resolve({ head: parse(head), text, bytes });
   }
 
-  // Promises that were rejected while nobody listened; somebody may still come.
+  // Promises that were rejected while nobody listened; until all that is ready has run, somebody may still come.
   const unheard = new Map();
   function rejected(promise, reason, isHandled) {
     if (isHandled) unheard.delete(promise);
     else if (unheard.size < 100) unheard.set(promise, reason);
+  }
+
+  // Nobody came: that ends the job.
+  function unhandled() {
+    for (const [promise, reason] of unheard) {
+      unheard.delete(promise);
+      return fail(reason);
+    }
   }
 
   // What a job leaves behind is not carried into the next one.
@@ -249,5 +257,5 @@
     });
   }
 
-  return { load, call, fire, done, reset, rejected };
+  return { load, call, fire, done, reset, rejected, unhandled };
 })

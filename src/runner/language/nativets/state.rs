@@ -103,6 +103,8 @@ struct Job {
 pub(super) struct State {
     pub(super) clock: Clock,
     log_bytes: usize,
+    /// Whether a promise was rejected with nobody to notice.
+    rejected: Cell<bool>,
     job: RefCell<Job>,
 }
 
@@ -111,12 +113,14 @@ impl State {
         Self {
             clock: Clock::default(),
             log_bytes,
+            rejected: Cell::new(false),
             job: RefCell::default(),
         }
     }
 
     /// Begins a job; what the one before left is dropped.
     pub(super) fn begin(&self, environment: BTreeMap<String, String>, on_log: Option<OnLog>) {
+        self.rejected.set(false);
         self.job.replace(Job {
             environment,
             on_log,
@@ -173,6 +177,20 @@ impl State {
 
     pub(super) fn take_settled(&self) -> Option<Settled> {
         self.job.borrow_mut().settled.take()
+    }
+
+    /// Called while the engine runs.
+    pub(super) fn note_rejected(&self) {
+        self.rejected.set(true);
+    }
+
+    pub(super) fn has_rejected(&self) -> bool {
+        self.rejected.get()
+    }
+
+    /// Whether promises were rejected since the last call; somebody may have come for them meanwhile.
+    pub(super) fn take_rejected(&self) -> bool {
+        self.rejected.take()
     }
 
     pub(super) fn set_timer(&self, id: u32, delay: Duration) {

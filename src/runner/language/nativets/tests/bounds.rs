@@ -120,7 +120,7 @@ async fn memory_may_run_out_anywhere() {
         for (let i = 0; i < 50; i++) { keep.push({ i, s: 'x'.repeat(i * 40), u: new URL('https://x.test/' + i), p: Promise.resolve(i).then((n) => ({ n })) });
             console.log(keep[i], r); setTimeout(() => keep.push(new Uint8Array(10000)), 0) }
         const f = await fetch('https://x.test/', { method: 'POST', body: new Uint8Array(500) }); keep.push(await f.text(), /a(b)/.exec('ab'.repeat(99)));
-        await Promise.all(keep.map((k) => k.p)); (async () => { throw new Error('lost') })(); await new Promise((r) => setTimeout(r, 1)); return keep.length";
+        await Promise.all(keep.map((k) => k.p)); await new Promise((r) => setTimeout(r, 1)); (async () => { throw new Error('lost') })(); return keep.length";
     let source = main_of(body);
     let compiled = compile(&source).unwrap();
     let (mut started, mut finished) = (0, 0);

@@ -150,6 +150,49 @@ async fn whatever_is_thrown_becomes_an_error() {
 }
 
 #[tokio::test]
+async fn a_rejection_that_nobody_handles_ends_the_job() {
+    let sleep = "const sleep = (ms) => new Promise((r) => setTimeout(r, ms));";
+    for (body, message) in [
+        (
+            "Promise.reject(new Error('unh')); await sleep(1); return 1",
+            "unh",
+        ),
+        ("Promise.reject(null); await sleep(1); return 1", "null"),
+        (
+            "(async () => { await sleep(1); throw new RangeError('late') })(); await sleep(60000)",
+            "late",
+        ),
+        (
+            "setTimeout(() => Promise.reject(new Error('timer'))); await sleep(60000)",
+            "timer",
+        ),
+        (
+            "const p = Promise.reject(new Error('too late')); await sleep(1); await p.catch(() => {}); return 1",
+            "too late",
+        ),
+        (
+            "fetch('https://x.test/'); await sleep(60000)",
+            "fetch failed: no network",
+        ),
+    ] {
+        let outcome = outcome(&format!("{sleep}{body}")).await;
+        assert!(!outcome.poisoned, "{body}");
+        assert_eq!(failure(outcome).message, message, "{body}");
+    }
+    for body in [
+        "const p = Promise.reject(new Error('x')); await null; await p.catch(() => {}); await sleep(1); return 1",
+        "const all = [1, 2].map(async (n) => { if (n > 0) throw n }); await Promise.allSettled(all); await sleep(1); return 1",
+        "const p = sleep(1).then(() => { throw 1 }); try { await p } catch { await sleep(1); return 1 }",
+        "await sleep(1); Promise.reject(new Error('x')); return 1",
+    ] {
+        assert_eq!(result(&format!("{sleep}{body}")).await, json!(1), "{body}");
+    }
+    let source = "Promise.reject(new Error('top')); await new Promise((r) => setTimeout(r, 1)); export function main() {}";
+    let error = failure(context(source).run(call(json!({}))).await);
+    assert_eq!(error.message, "top");
+}
+
+#[tokio::test]
 async fn a_script_keeps_its_state_and_shares_none() {
     let source = "let n = 0; globalThis.m ??= 0; export function main() { globalThis.m++; return [++n, globalThis.m] }";
     let (mut one, mut two) = (context(source), context(source));
