@@ -195,13 +195,27 @@ pub struct FetchResponse {
 /// Compiles a script of this language: types stripped, imports checked, and accepted by the engine.
 ///
 /// # Errors
-/// What [`typescript::compile`] refuses, an import other than `windmill-client`, or syntax the engine lacks.
+/// What [`typescript::compile`] refuses, an import other than `windmill-client`, a name that this has not, or syntax the
+/// engine lacks.
 pub fn compile(source: &str) -> Result<Compiled, SyntaxError> {
     let compiled = typescript::compile(source)?;
     let foreign = compiled.imports.iter().position(|name| !is_client(name));
     if let Some(at) = foreign {
         let (line, column) = compiled.import_places.get(at).copied().unwrap_or((1, 1));
         let message = foreign_import(&compiled.imports[at]);
+        return Err(SyntaxError {
+            line,
+            column,
+            message,
+        });
+    }
+    let mut taken = compiled.taken.iter();
+    if let Some(unknown) = taken.find(|one| !modules::has(&one.name)) {
+        let (line, column) = unknown.place;
+        let message = format!(
+            "windmill-client has no \"{}\" in nativets; where bun's has it, make this a bun script",
+            unknown.name
+        );
         return Err(SyntaxError {
             line,
             column,

@@ -1,12 +1,25 @@
 //! The modules a script can import: the script itself and the built-in `windmill-client`.
 
+use std::{collections::HashSet, sync::LazyLock};
+
 use rquickjs::{
     Ctx, Error, Module,
     loader::{ImportAttributes, Loader, Resolver},
     module::Declared,
 };
 
-use super::{foreign_import, is_client};
+use super::{foreign_import, is_client, typescript};
+
+const CLIENT: &str = include_str!("windmill.js");
+
+/// What `windmill-client` exports.
+static NAMES: LazyLock<HashSet<String>> =
+    LazyLock::new(|| typescript::exported(CLIENT).into_iter().collect());
+
+/// Whether `windmill-client` has `name`.
+pub(super) fn has(name: &str) -> bool {
+    NAMES.contains(name)
+}
 
 /// The script's name, in stacks too.
 pub(super) const SCRIPT: &str = "script.ts";
@@ -46,6 +59,6 @@ impl Loader for BuiltIns {
         name: &str,
         _: Option<ImportAttributes<'js>>,
     ) -> rquickjs::Result<Module<'js, Declared>> {
-        Module::declare(ctx.clone(), name, include_str!("windmill.js"))
+        Module::declare(ctx.clone(), name, CLIENT)
     }
 }

@@ -5,6 +5,7 @@
 //! Nothing is ever executed here.
 
 mod dynamic;
+mod names;
 mod schema;
 mod types;
 mod values;
@@ -21,6 +22,7 @@ use oxc_span::{GetSpan, SourceType};
 use oxc_syntax::module_record::{ExportExportName, ModuleRecord};
 use oxc_transformer::{TransformOptions, Transformer};
 
+pub(crate) use names::{TakenName, exported};
 pub use schema::{Param, Signature};
 
 /// Longest source: a hundred times a long script. Together with `COMPILER_STACK_BYTES` it is what keeps a
@@ -69,6 +71,8 @@ pub struct Compiled {
     pub imports: Vec<String>,
     /// Modules named in `import("…")` and `require("…")`, each once.
     pub dynamic_imports: Vec<String>,
+    /// The names taken from modules.
+    pub(crate) taken: Vec<TakenName>,
     /// Where each of `imports` is first asked for: line and column.
     pub(crate) import_places: Vec<(u32, u32)>,
     /// Which line of the source each place of the JavaScript comes from.
@@ -207,6 +211,7 @@ fn compile_here(source: &str) -> Result<Compiled, SyntaxError> {
         signature,
         preprocessor_signature,
         dynamic_imports: dynamic::imports(&program),
+        taken: names::taken(&program, source),
         imports,
         import_places,
         lines: LineMap(lines),

@@ -24,6 +24,52 @@ fn other_imports_name_bun() {
     assert!(compile("import type { X } from 'lodash'; export function main(x: X) {}").is_ok());
 }
 
+#[test]
+fn names_that_the_client_has_not_are_found_when_compiling() {
+    let main = "export async function main() {";
+    for (source, place) in [
+        (
+            format!(
+                "import {{ getState, loadS3File }} from 'windmill-client';\n{main} return loadS3File(getState) }}"
+            ),
+            "line 1, column 20",
+        ),
+        (
+            format!(
+                "import * as wmill from 'windmill-client@1';\n{main}\n  await wmill.getState();\n  return await wmill.loadS3File() }}"
+            ),
+            "line 4, column 22",
+        ),
+        (
+            format!(
+                "import wmill from 'npm:windmill-client';\n{main} return wmill.loadS3File() }}"
+            ),
+            "line 2, column 45",
+        ),
+        (
+            format!("export {{ loadS3File as x }} from 'windmill-client';\n{main} }}"),
+            "line 1, column 10",
+        ),
+    ] {
+        let error = compile(&source).unwrap_err().to_string();
+        assert!(error.starts_with(place), "{error}");
+        assert!(
+            error.contains("has no \"loadS3File\"") && error.contains("bun"),
+            "{error}"
+        );
+    }
+    for source in [
+        format!(
+            "import {{ setProgress, getVariable as get, default as d, type S3Object, Sql }} from 'windmill-client';\n{main} return [setProgress, get, d] }}"
+        ),
+        format!(
+            "import wmill from 'windmill-client';\n{main} const other = (wmill) => wmill.other(); return [other, wmill.other] }}"
+        ),
+    ] {
+        assert!(compile(&source).is_ok(), "{source}: {:?}", compile(&source));
+    }
+}
+
 #[tokio::test]
 async fn imports_at_run_time_name_bun_too() {
     let error = failure(outcome("await import('node:fs')").await);
