@@ -35,6 +35,7 @@ REQUIREMENT = re.compile(
     r"(?:@\s*https://[^\s;]+|[<>=!~(][^;@]*)?(?:;.*)?$"
 )
 BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
+CLAUSE = re.compile(r"^(>=|<=|===|==|!=|~=|>|<)\s*(\d+(?:\.\d+){0,2})(\.\*|(?:a|b|rc|\.dev)\d+)?$")
 LIST = re.compile(r"^#\s*(extra_)?requirements:\s*$")
 
 
@@ -59,6 +60,29 @@ def listed(lines, extra):
     return None
 
 
+def fits(wanted, have):
+    """Whether the version `have` (a tuple) is one of `requires-python`, as PEP 440 says."""
+    for clause in wanted.split(","):
+        found = CLAUSE.match(clause.strip())
+        if not found:
+            raise ValueError(f"'requires-python' in the block '# /// script' is not like '>=3.11': '{wanted}'")
+        operator, numbers, anything = found.group(1), found.group(2), found.group(3) == ".*"
+        version = tuple(int(part) for part in numbers.split("."))
+        start = have[: len(version)]
+        # 3.11 means 3.11.0 where it is compared.
+        whole = version + (0,) * (3 - len(version))
+        holds = {
+            ">=": have >= whole, "<=": have <= whole, ">": have > whole, "<": have < whole,
+            "==": start == version if anything else have == whole,
+            "===": have == whole,
+            "!=": start != version if anything else have != whole,
+            "~=": have >= whole and start[:-1] == version[:-1],
+        }
+        if not holds[operator]:
+            return False
+    return True
+
+
 def block(content):
     """The dependencies of a PEP 723 block, or None."""
     blocks = [found for found in BLOCK.finditer(content) if found.group("type") == "script"]
@@ -75,9 +99,16 @@ def block(content):
     except ImportError:
         raise ValueError("a block '# /// script' needs Python 3.11 or later: write '# requirements:'") from None
     try:
-        found = tomllib.loads(text).get("dependencies", [])
+        said = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"the block '# /// script' is not TOML: {error}") from None
+    found, wanted = said.get("dependencies", []), said.get("requires-python", "")
+    if not isinstance(wanted, str):
+        raise ValueError("'requires-python' in the block '# /// script' must be a text like '>=3.11'")
+    have = sys.version_info[:3]
+    if wanted.strip() and not fits(wanted, have):
+        raise ValueError(f"the script says requires-python = '{wanted}', and python3 here is {'.'.join(map(str, have))}: "
+                         "put another python3 first on the PATH of windsock, or change what the script requires")
     if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
         raise ValueError("'dependencies' in the block '# /// script' must be a list of texts")
     return found

@@ -83,6 +83,18 @@ async fn bad_declarations_are_found_when_a_script_is_saved() {
             "not TOML",
         ),
         (
+            "# /// script\n# requires-python = \">=3.8, <3.9\"\n# ///\ndef main(): pass",
+            "the script says requires-python = '>=3.8, <3.9', and python3 here is 3.",
+        ),
+        (
+            "# /// script\n# requires-python = \"3.11\"\n# ///\ndef main(): pass",
+            "is not like '>=3.11': '3.11'",
+        ),
+        (
+            "# /// script\n# requires-python = 3.11\n# ///\ndef main(): pass",
+            "must be a text like '>=3.11'",
+        ),
+        (
             "# requirements:\n# ../secret\ndef main(): pass",
             "'../secret' is not a requirement",
         ),
@@ -98,6 +110,41 @@ async fn bad_declarations_are_found_when_a_script_is_saved() {
         let error = check(Language::Python3, content).await.unwrap_err().0;
         assert!(error.starts_with("content: "), "{error}");
         assert!(error.contains(wanted), "{error}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_script_runs_on_the_python_it_requires_or_not_at_all() {
+    let mut bench = Bench::new();
+    let with = |wanted: &str| {
+        python(&format!(
+            "# /// script\n# requires-python = \"{wanted}\"\n# ///\ndef main(): return 1"
+        ))
+    };
+    for fits in [
+        "",
+        ">=3.11",
+        "~=3.11",
+        ">=3, <4, !=3.0.*",
+        "==3.*",
+        ">3.11.0rc1",
+        "!=3.11",
+    ] {
+        let result = bench.result(&with(fits), json!({})).await;
+        assert_eq!(result, json!(1), "{fits}");
+    }
+    for other in [
+        ">=3.99",
+        "<3.11",
+        "==3.10.*",
+        "~=3.10.1",
+        "==2.7.18",
+        "===3.99",
+        ">=3.11,<=3.0",
+    ] {
+        let error = bench.error(&with(other), json!({})).await;
+        let message = text(&error["message"]);
+        assert!(message.contains(other), "{other}: {message}");
     }
 }
 
