@@ -14,10 +14,22 @@ SCALARS = {
     "Dict": {"type": "object"},
     "list": {"type": "array"},
     "List": {"type": "array"},
+    "set": {"type": "array"},
+    "Set": {"type": "array"},
+    "frozenset": {"type": "array"},
+    "FrozenSet": {"type": "array"},
+    "tuple": {"type": "array"},
+    "Tuple": {"type": "array"},
+    "Sequence": {"type": "array"},
+    "Iterable": {"type": "array"},
     "datetime": {"type": "string", "format": "date-time"},
     "date": {"type": "string", "format": "date"},
     "Any": {},
 }
+
+
+# Kinds of enum whose members without a value of their own, `auto()`, are numbers; StrEnum's are their names.
+ENUMS = {"Enum", "IntEnum", "StrEnum"}
 
 
 def last_name(node):
@@ -46,12 +58,44 @@ def members(node):
     return [node]
 
 
-def property_of(node):
+def enum_members(definition):
+    """Names and values of an enum of the script; none where one must be computed. None if it is no enum."""
+    bases = {last_name(base) for base in definition.bases}
+    if not bases & ENUMS:
+        return None
+    found, number = {}, 0
+    for statement in definition.body:
+        if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
+            continue
+        name, value = statement.targets[0].id, statement.value
+        if name.startswith("_"):
+            continue
+        if isinstance(value, ast.Call) and last_name(value.func) == "auto":
+            found[name] = name.lower() if "StrEnum" in bases else number + 1
+        elif isinstance(value, ast.Constant) and type(value.value) in (str, int, float):
+            found[name] = value.value
+        else:
+            return {}
+        if type(found[name]) is int:
+            number = max(number, found[name])
+    return found
+
+
+def choice(values):
+    """The schema of one of these values."""
+    values = list(dict.fromkeys(values))
+    for kind, name in ((str, "string"), (int, "integer")):
+        if values and all(type(value) is kind for value in values):
+            return {"type": name, "enum": values}
+    return {"enum": values}
+
+
+def property_of(node, enums):
     if node is None:
         return {}
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         try:
-            return property_of(ast.parse(node.value, mode="eval").body)
+            return property_of(ast.parse(node.value, mode="eval").body, enums)
         except SyntaxError:
             return {}
     alternatives = [member for member in members(node) if not is_none(member)]
@@ -60,19 +104,24 @@ def property_of(node):
     node = alternatives[0]
     if isinstance(node, ast.Subscript):
         name, inner = last_name(node.value), node.slice
-        if name in ("list", "List"):
-            items = property_of(inner)
+        if SCALARS.get(name) == {"type": "array"}:
+            parts = inner.elts if isinstance(inner, ast.Tuple) else [inner]
+            if name in ("tuple", "Tuple"):
+                # Of one type only as `tuple[int, ...]`.
+                same = len(parts) == 2 and isinstance(parts[1], ast.Constant) and parts[1].value is Ellipsis
+                parts = parts[:1] if same else []
+            items = property_of(parts[0], enums) if len(parts) == 1 else {}
             return {"type": "array", "items": items} if items else {"type": "array"}
         if name == "Literal":
             parts = inner.elts if isinstance(inner, ast.Tuple) else [inner]
             values = [part.value for part in parts if isinstance(part, ast.Constant)]
-            if values and all(isinstance(value, str) for value in values):
-                return {"type": "string", "enum": values}
-            return {"enum": values}
+            return choice(values)
         if name == "Annotated" and isinstance(inner, ast.Tuple):
-            return property_of(inner.elts[0])
+            return property_of(inner.elts[0], enums)
         return dict(SCALARS.get(name, {"type": "object"}))
     name = last_name(node)
+    if name in enums:
+        return choice(enums[name].values()) if enums[name] else {}
     if name in SCALARS:
         return dict(SCALARS[name])
     # A class of the script, or the name of a resource type.
@@ -81,7 +130,7 @@ def property_of(node):
 
 def type_of_value(value):
     for kind, name in ((bool, "boolean"), (int, "integer"), (float, "number"), (str, "string"),
-                       (list, "array"), (dict, "object")):
+                       ((list, tuple), "array"), (dict, "object")):
         if isinstance(value, kind):
             return {"type": name}
     return {}
@@ -101,15 +150,26 @@ def parameters(function):
     return [(arg.arg, arg.annotation, default) for arg, default in pairs]
 
 
-def schema(function):
+def value_of(node, enums):
+    """What a default is as an argument."""
+    if isinstance(node, ast.Attribute):
+        member = node.value if node.attr == "value" and isinstance(node.value, ast.Attribute) else node
+        if isinstance(member.value, ast.Name) and member.attr in enums.get(member.value.id, {}):
+            return enums[member.value.id][member.attr]
+    value = ast.literal_eval(node)
+    return sorted(value) if isinstance(value, (set, frozenset)) else value
+
+
+def schema(function, enums):
     properties, required = {}, []
     for name, annotation, default in parameters(function):
-        described = property_of(annotation)
+        described = property_of(annotation, enums)
         if default is NOTHING:
             required.append(name)
         else:
             try:
-                value = ast.literal_eval(default)
+                # Without an annotation an argument does not become a member.
+                value = value_of(default, enums if annotation else {})
                 json.dumps(value, allow_nan=False)
                 if annotation is None:
                     described = type_of_value(value)
@@ -155,7 +215,9 @@ def check(content):
         return {"error": {"line": None, "column": None, "message": str(error) or "the script is too deeply nested"}}
     found = functions(tree)
     if "main" in found:
-        described = schema(found["main"])
+        classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+        enums = {node.name: values for node in classes if (values := enum_members(node)) is not None}
+        described = schema(found["main"], enums)
     elif "main" in bound(tree):
         described = None
     else:

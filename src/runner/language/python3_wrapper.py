@@ -124,7 +124,7 @@ class Function:
                 del args[name]
         for name, convert in self.converters.items():
             value = args.get(name)
-            if isinstance(value, str) or (isinstance(convert, type) and type(value) is int):
+            if isinstance(value, str) or (isinstance(convert, type) and type(value) in (int, float)):
                 try:
                     args[name] = convert(value)
                 except ValueError as error:

@@ -496,6 +496,34 @@ async fn a_script_is_checked_when_it_is_saved() {
             "conn": {"type": "object"},
         })
     );
+    let content = "from enum import Enum, IntEnum, auto\nfrom typing import *\n\
+        class C(str, Enum):\n    A = 'a'\n    B = 'b'\n    def show(self): return self.name\n\
+        class N(IntEnum):\n    ONE = auto()\n    SEVEN = 7\n\
+        class F(Enum):\n    HALF = 0.5\n\
+        class Computed(Enum):\n    X = len('x')\n\
+        def main(c: C = C.A, n: Optional[N] = N.SEVEN, f: F = F.HALF.value, x: Computed = None, cs: list[C] = [], ids: Set[int] = {2, 1}, pair: Tuple[int, str] = (1, 'a'), many: tuple[float, ...] = (), free=C.A):\n    \
+        return [c is C.B, n is N.ONE, f is F.HALF, free]\n";
+    let facts = check(Language::Python3, content).await.unwrap();
+    assert_eq!(
+        facts.schema.unwrap()["properties"],
+        json!({
+            "c": {"type": "string", "enum": ["a", "b"], "default": "a"},
+            "n": {"type": "integer", "enum": [1, 7], "default": 7},
+            "f": {"enum": [0.5], "default": 0.5},
+            "x": {"default": null},
+            "cs": {"type": "array", "items": {"type": "string", "enum": ["a", "b"]}, "default": []},
+            "ids": {"type": "array", "items": {"type": "integer"}, "default": [1, 2]},
+            "pair": {"type": "array", "default": [1, "a"]},
+            "many": {"type": "array", "items": {"type": "number"}, "default": []},
+            "free": {},
+        })
+    );
+    // What the schema lists is what turns into the members.
+    let args = json!({"c": "b", "n": 1, "f": 0.5});
+    assert_eq!(
+        Bench::new().result(&python(content), args).await,
+        json!([true, true, true, "a"])
+    );
     for (content, version) in [
         (
             "def main(): pass\ndef preprocessor(msg, wm_trigger): pass",

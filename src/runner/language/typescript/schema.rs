@@ -6,13 +6,14 @@
 use std::collections::BTreeSet;
 
 use oxc_ast::ast::{
-    BindingPattern, Declaration, FormalParameter, FormalParameters, Program, Statement,
+    BindingPattern, Declaration, Expression, FormalParameter, FormalParameters, Program, Statement,
     TSSignature, TSType, TSTypeReference,
 };
 use serde_json::{Map, Value, json};
 
 use super::values::{
-    enumeration, last_name, literal, of_enum, of_literal_type, of_value, resource, string,
+    enum_members, enumeration, last_name, literal, of_enum, of_literal_type, of_value, resource,
+    string,
 };
 use super::{SyntaxError, error_at, start_of};
 
@@ -136,10 +137,16 @@ impl<'p, 'a> Types<'p, 'a> {
             return None;
         };
         let initializer = item.initializer.as_deref().or(inner_default);
-        let default = initializer.and_then(literal);
-        let reading = match &item.type_annotation {
-            Some(annotation) => self.read(&annotation.type_annotation, 0),
-            None => default.as_ref().map_or(json!({}), of_value).into(),
+        let member = initializer.and_then(|value| self.enum_member(value));
+        let literal = initializer.and_then(literal);
+        let (of_member, default) = match member {
+            Some((schema, value)) => (Some(schema), Some(value)),
+            None => (None, literal),
+        };
+        let reading = match (&item.type_annotation, of_member) {
+            (Some(annotation), _) => self.read(&annotation.type_annotation, 0),
+            (None, Some(schema)) => schema.into(),
+            (None, None) => default.as_ref().map_or(json!({}), of_value).into(),
         };
         Some(Param {
             name: id.name.to_string(),
@@ -147,6 +154,43 @@ impl<'p, 'a> Types<'p, 'a> {
             default,
             optional: item.optional || initializer.is_some() || reading.optional,
         })
+    }
+
+    /// The schema of an enum of this file, and the value of its member that is meant by `Color.Red` or `Color["Red"]`.
+    fn enum_member(&self, value: &Expression<'a>) -> Option<(Value, Value)> {
+        let (object, name) = match value.get_inner_expression() {
+            Expression::StaticMemberExpression(member) => {
+                (&member.object, member.property.name.as_str())
+            }
+            Expression::ComputedMemberExpression(member) => match &member.expression {
+                Expression::StringLiteral(name) => (&member.object, name.value.as_str()),
+                _ => return None,
+            },
+            _ => return None,
+        };
+        let Expression::Identifier(of) = object else {
+            return None;
+        };
+        self.declarations()
+            .find_map(|declaration| match declaration {
+                Declaration::TSEnumDeclaration(found) if found.id.name == of.name => {
+                    let mut members = enum_members(found).into_iter();
+                    let (_, value) = members.find(|(known, _)| known == name)?;
+                    Some((of_enum(found), value))
+                }
+                _ => None,
+            })
+    }
+
+    /// What the file declares at its top level.
+    fn declarations(&self) -> impl Iterator<Item = &'p Declaration<'a>> {
+        self.program
+            .body
+            .iter()
+            .filter_map(|statement| match statement {
+                Statement::ExportDeclaration(export) => Some(&export.declaration),
+                other => other.as_declaration(),
+            })
     }
 
     fn read(&self, ty: &TSType<'a>, depth: usize) -> Reading {
@@ -307,12 +351,8 @@ impl<'p, 'a> Types<'p, 'a> {
 
     /// The schema of a type, interface or enum declared at the top level of this file.
     fn declared(&self, name: &str, depth: usize) -> Option<Reading> {
-        self.program.body.iter().find_map(|statement| {
-            let declaration = match statement {
-                Statement::ExportDeclaration(export) => Some(&export.declaration),
-                other => other.as_declaration(),
-            };
-            match declaration? {
+        self.declarations().find_map(|declaration| {
+            match declaration {
                 Declaration::TSTypeAliasDeclaration(alias) if alias.id.name == name => {
                     // `type Postgresql = object` is how a Windmill script names a resource type.
                     Some(match &alias.type_annotation {
@@ -449,6 +489,28 @@ mod tests {
         ] {
             assert_eq!(property(declaration), wanted, "{declaration}");
         }
+    }
+
+    #[test]
+    fn members_of_enums_are_defaults() {
+        let source = "export enum Color { Red = \"r\", Blue = \"b\" }\nconst enum Size { S, M = 5, 'X L', Odd = S }\n\
+                      export function main(a: Color = Color.Blue, b: Size = Size[\"X L\"], c = Color.Red, \
+                      d: Size = Size.Odd, e: Other = Other.Red, f: string = Color.Red) {}";
+        let params = compile(source).unwrap().signature.params;
+        let defaults: Vec<_> = params.iter().map(|param| param.default.clone()).collect();
+        assert_eq!(
+            defaults,
+            [
+                Some(json!("b")),
+                Some(json!(6)),
+                Some(json!("r")),
+                None,
+                None,
+                Some(json!("r"))
+            ]
+        );
+        assert_eq!(params[2].property["enum"], json!(["r", "b"]));
+        assert!(params.iter().all(|param| param.optional));
     }
 
     #[test]

@@ -38,16 +38,23 @@ pub(super) fn last_name(name: &TSTypeName<'_>) -> String {
     }
 }
 
-pub(super) fn of_enum(found: &TSEnumDeclaration<'_>) -> Value {
-    let (mut choices, mut next) = (Vec::new(), Some(0.0));
+/// The members of an enum, except those that have to be computed.
+pub(super) fn enum_members(found: &TSEnumDeclaration<'_>) -> Vec<(String, Value)> {
+    let (mut members, mut next) = (Vec::new(), Some(0.0));
     for member in &found.body.members {
         let value = match &member.initializer {
             Some(initializer) => literal(initializer),
             None => next.map(number),
         };
         next = value.as_ref().and_then(Value::as_f64).map(|n| n + 1.0);
-        choices.extend(value);
+        members.extend(value.map(|value| (member.id.static_name().to_string(), value)));
     }
+    members
+}
+
+pub(super) fn of_enum(found: &TSEnumDeclaration<'_>) -> Value {
+    let members = enum_members(found).into_iter();
+    let choices: Vec<Value> = members.map(|(_, value)| value).collect();
     match choices.first() {
         Some(Value::String(_)) if choices.iter().all(Value::is_string) => {
             enumeration(&json!("string"), &json!(choices))
