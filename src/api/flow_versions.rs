@@ -12,13 +12,13 @@ use super::{
     extract::At,
     flows::{Flow, by_path, not_found, shown},
     scripts::{Counts, Deployment},
+    uses::count,
 };
 use crate::{
     access::Caller,
     db::{
         Conn, flow,
         sharing::{self, Kind},
-        trigger,
     },
     types::Timestamp,
 };
@@ -108,7 +108,7 @@ pub(crate) async fn deployment_status(
     Ok(Json(Deployment::done()))
 }
 
-/// How many triggers run the flow.
+/// How many triggers that one may read run the flow.
 pub(crate) async fn triggers_count(
     caller: Caller,
     at: At,
@@ -119,8 +119,7 @@ pub(crate) async fn triggers_count(
             if !caller.may_read(&at.path, caller.flow_perms(&at.path)) {
                 return Err(not_found(&at.path));
             }
-            let runnable = (at.path.as_str(), true);
-            Ok(trigger::count_of_runnable(conn, &at.workspace, runnable)?)
+            Ok(count(conn, &caller, &at, true)?)
         })
         .await?;
     Ok(Json(Counts::of(websocket_count)))

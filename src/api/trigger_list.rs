@@ -18,6 +18,7 @@ use super::{
     extract::{At, Page, Query},
     labels,
     triggers::{Trigger, TriggerView, shown},
+    uses::TRIGGERS,
 };
 use crate::{
     access::Caller,
@@ -168,6 +169,7 @@ pub(crate) async fn used(
     let rows = state
         .run(move |conn| Ok(trigger::list(conn, &at.workspace, &filter)?))
         .await?;
+    let caller = caller.asking(TRIGGERS);
     let mut seen = rows.iter();
     let websocket_used = seen.any(|row| caller.may_read(&row.path, &row.extra_perms));
     Ok(Json(UsedKinds {

@@ -8,10 +8,12 @@ use utoipa::ToSchema;
 use super::{State, answer::Json, error::Error, extract::At};
 use crate::{
     access::Caller,
-    db::{Conn, flow, trigger, trigger::TriggerRow},
+    db::{Conn, DbError, flow, trigger, trigger::TriggerRow},
     trigger::spec::TriggerSpec,
 };
 
+/// What scopes call triggers.
+pub(super) const TRIGGERS: &str = "websocket_triggers";
 /// Triggers that are told: one that thousands have is not looked through to the end.
 const MOST: usize = 1_000;
 
@@ -72,7 +74,7 @@ fn find(conn: &mut Conn, caller: &Caller, at: &At, is_flow: bool) -> Result<Uses
         return Err(Error::NotFound(text));
     }
     // The token may be for scripts alone.
-    let (of_triggers, of_flows) = (caller.asking("websocket_triggers"), caller.asking("flows"));
+    let (of_triggers, of_flows) = (caller.asking(TRIGGERS), caller.asking("flows"));
     let runnable = (at.path.as_str(), is_flow);
     let rows = trigger::mentioning(conn, &at.workspace, &at.path)?;
     let triggers = rows
@@ -104,6 +106,19 @@ fn find(conn: &mut Conn, caller: &Caller, at: &At, is_flow: bool) -> Result<Uses
         }
     }
     Ok(Uses { triggers, flows })
+}
+
+/// How many triggers that the caller may read run a runnable.
+pub(super) fn count(
+    conn: &mut Conn,
+    caller: &Caller,
+    at: &At,
+    is_flow: bool,
+) -> Result<i64, DbError> {
+    let caller = caller.asking(TRIGGERS);
+    let rows = trigger::of_runnable(conn, &at.workspace, (&at.path, is_flow))?.into_iter();
+    let seen = rows.filter(|(path, perms)| caller.may_read(path, perms));
+    Ok(i64::try_from(seen.count()).unwrap_or(i64::MAX))
 }
 
 /// Where a script is used.

@@ -190,18 +190,18 @@ pub(crate) fn mentioning(
         .load(conn)?)
 }
 
-/// How many triggers run the runnable at a path.
-pub(crate) fn count_of_runnable(
+/// The triggers that run the runnable at a path: their paths, and with whom they are shared.
+pub(crate) fn of_runnable(
     conn: &mut Conn,
     workspace: &str,
     (script_path, is_flow): (&str, bool),
-) -> Result<i64, DbError> {
+) -> Result<Vec<(String, String)>, DbError> {
     Ok(triggers::table
         .filter(triggers::workspace_id.eq(workspace))
         .filter(triggers::script_path.eq(script_path))
         .filter(triggers::is_flow.eq(is_flow))
-        .count()
-        .get_result(conn)?)
+        .select((triggers::path, triggers::extra_perms))
+        .load(conn)?)
 }
 
 /// Adds a trigger.

@@ -21,10 +21,11 @@ use super::{
     extract::At,
     ports::Installed,
     raw,
+    uses::count,
 };
 use crate::{
     access::Caller,
-    db::{Conn, script, script::ScriptRow, sharing, sharing::Kind, trigger},
+    db::{Conn, script, script::ScriptRow, sharing, sharing::Kind},
     types::Timestamp,
 };
 
@@ -299,7 +300,7 @@ pub(crate) async fn deployment_status(
     }))
 }
 
-/// How many triggers run the script.
+/// How many triggers that one may read run the script.
 pub(crate) async fn triggers_count(
     caller: Caller,
     at: At,
@@ -310,11 +311,7 @@ pub(crate) async fn triggers_count(
             if !caller.may_read(&at.path, caller.script_perms(&at.path)) {
                 return Err(not_found(&at.path));
             }
-            Ok(trigger::count_of_runnable(
-                conn,
-                &at.workspace,
-                (&at.path, false),
-            )?)
+            Ok(count(conn, &caller, &at, false)?)
         })
         .await?;
     Ok(Json(Counts::of(websocket_count)))

@@ -403,6 +403,10 @@ async fn a_token_for_scripts_is_not_told_of_triggers_and_flows() {
         assert_eq!(answer.0, 200, "{}", answer.2);
         let uses: Value = serde_json::from_str(&answer.2).unwrap();
         let count = |kind: &str| uses[kind].as_array().unwrap().len();
+        let path = "/api/w/main/scripts/get_triggers_count/u/admin/s";
+        let answer = bench.ask(Verb::GET, path, Some(&token), "").await;
+        let counts: Value = serde_json::from_str(&answer.2).unwrap();
+        assert_eq!(counts["websocket_count"], count("triggers"), "{scopes:?}");
         (count("triggers"), count("flows"))
     };
     assert_eq!(told(&["scripts:*"]).await, (0, 0));
@@ -419,6 +423,30 @@ async fn a_token_for_scripts_is_not_told_of_triggers_and_flows() {
         .await,
         (0, 1)
     );
+}
+
+/// Who may read a script but not a trigger of somebody else does not learn that there is one.
+#[actix_rt::test]
+async fn triggers_are_counted_for_who_may_read_them() {
+    let bench = Bench::new().await;
+    let ann = bench.user("ann", NewToken::default()).await;
+    let folder = json!({"name": "team", "extra_perms": {"u/ann": false}});
+    assert_eq!(bench.post("folders/create", folder).await.0, 200);
+    assert_eq!(
+        bench.post("scripts/create", script("f/team/s")).await.0,
+        201
+    );
+    for path in ["u/admin/t", "f/team/t"] {
+        let mut body = trigger(path);
+        body["script_path"] = json!("f/team/s");
+        assert_eq!(bench.post("websocket_triggers/create", body).await.0, 201);
+    }
+    for (token, count) in [(ROOT, 2), (ann.as_str(), 1)] {
+        let path = "/api/w/main/scripts/get_triggers_count/f/team/s";
+        let answer = bench.ask(Verb::GET, path, Some(token), "").await;
+        let counts: Value = serde_json::from_str(&answer.2).unwrap();
+        assert_eq!(counts["websocket_count"], count, "{}", answer.2);
+    }
 }
 
 /// A scope with a path is for what lies there, whatever the route says of it in its own words.
