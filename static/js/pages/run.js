@@ -5,7 +5,7 @@ import { breakable, button, copyButton, emptyState, errorState, fill, h, linkBut
 import { confirm, openDialog } from '../parts/dialog.js';
 import { field } from '../parts/field.js';
 import { formDialog } from '../parts/form-dialog.js';
-import { canRunAgain, errorBox, fact, isDone, isFlowJob, jobBadge, jobName, logView, resultView, retriesIn, runAgain, showOnce, startsLater, timingBar, watchJob } from '../parts/job.js';
+import { canRunAgain, errorBox, fact, isDone, isFlowJob, jobBadge, jobName, logView, resultView, retriesIn, runAgain, showOnce, startedBy, startsLater, timingBar, watchJob } from '../parts/job.js';
 import { flowGraph } from '../parts/flow-graph.js';
 import { jsonView } from '../parts/json-tree.js';
 import { schemaForm } from '../parts/schema-form.js';
@@ -58,7 +58,7 @@ export async function render(root, params) {
     if (state.textContent !== badge.textContent) fill(state, badge);
     fill(times, timingBar(job));
     fill(facts, fact('Created', moment(job.created_at)), job.started_at && fact('Started', moment(job.started_at)), startsLater(job) && fact('Next start', moment(job.scheduled_for), 'a retry, or a run that was asked for later'),
-      fact('Trigger', job.trigger ? h('a', { class: 'mono', href: `/triggers/view/${api.encodePath(job.trigger)}` }, breakable(job.trigger)) : job.trigger_kind ?? '–'),
+      fact(job.trigger ? 'Trigger' : 'Asked for', job.trigger ? h('a', { class: 'mono', href: `/triggers/view/${api.encodePath(job.trigger)}` }, breakable(job.trigger)) : startedBy(job)),
       job.script_path && fact(isFlowJob(job) ? 'Flow' : 'Script', scriptLink()),
       fact('Run as', h('span', { class: 'mono' }, job.permissioned_as ?? '–')), job.worker && fact('Worker', h('span', { class: 'mono' }, job.worker)),
       job.parent_job && fact('Part of', h('a', { class: 'mono', href: `/runs/${job.parent_job}` }, job.flow_step_id ? `step ${job.flow_step_id}` : job.parent_job)));

@@ -173,6 +173,12 @@ export function timingBar(job) {
     h('ol', { class: 'timing-points', 'aria-label': 'Moments' }, moments.map(([name, moment], index) => h('li', { title: exact(moment) }, h('span', {}, name), ' ', h('time', { class: 'mono', datetime: new Date(moment).toISOString() }, index === 0 || moment - first >= 1000 ? clockTime(moment) : `+${moment - first} ms`)))));
 }
 
+/** The API's words for who starts jobs that no trigger started. */
+const STARTERS = { webhook: 'by the API', ui: 'on the page' };
+
+/** How a job without a trigger was started. */
+export const startedBy = (job) => STARTERS[job.trigger_kind] ?? job.trigger_kind ?? '–';
+
 /** One term of a `dl.facts`. */
 export const fact = (term, value, title) => h('div', { title }, h('dt', {}, term), h('dd', {}, value));
 

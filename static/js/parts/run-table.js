@@ -3,7 +3,7 @@ import * as api from '../api.js';
 import * as live from '../live.js';
 import { bulkBar } from './bulk.js';
 import { button, errorState, fill, h, icon, skeleton } from './dom.js';
-import { canRunAgain, jobBadge, jobName, jobState, runAgain } from './job.js';
+import { canRunAgain, jobBadge, jobName, jobState, runAgain, startedBy } from './job.js';
 import { duration, exact, full, moment } from './time.js';
 import { toast, toastError } from './toast.js';
 
@@ -170,7 +170,7 @@ function runRow(first, onChoose) {
     fill(link, jobName(job));
     link.title = `${job.id}, ${exact(Date.parse(job.created_at))}`;
     link.setAttribute('aria-label', `${jobName(job)}, ${text.toLowerCase()}`);
-    fill(trigger, job.trigger ? [icon('triggers'), h('span', { class: 'ellipsis', title: job.trigger }, job.trigger)] : h('span', { class: 'muted' }, job.trigger_kind ?? '–'));
+    fill(trigger, job.trigger ? [icon('triggers'), h('span', { class: 'ellipsis', title: job.trigger }, job.trigger)] : h('span', { class: 'muted' }, startedBy(job)));
     waited.textContent = job.started_at ? duration(Date.parse(job.started_at) - Date.parse(job.created_at)) : '–';
     ran.textContent = job.duration_ms === undefined || job.duration_ms === null ? '–' : duration(job.duration_ms);
   }
