@@ -116,7 +116,7 @@ export async function render(root, { signal, loaded }) {
       charts.age.set(joined('age', samples('age')));
       charts.waiting.set(joined('waiting', samples('waiting')));
       drawPast();
-      setText(held, count.suspended > 0 ? `${full(count.suspended)} jobs are held by suspended triggers.` : '');
+      setText(held, count.suspended > 0 ? `${full(count.suspended)} ${count.suspended === 1 ? 'job is' : 'jobs are'} held by suspended triggers.` : '');
     } catch {
       // the next sample tells; the banner says when windsock is out of reach
     }

@@ -18,7 +18,7 @@ const OUTCOMES = {
 const SPANS = { '': ['Any time'], 5: ['Last 5 minutes'], 60: ['Last hour'], 1440: ['Last 24 hours'], 10080: ['Last 7 days'], own: ['Between…'] };
 const TYPING_MS = 300;
 /** Steps of flows are runs too; they are many, and belong to the run of their flow. */
-const LEVELS = { '': ['Without steps of flows', { has_null_parent: true }], steps: ['With steps of flows', {}] };
+const LEVELS = { '': ['Without flow steps', { has_null_parent: true }], steps: ['With flow steps', {}] };
 const FIELDS = ['trigger', 'runnable', 'text', 'outcome', 'level', 'time', 'from', 'to'];
 
 export async function render(root, { query, signal, loaded }) {
