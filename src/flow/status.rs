@@ -134,15 +134,12 @@ pub struct FlowStatus {
     /// When it is to have ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,
-    /// It has stopped early: a loop around it ends too.
+    /// It has stopped early: a loop around it ends too, unless its iterations run beside each other.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stopped: bool,
     /// It counts as skipped.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub skipped: bool,
-    /// A branch that runs beside others has stopped early; the flow does when all have ended.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub stopping: bool,
     /// The job that failed first of those that run at the same time; when all have ended, the step fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_job: Option<JobId>,
@@ -215,7 +212,6 @@ impl FlowStatus {
             deadline: None,
             stopped: false,
             skipped: false,
-            stopping: false,
             failed_job: None,
             error: None,
             preprocessed: false,

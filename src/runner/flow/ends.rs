@@ -138,7 +138,9 @@ impl Plan<'_> {
             return self.module_failed(id, (index, module), end);
         }
         self.set_state(id, &module.id, true);
-        self.module_done(id, (index, module), end.result, end.stopped)
+        // A flow that is called and stops early has ended; who called it goes on.
+        let stopped = end.stopped && !matches!(module.step, Step::Flow { .. });
+        self.module_done(id, (index, module), end.result, stopped)
     }
 
     /// The seconds until a failed step is tried again; none when it is not.

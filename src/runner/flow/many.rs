@@ -111,6 +111,7 @@ impl Plan<'_> {
         Some(status.clone())
     }
 
+    /// One of those that run beside each other has ended: if it has stopped early, that is its own affair.
     fn one_of_parallel_ended(
         &mut self,
         id: JobId,
@@ -118,17 +119,18 @@ impl Plan<'_> {
         status: &ModuleStatus,
         (end, tolerated): (End, bool),
     ) -> Result<(), DbError> {
-        if let Some(run) = self.runs.get_mut(&id) {
-            run.status.stopping |= end.stopped && !module.step.is_loop();
-            if !end.success && !tolerated && run.status.failed_job.is_none() {
-                let ended = status
-                    .flow_jobs
-                    .iter()
-                    .flatten()
-                    .zip(status.flow_jobs_success.iter().flatten());
-                let mut failed = ended.filter(|(_, success)| **success == Some(false));
-                run.status.failed_job = failed.next().map(|(job, _)| *job);
-            }
+        if let Some(run) = self.runs.get_mut(&id)
+            && !end.success
+            && !tolerated
+            && run.status.failed_job.is_none()
+        {
+            let ended = status
+                .flow_jobs
+                .iter()
+                .flatten()
+                .zip(status.flow_jobs_success.iter().flatten());
+            let mut failed = ended.filter(|(_, success)| **success == Some(false));
+            run.status.failed_job = failed.next().map(|(job, _)| *job);
         }
         let failed = self.runs.get(&id).and_then(|run| run.status.failed_job);
         let begun = status.flow_jobs.as_ref().map_or(0, Vec::len);
@@ -139,12 +141,11 @@ impl Plan<'_> {
         if !status.open_jobs().is_empty() {
             return Ok(());
         }
-        let stopping = self.runs.get_mut(&id).is_some_and(|run| {
+        if let Some(run) = self.runs.get_mut(&id) {
             run.status.failed_job = None;
-            std::mem::take(&mut run.status.stopping)
-        });
+        }
         match failed {
-            None => self.many_done(id, &module.id, stopping),
+            None => self.many_done(id, &module.id, false),
             Some(job) => {
                 let (result, _) = self.result(job)?;
                 let end = End {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{create, echo, error, result, start, step};
+use super::{create, echo, error, result, run, start, step, with};
 use crate::harness::{Database, Settings, TestApp, on_both_databases, wait_for};
 
 #[actix_web::test]
@@ -37,6 +37,35 @@ async fn flows_and_scripts_call_each_other() {
         export const main = async () => await wmill.runFlow('f/flows/inner', {n: 5})";
     let called = result(&app, json!([step("s", script, &[])]), json!({})).await;
     assert_eq!(called, json!(["a"]));
+}
+
+/// Who calls a flow goes on with what it came to, whether it came to its end or stopped before.
+#[actix_web::test]
+async fn a_called_flow_stops_itself_alone() {
+    let app = TestApp::start(Database::sqlite()).await;
+    let call = |path: &str| {
+        json!({"id": "c", "value": {"type": "flow", "path": path,
+        "input_transforms": {"n": {"type": "javascript", "expr": "flow_input.iter?.value ?? 0"}}}})
+    };
+    for (path, stop) in [
+        ("f/flows/stops", json!({"expr": "result < 2"})),
+        (
+            "f/flows/skips",
+            json!({"expr": "result < 2", "skip_if_stopped": true}),
+        ),
+    ] {
+        let stops = with(echo("a", "flow_input.n"), json!({"stop_after_if": stop}));
+        let inner = json!({"modules": [stops, echo("b", "'to its end'")]});
+        create(&app, path, inner).await;
+        let modules = json!([call(path), echo("d", "[previous_result, 'went on']")]);
+        let job = run(&app, json!({"modules": modules}), json!({})).await;
+        assert_eq!(job["result"], json!([0, "went on"]), "{job}");
+        assert_eq!(job["is_skipped"], false, "{job}");
+        let each = json!({"id": "l", "value": {"type": "forloopflow", "skip_failures": false,
+            "iterator": {"type": "static", "value": [1, 2, 1]}, "modules": [call(path)]}});
+        let looped = result(&app, json!([each]), json!({})).await;
+        assert_eq!(looped, json!([1, "to its end", 1]));
+    }
 }
 
 #[actix_web::test]
