@@ -102,6 +102,9 @@ impl<'de> Deserialize<'de> for Timestamp {
 pub struct JobId(pub Uuid);
 
 impl JobId {
+    /// No job's, where clients expect one.
+    pub const NONE: Self = Self(Uuid::nil());
+
     /// A new id, larger than every id this process gave before.
     #[must_use]
     pub fn next() -> Self {

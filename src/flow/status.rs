@@ -64,7 +64,8 @@ pub struct ModuleStatus {
     pub state: ModuleState,
     /// Its id.
     pub id: String,
-    /// The job that runs it, or ran it last.
+    /// The job that runs it, or ran it last; of iterations and branches the one begun last, or that failed the step
+    /// ([`JobId::NONE`] when there are none): clients wait until something stands here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<JobId>,
     /// The jobs of iterations and branches, in order.

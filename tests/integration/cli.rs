@@ -376,6 +376,23 @@ async fn a_workspace_is_added_flows_are_run_and_jobs_are_canceled() {
     // From here on nothing else says which server it is.
     let run = wmill(&["flow", "run", "f/x/flow", "-d", r#"{"x": 41}"#]);
     assert!(run.contains("42"), "{run}");
+    // Each iteration is shown, and what comes behind the loop.
+    let turn = json!({"id": "turn", "value": {"type": "script", "path": "f/x/typescript", "input_transforms": {
+        "msg": {"type": "javascript", "expr": "flow_input.iter.value"}}}});
+    let each = |id: &str, items: Value| {
+        json!({"id": id, "value": {"type": "forloopflow", "skip_failures": false,
+            "iterator": {"type": "static", "value": items}, "modules": []}})
+    };
+    let mut filled = each("filled", json!([1, 2]));
+    filled["value"]["modules"] = json!([turn]);
+    let last = json!({"id": "last", "value": {"type": "identity"}});
+    let looped = json!({"path": "f/x/looped", "summary": "", "description": "",
+        "value": {"modules": [each("empty", json!([])), filled, last]}});
+    app.post("flows/create", &looped).await.expect(201);
+    let run = wmill(&["flow", "run", "f/x/looped"]);
+    for line in ["filled (iteration 1)", "====== last", "ran to completion"] {
+        assert!(run.contains(line), "{line}: {run}");
+    }
     let slow = app.run_script("f/x/slow", &json!({})).await;
     wait_for("the script runs", async || {
         let job = app.get(&format!("jobs_u/get/{slow}")).await.json();

@@ -147,6 +147,11 @@ impl Plan<'_> {
         match failed {
             None => self.many_done(id, &module.id, false),
             Some(job) => {
+                if let Some(run) = self.runs.get_mut(&id)
+                    && let Some(status) = run.status.module_mut(&module.id)
+                {
+                    status.job = Some(job);
+                }
                 let (result, _) = self.result(job)?;
                 let end = End {
                     success: false,

@@ -34,6 +34,7 @@ impl Plan<'_> {
             && let Some(status) = run.status.module_mut(&module.id)
         {
             status.state = ModuleState::InProgress;
+            status.job = kept.last().copied().or(Some(JobId::NONE));
             status.flow_jobs = Some(kept);
             status.flow_jobs_success = Some(ended);
             status.iterator = Some(Iteration {
@@ -87,6 +88,7 @@ impl Plan<'_> {
             && let Some(status) = run.status.module_mut(&module.id)
         {
             status.state = ModuleState::InProgress;
+            status.job = kept.last().copied().or(Some(JobId::NONE));
             status.flow_jobs = Some(kept);
             status.flow_jobs_success = Some(ended);
             status.branchall = Some(BranchAll { branch: first, len });
@@ -135,12 +137,12 @@ impl Plan<'_> {
             job.timeout_secs = status
                 .deadline
                 .map(|deadline| left(deadline, later.unwrap_or(self.now)));
-            match (&mut status.flow_jobs, &mut status.flow_jobs_success) {
-                (Some(jobs), Some(ended)) => {
-                    jobs.push(job.id);
-                    ended.push(None);
-                }
-                _ => status.job = Some(job.id),
+            status.job = Some(job.id);
+            if let (Some(jobs), Some(ended)) =
+                (&mut status.flow_jobs, &mut status.flow_jobs_success)
+            {
+                jobs.push(job.id);
+                ended.push(None);
             }
             if let (Some(iterator), Some(index)) = (&mut status.iterator, iteration) {
                 iterator.index = index;

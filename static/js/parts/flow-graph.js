@@ -45,7 +45,7 @@ function module(one, states, restart) {
   const jobs = (state?.flow_jobs ?? []).slice(0, LOOP_JOBS_MAX);
   const node = h('div', { class: 'flow-node', 'data-tone': tone, 'data-type': value.type },
     h('div', { class: 'flow-node-head' }, h('code', {}, one.id ?? '?'), h('strong', {}, one.summary || (KINDS[value.type] ?? value.type ?? 'Step')), word && badge(word, tone),
-      state?.job && h('a', { href: `/runs/${state.job}`, 'aria-label': `Run of step ${one.id}` }, 'run'),
+      state?.job && !state.flow_jobs && h('a', { href: `/runs/${state.job}`, 'aria-label': `Run of step ${one.id}` }, 'run'),
       restart && one.id !== PREPROCESSOR && ['Success', 'Failure'].includes(state?.type) && button({ text: 'Run again from this step', iconName: 'refresh', kind: 'ghost small restart', 'aria-label': `Run again from step ${one.id}`, onclick: () => restart(one, state) })),
     h('div', { class: 'muted ellipsis', title: about(value) }, about(value)),
     extras.length > 0 && h('div', { class: 'flow-extras' }, extras.map((text) => badge(text))),

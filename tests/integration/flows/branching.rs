@@ -89,7 +89,9 @@ async fn every_branch() {
         ]);
         let job = run(&app, json!({"modules": modules}), json!({})).await;
         assert_eq!(job["result"], json!([2, "no", 3]), "{job}");
-        assert_eq!(job["flow_status"]["modules"][0]["branchall"]["len"], 3);
+        let module = &job["flow_status"]["modules"][0];
+        assert_eq!(module["branchall"]["len"], 3);
+        assert_eq!(module["job"], module["flow_jobs"][2]);
         let failed = error(&app, json!([all(branches(false), parallel)]), json!({})).await;
         assert_eq!(
             (&failed["message"], &failed["step_id"]),

@@ -174,6 +174,8 @@ async fn a_canceled_flow_stops_its_steps() {
         (&shown["type"], &shown["running"]),
         (&json!("QueuedJob"), &json!(true))
     );
+    let module = &shown["flow_status"]["modules"][0];
+    assert_eq!(module["job"], module["flow_jobs"][0], "{shown}");
     app.post(
         &format!("jobs_u/queue/cancel/{id}"),
         &json!({"reason": "enough"}),

@@ -61,7 +61,15 @@ async fn iterations_one_after_the_other() {
         each("[]", json!([echo("x", "1")]), json!({})),
         echo("b", "[previous_result]")
     ]);
-    assert_eq!(result(&app, empty, json!({})).await, json!([[]]));
+    let job = run(&app, json!({"modules": empty}), json!({})).await;
+    assert_eq!(job["result"], json!([[]]), "{job}");
+    // Clients go on when a job stands here, as in Windmill.
+    let module = &job["flow_status"]["modules"][0];
+    let none = "00000000-0000-0000-0000-000000000000";
+    assert_eq!(
+        (&module["job"], &module["flow_jobs"]),
+        (&json!(none), &json!([]))
+    );
     let failed = error(
         &app,
         json!([each("flow_input.name", json!([]), json!({}))]),
@@ -88,6 +96,7 @@ async fn iterations_one_after_the_other() {
     assert_eq!(job["result"], json!([10, null, 30]));
     let module = &job["flow_status"]["modules"][0];
     assert_eq!(module["flow_jobs"].as_array().unwrap().len(), 3);
+    assert_eq!(module["job"], module["flow_jobs"][2]);
     assert_eq!(module["flow_jobs_success"], json!([true, false, true]));
     assert_eq!(
         (
@@ -150,7 +159,10 @@ async fn iterations_at_the_same_time(database: Database) {
         json!([not_two()]),
         json!({"parallel": true})
     )]);
-    assert_eq!(error(&app, failing, json!({})).await["message"], "two");
+    let job = run(&app, json!({"modules": failing}), json!({})).await;
+    assert_eq!(job["result"]["error"]["message"], "two", "{job}");
+    let module = &job["flow_status"]["modules"][0];
+    assert_eq!(module["job"], module["flow_jobs"][1], "{job}");
     let tolerant = json!([each(
         "[1, 2, 3]",
         json!([not_two()]),
