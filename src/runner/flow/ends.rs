@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     jobs::{Fault, error_of, wrong},
@@ -58,7 +58,8 @@ impl Plan<'_> {
                     return self.begin_failure(id, module, wait);
                 }
                 self.set_state(id, step, end.success);
-                let mut outcome = super::outcome(false, end.result.to_string(), self.now);
+                let recovered = end.success && recovers(&end.result);
+                let mut outcome = super::outcome(recovered, end.result.to_string(), self.now);
                 outcome.canceled = end.canceled;
                 self.close(id, outcome, false);
                 return Ok(());
@@ -330,6 +331,12 @@ impl Plan<'_> {
             Err(fault) => self.never_begun(id, module, fault),
         }
     }
+}
+
+/// Whether what a failure module came to makes a success of the flow: `{"recover": true}`, and whatever else is in it.
+fn recovers(result: &str) -> bool {
+    let result: Value = serde_json::from_str(result).unwrap_or_default();
+    result.get("recover") == Some(&Value::Bool(true))
 }
 
 pub(super) fn early_stop(stop: &StopIf, result: &str) -> End {

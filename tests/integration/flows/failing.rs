@@ -152,6 +152,45 @@ async fn steps_and_flows_have_their_time() {
 }
 
 #[actix_web::test]
+async fn a_failure_module_may_recover_the_flow() {
+    let app = TestApp::start(Database::sqlite()).await;
+    let gives = |result: &str| {
+        step(
+            "failure",
+            &format!("export const main = () => ({result})"),
+            &[],
+        )
+    };
+    let value = |result: &str| json!({"modules": [fail("a", "'no'"), echo("b", "'behind it'")], "failure_module": gives(result)});
+    for (result, success) in [
+        ("{recover: true, n: 1}", true),
+        ("{recover: 'yes'}", false),
+        ("{recover: false}", false),
+        ("[{recover: true}]", false),
+    ] {
+        let job = run(&app, value(result), json!({})).await;
+        assert_eq!(job["success"], success, "{result}: {job}");
+    }
+    let job = run(&app, value("{recover: true, n: 1}"), json!({})).await;
+    assert_eq!(job["result"], json!({"recover": true, "n": 1}));
+    assert_eq!(job["flow_status"]["modules"][0]["type"], "Failure");
+    assert_eq!(
+        job["flow_status"]["modules"][1]["type"],
+        "WaitingForPriorSteps"
+    );
+    // Who calls the flow goes on with that.
+    create(&app, "f/flows/recovers", value("{recover: true}")).await;
+    let call = json!({"id": "c", "value": {"type": "flow", "path": "f/flows/recovers", "input_transforms": {}}});
+    let seen = result(
+        &app,
+        json!([call, echo("d", "previous_result.recover")]),
+        json!({}),
+    )
+    .await;
+    assert_eq!(seen, true);
+}
+
+#[actix_web::test]
 async fn a_canceled_flow_stops_its_steps() {
     let app = TestApp::start(Database::sqlite()).await;
     let slow = json!({"id": "a", "value": {"type": "rawscript", "language": "bash", "content": "sleep 600", "input_transforms": {}}});
