@@ -5,6 +5,7 @@ use diesel::{dsl::sql, prelude::*, sql_types::Bool};
 
 use super::{
     Conn, DbError,
+    claim::begun,
     queue::{QueueRow, RUNNING},
     schema::queue,
 };
@@ -59,7 +60,7 @@ pub(crate) fn claim_below(
         .set((
             queue::state.eq(RUNNING),
             queue::worker.eq(worker),
-            queue::started_at.eq(now),
+            queue::started_at.eq(begun(queue::started_at, now)),
             queue::lease_until.eq(lease_until),
         ));
     Ok(claimed.returning(queue::all_columns).get_results(conn)?)

@@ -3,10 +3,11 @@
 use std::cmp::Reverse;
 
 use diesel::{
+    define_sql_function,
     dsl::sql,
     prelude::*,
     sql_query,
-    sql_types::{BigInt, Bool, Integer},
+    sql_types::{BigInt, Bool, Integer, Nullable},
 };
 
 use super::{
@@ -16,6 +17,12 @@ use super::{
     schema::queue,
 };
 use crate::types::{JobId, Timestamp};
+
+define_sql_function! {
+    /// When a job that is claimed has begun: `now`, or `before`, as a flow that is looked at again.
+    #[sql_name = "COALESCE"]
+    fn begun(before: Nullable<BigInt>, now: BigInt) -> Nullable<BigInt>;
+}
 
 /// Gives `worker` up to `max` jobs that are due, until `lease_until`: by priority, then by time, then by id.
 pub(crate) fn claim(
@@ -46,7 +53,8 @@ pub(crate) fn claim(
                 take.execute(conn)?;
                 row.state = RUNNING;
                 row.worker = Some(worker.to_owned());
-                (row.started_at, row.lease_until) = (Some(now), Some(lease_until));
+                row.started_at = row.started_at.or(Some(now));
+                row.lease_until = Some(lease_until);
             }
             Ok(rows)
         }
@@ -61,7 +69,7 @@ pub(crate) fn claim(
             let taken = (
                 queue::state.eq(RUNNING),
                 queue::worker.eq(worker),
-                queue::started_at.eq(now),
+                queue::started_at.eq(begun(queue::started_at, now)),
                 queue::lease_until.eq(lease_until),
             );
             let mut rows: Vec<QueueRow> = diesel::update(queue::table.filter(due))

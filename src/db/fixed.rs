@@ -67,7 +67,7 @@ insert!(InsertEnded: EndedRow<'a>, completed(
     cancel_reason, result, worker
 ));
 
-/// Gives a job to a worker.
+/// Gives a job to a worker. A flow that is looked at again has begun before.
 #[derive(Debug)]
 pub(super) struct Take<'a> {
     pub(super) id: JobId,
@@ -82,9 +82,9 @@ impl QueryFragment<Sqlite> for Take<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         out.push_sql("UPDATE queue SET state = 1, worker = ");
         out.push_bind_param::<Text, _>(self.worker)?;
-        out.push_sql(", started_at = ");
+        out.push_sql(", started_at = COALESCE(started_at, ");
         out.push_bind_param::<BigInt, _>(&self.started_at)?;
-        out.push_sql(", lease_until = ");
+        out.push_sql("), lease_until = ");
         out.push_bind_param::<BigInt, _>(&self.lease_until)?;
         out.push_sql(" WHERE id = ");
         out.push_bind_param::<Binary, _>(&self.id)?;

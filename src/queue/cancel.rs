@@ -39,7 +39,9 @@ pub(super) fn cancel(
         return Ok(Done::Canceled(Canceled::WhileRunning));
     }
     let now = Timestamp::now();
-    let outcome = Outcome::canceled(&by, reason.as_deref(), now);
+    // A flow waits also while it runs.
+    let began = job.started_at.unwrap_or(now);
+    let outcome = Outcome::canceled(&by, reason.as_deref(), began);
     queue::end_unheld(conn, &completed(&job, &outcome, now))?;
     lanes.touch(conn, &job)?;
     let wish = Wish {

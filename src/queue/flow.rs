@@ -265,7 +265,8 @@ fn stop_steps(
                     .push((step.id, wish.by.clone(), wish.reason.clone()));
                 continue;
             }
-            let outcome = Outcome::canceled(&wish.by, reason, now);
+            let began = step.started_at.unwrap_or(now);
+            let outcome = Outcome::canceled(&wish.by, reason, began);
             if queue::end_unheld(conn, &completed(&step, &outcome, now))? {
                 flow_run::outdate(conn, step.id)?;
                 lanes.ended(conn, &step)?;

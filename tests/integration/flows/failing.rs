@@ -204,6 +204,7 @@ async fn a_canceled_flow_stops_its_steps() {
         step.map(str::to_owned).ok_or_else(|| format!("{jobs:?}"))
     })
     .await;
+    let seen = chrono::Utc::now();
     let shown = app
         .get(&format!("jobs_u/get/{id}"))
         .await
@@ -221,13 +222,21 @@ async fn a_canceled_flow_stops_its_steps() {
     )
     .await
     .expect(200);
-    for job in [&id, &step] {
+    let branch = module["job"].as_str().unwrap().to_owned();
+    for job in [&id, &branch, &step] {
         let job = app.wait_for_job(job).await;
         assert_eq!(
             (&job["canceled"], &job["result"]["error"]["name"]),
             (&json!(true), &json!("Canceled")),
             "{job}"
         );
+    }
+    // They began before that, though they only waited for their steps.
+    for job in [&id, &branch] {
+        let job = app.wait_for_job(job).await;
+        let began = job["started_at"].as_str().unwrap();
+        let began = chrono::DateTime::parse_from_rfc3339(began).unwrap();
+        assert!(began <= seen, "{job}");
     }
     wait_for("nothing is left", async || {
         let left = app.jobs("running=true").await;
