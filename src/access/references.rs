@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::{Caller, Denied, enter::caller_as};
 use crate::{
     db::{Conn, DbError, resource, variable},
+    secret::sealed,
     types::JobId,
 };
 
@@ -67,31 +68,47 @@ pub(crate) fn replace(
     who: (&Caller, &str),
     value: &mut Value,
 ) -> Result<(), ReferenceError> {
-    let mut left = MOST;
-    follow(conn, who, value, &mut left)
+    follow(conn, who, value, &mut Trail::default())
+}
+
+/// What was followed.
+struct Trail {
+    /// References that may still be.
+    left: usize,
+    /// Something secret was read: a secret variable, or a resource, which holds what only some may know.
+    is_secret: bool,
+}
+
+impl Default for Trail {
+    fn default() -> Self {
+        Self {
+            left: MOST,
+            is_secret: false,
+        }
+    }
 }
 
 fn follow(
     conn: &mut Conn,
     who: (&Caller, &str),
     value: &mut Value,
-    left: &mut usize,
+    trail: &mut Trail,
 ) -> Result<(), ReferenceError> {
     match value {
         Value::String(text) => {
             let Some((kind, path)) = reference(text) else {
                 return Ok(());
             };
-            *left = left.checked_sub(1).ok_or(ReferenceError::TooMany)?;
-            *value = read(conn, who, (kind, path), left)?;
+            trail.left = trail.left.checked_sub(1).ok_or(ReferenceError::TooMany)?;
+            *value = read(conn, who, (kind, path), trail)?;
             Ok(())
         }
         Value::Array(items) => items
             .iter_mut()
-            .try_for_each(|item| follow(conn, who, item, left)),
+            .try_for_each(|item| follow(conn, who, item, trail)),
         Value::Object(fields) => fields
             .values_mut()
-            .try_for_each(|field| follow(conn, who, field, left)),
+            .try_for_each(|field| follow(conn, who, field, trail)),
         Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
     }
 }
@@ -100,7 +117,7 @@ fn read(
     conn: &mut Conn,
     who: (&Caller, &str),
     (kind, path): (Kind, &str),
-    left: &mut usize,
+    trail: &mut Trail,
 ) -> Result<Value, ReferenceError> {
     let (caller, workspace) = who;
     let caller = caller.asking(kind.domain());
@@ -111,6 +128,7 @@ fn read(
             let row = row.filter(|row| caller.may_read(&row.path, &row.extra_perms));
             let row = row.ok_or_else(missing)?;
             if row.is_secret {
+                trail.is_secret = true;
                 caller.learns(conn, &row)?;
             }
             Ok(Value::String(row.value))
@@ -120,7 +138,8 @@ fn read(
             let row = row.filter(|row| caller.may_read(&row.path, &row.extra_perms));
             let row = row.ok_or_else(missing)?;
             let mut inner = serde_json::from_str(&row.value).unwrap_or_default();
-            follow(conn, who, &mut inner, left)?;
+            trail.is_secret = true;
+            follow(conn, who, &mut inner, trail)?;
             Ok(inner)
         }
     }
@@ -163,28 +182,32 @@ fn hidden(caller: &Caller, value: &Value) -> Option<String> {
 pub(crate) struct Starting<'a> {
     /// The job.
     pub(crate) id: JobId,
+    /// The outermost job it belongs to, or itself.
+    pub(crate) root: JobId,
     /// Where it runs.
     pub(crate) workspace: &'a str,
     /// Whose rights it has.
     pub(crate) permissioned_as: &'a str,
     /// Its arguments, a JSON object.
     pub(crate) args: &'a str,
-    /// Those in which references are replaced, and references themselves that arguments were computed from.
+    /// Those in which references are replaced or which are opened, and references themselves that arguments were
+    /// computed from.
     pub(crate) given: &'a [String],
 }
 
 /// What a reference (`$var:<path>`, `$res:<path>`) leads to, read for a job with the rights of `permissioned_as` in a
-/// workspace.
+/// workspace, and whether that is to be kept secret.
 pub(crate) fn value(
     conn: &mut Conn,
     (workspace, permissioned_as, job): (&str, &str, JobId),
     text: &str,
-) -> Result<Value, ReferenceError> {
+) -> Result<(Value, bool), ReferenceError> {
     let mut caller = somebody(conn, workspace, permissioned_as)?;
     caller.job = Some(job);
     let mut value = Value::from(text);
-    replace(conn, (&caller, workspace), &mut value)?;
-    Ok(value)
+    let mut trail = Trail::default();
+    follow(conn, (&caller, workspace), &mut value, &mut trail)?;
+    Ok((value, trail.is_secret))
 }
 
 fn somebody(conn: &mut Conn, workspace: &str, who: &str) -> Result<Caller, ReferenceError> {
@@ -209,6 +232,11 @@ pub(crate) fn arguments(conn: &mut Conn, job: &Starting<'_>) -> Result<String, R
                 Err(error) => return Err(error),
             }
         };
+        if sealed::is_whole(value) {
+            *value = opened(job.root, (name.as_str(), &*value))?;
+            // What was computed is no reference.
+            continue;
+        }
         replace(conn, (&caller, workspace), value).map_err(|error| match error {
             ReferenceError::Missing(text) => {
                 ReferenceError::Missing(format!("argument '{name}': {text}"))
@@ -217,6 +245,17 @@ pub(crate) fn arguments(conn: &mut Conn, job: &Starting<'_>) -> Result<String, R
         })?;
     }
     Ok(Value::Object(args).to_string())
+}
+
+/// An argument that was kept sealed.
+fn opened(root: JobId, (name, value): (&str, &Value)) -> Result<Value, ReferenceError> {
+    let found = sealed::open(root, &value.to_string());
+    let found = found.and_then(|found| serde_json::from_str(found.value.get()).ok());
+    found.ok_or_else(|| {
+        ReferenceError::Missing(format!(
+            "argument '{name}': was computed from a secret for another run, or under another key; run its flow anew"
+        ))
+    })
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::{
         queue::{CompletedRow, PARKED, QueueRow, RUNNING},
         user,
     },
+    secret::sealed::hidden,
     types::{JobId, Timestamp, TriggerKind},
 };
 
@@ -189,7 +190,7 @@ impl JobView {
             success: None,
             script_path: row.runnable_path,
             script_hash: row.runnable_hash.map(hex),
-            args: parts.args.then(|| raw(row.args)),
+            args: parts.args.then(|| raw(hidden(row.args))),
             result: None,
             logs: None,
             deleted: None,
@@ -241,7 +242,7 @@ impl JobView {
             success: Some(row.success),
             script_path: row.runnable_path,
             script_hash: row.runnable_hash.map(hex),
-            args: parts.args.then(|| raw(row.args)),
+            args: parts.args.then(|| raw(hidden(row.args))),
             result: parts.result.then(|| raw(row.result)),
             logs: None,
             deleted,

@@ -22,6 +22,7 @@ use crate::{
         job_note,
         queue::{CompletedRow, PARKED, RUNNING},
     },
+    secret::sealed::hidden,
     types::{JobId, Timestamp},
 };
 
@@ -181,8 +182,8 @@ pub(crate) async fn get_args(
     state: web::Data<State>,
 ) -> Result<Raw, Error> {
     Ok(Raw(match job(caller, at, &state).await? {
-        AnyJob::Queued(row) => row.args,
-        AnyJob::Completed(row) => row.args,
+        AnyJob::Queued(row) => hidden(row.args),
+        AnyJob::Completed(row) => hidden(row.args),
     }))
 }
 

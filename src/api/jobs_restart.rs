@@ -21,6 +21,7 @@ use crate::{
     db::{Conn, flow, flow_run, job_list, job_list::AnyJob, queue::CompletedRow, remote},
     flow::{FlowStatus, FlowValue, RestartedFrom},
     queue::{Runnable, StepRunnable, given_in},
+    secret::sealed,
     types::JobKind,
 };
 
@@ -60,6 +61,11 @@ pub(crate) async fn restart(
     let found = state
         .run(move |conn| find(conn, &who, &at, &body.0))
         .await?;
+    if sealed::is_in(&found.old.args) {
+        let text =
+            "was called with what was computed from a secret; restart the flow that called it";
+        return Err(Error::field("id", text));
+    }
     let mut raw = json!({"restarted_from": found.from});
     if let Some(value) = found.travelling {
         caller.may_change()?;

@@ -218,12 +218,14 @@ impl JobSource for Live {
         given: Vec<String>,
     ) -> BoxFuture<'static, Result<Result<String, String>, DbError>> {
         let (pool, id) = (self.pool.clone(), job.id);
+        let root = job.root_job.unwrap_or(id);
         let (workspace, permissioned_as) = (job.workspace_id.clone(), job.permissioned_as.clone());
         let args = job.args.clone();
         Box::pin(async move {
             let filled = pool.run(move |conn| {
                 let job = Starting {
                     id,
+                    root,
                     workspace: &workspace,
                     permissioned_as: &permissioned_as,
                     args: &args,

@@ -1,11 +1,12 @@
 //! Secrets: how the values of secret variables are kept in the database ([`cipher`]), and kept out of the logs of
-//! jobs that read them ([`mask`]).
+//! jobs that read them ([`mask`]) and out of the arguments that flows compute from them ([`sealed`]).
 //!
 //! One key for an installation; `db::secrets` finds it at the start and gives it to [`install`]. Values are sealed and
 //! opened by `db::variable`: above it they are in clear, and on the disk they never are.
 
 pub(crate) mod cipher;
 pub(crate) mod mask;
+pub(crate) mod sealed;
 
 use std::sync::{Arc, LazyLock};
 

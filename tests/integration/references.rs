@@ -1,6 +1,8 @@
 //! Arguments that refer to variables and resources (`$var:`, `$res:`): replaced where somebody who is known gave them,
 //! and never where a message says so.
 
+use std::{fs, path::PathBuf};
+
 use serde_json::{Value, json};
 
 use crate::harness::{Database, Need, Peer, TestApp, ready, wait_for};
@@ -10,7 +12,11 @@ const REFERENCE: &str = "$var:u/admin/secret";
 const ECHO: &str = "u/admin/echo";
 
 async fn start() -> TestApp {
-    let app = TestApp::start(Database::sqlite()).await;
+    start_on(Database::sqlite()).await
+}
+
+async fn start_on(database: Database) -> TestApp {
+    let app = TestApp::start(database).await;
     let secret =
         json!({"path": "u/admin/secret", "value": SECRET, "is_secret": true, "description": ""});
     app.post("variables/create", &secret).await.expect(201);
@@ -225,12 +231,12 @@ async fn expressions_of_flows_read_variables_and_resources() {
         (
             "(await resource('u/admin/db')).host + flow_input.n",
             json!("h1"),
-            json!("h1"),
+            json!("***"),
         ),
         (
             "`key ${variable('u/admin/' + flow_input.name)}`",
             json!(format!("key {SECRET}")),
-            json!(format!("key {SECRET}")),
+            json!("***"),
         ),
         (
             "try { variable('u/admin/none') } catch (error) { 'caught: ' + error.message }",
@@ -357,10 +363,10 @@ async fn secrets_that_a_flow_is_called_with_stay_out_of_what_is_kept() {
         let flow = json!({"path": path, "summary": "", "value": {"modules": modules}});
         app.post("flows/create", &flow).await.expect(201);
     }
-    for (path, result, is_kept) in [
-        ("u/admin/passes", json!([SECRET.len()]), false),
-        ("u/admin/works", json!(SECRET.len() + 4), true),
-        ("u/admin/between", json!(SECRET.len() + 4), true),
+    for (path, result, prints) in [
+        ("u/admin/passes", json!([SECRET.len()]), 2),
+        ("u/admin/works", json!(SECRET.len() + 4), 1),
+        ("u/admin/between", json!(SECRET.len() + 4), 1),
     ] {
         let modules = json!([step("a", "flow", path, "variable('u/admin/secret')")]);
         let body = json!({"value": {"modules": modules}, "args": {}});
@@ -374,13 +380,120 @@ async fn secrets_that_a_flow_is_called_with_stay_out_of_what_is_kept() {
         let below = jobs.iter().filter(|job| job["root_job"] == id.as_str());
         let mut printed = 0;
         for job in below {
-            let kept = job["args"].to_string().contains(SECRET);
-            assert!(is_kept || !kept, "{path}: {job}");
+            assert!(!job["args"].to_string().contains(SECRET), "{path}: {job}");
             let id = job["id"].as_str().unwrap();
             let logs = app.get(&format!("jobs_u/get_logs/{id}")).await.text;
             assert!(!logs.contains(SECRET), "{path}: {logs}");
             printed += usize::from(logs.contains("***"));
         }
-        assert_eq!(printed, if is_kept { 1 } else { 2 }, "{path}");
+        assert_eq!(printed, prints, "{path}");
+    }
+}
+
+/// However an expression makes something of a secret, it is kept sealed: of a step, a called flow, a loop, an error.
+#[actix::test]
+async fn what_expressions_make_of_secrets_is_kept_sealed() {
+    let database = Database::sqlite();
+    let file: PathBuf = database.url().strip_prefix("sqlite://").unwrap().into();
+    let mut app = start_on(database).await;
+    let length = "export function main(x: any, n: any) { console.log(`got ${JSON.stringify(x)}`); return JSON.stringify(x).length }";
+    app.create_script("u/admin/length", "nativets", length)
+        .await;
+    let quiet = "export const main = (x: any, n: any) => JSON.stringify(x).length";
+    app.create_script("u/admin/quiet", "nativets", quiet).await;
+    let js = |expr: &str| json!({"type": "javascript", "expr": expr});
+    let step = |kind: &str, path: &str, x: &str| {
+        let inputs = json!({"x": js(x), "n": js("(flow_input.n ?? 0) + 1")});
+        json!({"id": "s", "value": {"type": kind, "path": path, "input_transforms": inputs}})
+    };
+    let length = |x: &str| step("script", "u/admin/length", x);
+    let call = |path: &str| step("flow", path, "variable('u/admin/secret')");
+    let each = |parallel: bool| {
+        json!({"id": "l", "value": {"type": "forloopflow", "skip_failures": false, "parallel": parallel,
+            "iterator": js("[variable('u/admin/secret'), {b: resource('u/admin/db')}]"),
+            "modules": [length("flow_input.iter.value")]}})
+    };
+    for (path, step) in [
+        ("u/admin/works", length("[flow_input.x, 'é']")),
+        (
+            "u/admin/between",
+            step("flow", "u/admin/works", "flow_input.x + '!'"),
+        ),
+        ("u/admin/first", length("previous_result.x")),
+    ] {
+        let flow = json!({"path": path, "summary": "", "value": {"modules": [step]}});
+        app.post("flows/create", &flow).await.expect(201);
+    }
+    let reversed: String = SECRET.chars().rev().collect();
+    let of = |x: Value| json!(x.to_string().chars().count());
+    let bearer = "({h: {Authorization: `Bearer ${variable('u/admin/secret')}`}})";
+    let back = "variable('u/admin/secret').split('').reverse().join('')";
+    let loaded = json!({"b": {"host": "h", "password": SECRET}});
+    let looped = json!([of(json!(SECRET)), of(loaded)]);
+    for (module, result) in [
+        (
+            length(bearer),
+            of(json!({"h": {"Authorization": format!("Bearer {SECRET}")}})),
+        ),
+        (step("script", "u/admin/quiet", back), of(json!(reversed))),
+        (length("resource('u/admin/db').password"), of(json!(SECRET))),
+        (call("u/admin/works"), of(json!([SECRET, "é"]))),
+        (
+            call("u/admin/between"),
+            of(json!([format!("{SECRET}!"), "é"])),
+        ),
+        (call("u/admin/first"), of(json!(SECRET))),
+        (each(false), looped.clone()),
+        (each(true), looped),
+    ] {
+        let flow = json!({"value": {"modules": [module]}, "args": {"n": 1}});
+        let id = app.post("jobs/run/preview_flow", &flow).await;
+        let id = id.expect(201).text;
+        let job = app.wait_for_job(&id).await;
+        assert_eq!(job["result"], result, "{job}");
+        let jobs = app.list("jobs/list?include_args=true").await;
+        for job in jobs.iter().filter(|job| job["root_job"] == id.as_str()) {
+            let id = job["id"].as_str().unwrap();
+            let args = app.get(&format!("jobs_u/get_args/{id}")).await.json();
+            assert_eq!(args, job["args"], "{job}");
+            if job["job_kind"] != "flownode" {
+                let hidden = args["x"] == "***" || args["x"] == REFERENCE;
+                assert!(hidden, "{job}");
+            }
+            if job["job_kind"] == "flow" {
+                // It is for that run alone.
+                let restart = format!("jobs/restart/f/{id}");
+                let refused = app.post(&restart, &json!({"step_id": "s"})).await;
+                let text = refused.expect(400).text;
+                assert!(text.contains("computed from a secret"), "{text}");
+            }
+            // What is computed from anything else is seen.
+            assert!(args["n"].is_number(), "{job}");
+            let logs = app.get(&format!("jobs_u/get_logs/{id}")).await.text;
+            assert!(!logs.contains(SECRET), "{logs}");
+        }
+    }
+    for (expr, said) in [
+        ("JSON.parse(variable('u/admin/secret'))", "SyntaxError"),
+        (
+            "(() => { throw new Error(`not ${variable('u/admin/secret')}`) })()",
+            "not ***",
+        ),
+    ] {
+        let flow = json!({"value": {"modules": [length(expr)]}, "args": {}});
+        let id = app.post("jobs/run/preview_flow", &flow).await;
+        let job = app.wait_for_job(&id.expect(201).text).await;
+        let error = job["result"]["error"]["message"].as_str().unwrap();
+        assert!(error.contains(said) && !error.contains("s3cret"), "{error}");
+    }
+    app.stop().await;
+    for suffix in ["", "-wal"] {
+        let mut name = file.clone().into_os_string();
+        name.push(suffix);
+        let bytes = fs::read(name).unwrap_or_default();
+        for text in [SECRET, reversed.as_str()] {
+            let found = memchr::memmem::find(&bytes, text.as_bytes());
+            assert_eq!(found, None, "{text} stands in the file {suffix}");
+        }
     }
 }

@@ -364,12 +364,17 @@ impl Plan<'_> {
     ) -> Result<Result<String, Fault>, DbError> {
         let mut text = String::from("{");
         self.read.clear();
+        self.sealed.clear();
         for (name, input) in inputs {
             let field = format!("input_transforms.{name}");
-            let value = match self.input(id, index, (&field, input), extra)? {
+            let value = self.input(id, index, (&field, input), extra)?;
+            let value = match value.and_then(|value| self.keep(id, &field, value)) {
                 Ok(value) => value,
                 Err(fault) => return Ok(Err(fault)),
             };
+            if self.learned.is_secret() {
+                self.sealed.insert(name.clone());
+            }
             if text.len() > 1 {
                 text.push(',');
             }

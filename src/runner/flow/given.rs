@@ -1,6 +1,7 @@
 //! Which arguments of a step may refer to variables and resources (`queue::given`): static inputs, which the flow's author
 //! wrote down, and those that an expression passes on untouched from arguments that somebody gave the flow. Whatever an
-//! expression computes is no reference, nor is what a preprocessor made.
+//! expression computes is no reference, nor is what a preprocessor made; but what it computes from secrets is opened when the step
+//! starts (`sealing`).
 
 use std::collections::BTreeSet;
 
@@ -31,7 +32,8 @@ impl Plan<'_> {
                 !known.is_empty() && passed_on(expr).is_some_and(|name| known.contains(&name))
             }
         };
-        let given = inputs.iter().filter(|(_, input)| is_given(input));
+        let is_given = |name: &str, input: &Input| self.sealed.contains(name) || is_given(input);
+        let given = inputs.iter().filter(|(name, input)| is_given(name, input));
         let given = given.map(|(name, _)| name.clone());
         // Not arguments: the step is to keep the secrets among them out of its log, and so are the steps of a flow whose
         // arguments were computed from them.

@@ -31,6 +31,7 @@
 //! - `ends.rs` how steps end · `many.rs` iterations and branches
 //! - `values.rs` what expressions see · `scope.rs` what they use · `engine.rs` evaluates · `cache.rs` flows, read
 //! - `reads.rs` variables and resources that expressions ask for · `passing.rs` which of them a flow passes on
+//! - `sealing.rs` keeps out of what is stored what was computed from secrets
 //! - `restart.rs` what runs take over from ones that have ended
 //! - `driver.rs` brings events to plans and changes to the queue · `check.rs` reads flows at save
 
@@ -51,6 +52,7 @@ mod reads;
 mod restart;
 mod run;
 mod scope;
+mod sealing;
 mod values;
 
 use sha2::{Digest, Sha256};

@@ -15,6 +15,7 @@ use super::{
     cache::{Flow, FlowCache, FlowRaw},
     engine::Engine,
     run::{End, Event, Place, Run, Todo},
+    sealing::Learned,
 };
 use crate::{
     db::{Conn, DbError, flow_run},
@@ -51,6 +52,10 @@ pub(super) struct Plan<'a> {
     pub(super) lists: HashMap<(JobId, String), Vec<Box<serde_json::value::RawValue>>>,
     /// What the expressions of a step's inputs have read: `$var:<path>`, `$res:<path>`.
     pub(super) read: BTreeSet<String>,
+    /// Inputs of the step that are kept sealed.
+    pub(super) sealed: BTreeSet<String>,
+    /// What the last expression has learned.
+    pub(super) learned: Learned,
     begun: usize,
 }
 
@@ -73,6 +78,8 @@ impl<'a> Plan<'a> {
             change: FlowChange::default(),
             lists: HashMap::new(),
             read: BTreeSet::new(),
+            sealed: BTreeSet::new(),
+            learned: Learned::default(),
             begun: 0,
         };
         for event in events {

@@ -47,7 +47,7 @@ impl Plan<'_> {
             let missed = reads.missed.take();
             if missed.is_empty() {
                 let known = reads.known.borrow();
-                self.read.extend(known.keys().cloned());
+                self.learned.read.extend(known.keys().cloned());
                 return Ok(result.map_err(|error| Masks::of(id).apply(error)));
             }
             if reads.known.borrow().len() + missed.len() > MOST {
@@ -73,7 +73,13 @@ impl Plan<'_> {
             id,
         );
         match references::value(self.conn, who, reference) {
-            Ok(value) => Ok(Ok(value.to_string())),
+            Ok((value, is_secret)) => {
+                let value = value.to_string();
+                if is_secret {
+                    self.learned.secret(&value);
+                }
+                Ok(Ok(value))
+            }
             Err(ReferenceError::Database(error)) => Err(error),
             Err(error) => Ok(Err(error.to_string())),
         }

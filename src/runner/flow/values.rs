@@ -7,6 +7,7 @@ use super::{
     jobs::{Fault, list_of, number_of, parallelism_of, wrong},
     plan::Plan,
     scope::{Uses, members_used, mentions, picked},
+    sealing::Learned,
 };
 use crate::{
     db::{DbError, flow_run},
@@ -192,6 +193,19 @@ impl Plan<'_> {
         &mut self,
         id: JobId,
         index: usize,
+        expr: &Expr,
+        extra: Extra<'_>,
+    ) -> Result<Result<String, String>, DbError> {
+        self.learned = Learned::default();
+        let json = self.eval_learning(id, index, expr, extra)?;
+        self.read.extend(self.learned.read.iter().cloned());
+        Ok(json.map_err(|error| self.learned.masked(error)))
+    }
+
+    fn eval_learning(
+        &mut self,
+        id: JobId,
+        index: usize,
         Expr(expr): &Expr,
         extra: Extra<'_>,
     ) -> Result<Result<String, String>, DbError> {
@@ -212,6 +226,9 @@ impl Plan<'_> {
         }
         if mentions(expr, "results") {
             values.push(("results", self.results(id, expr)?.into()));
+        }
+        for (name, json) in &mut values {
+            *json = self.opened(id, (expr, name), Arc::clone(json));
         }
         let value = |name: &str| {
             let mut known = values.iter().filter(|(known, _)| *known == name);
@@ -272,7 +289,10 @@ impl Plan<'_> {
         extra: Extra<'_>,
     ) -> Result<Result<String, Fault>, DbError> {
         match input {
-            Input::Static(json) => Ok(Ok(json.clone())),
+            Input::Static(json) => {
+                self.learned = Learned::default();
+                Ok(Ok(json.clone()))
+            }
             Input::Javascript(expr) => {
                 let json = self.eval(id, index, expr, extra)?;
                 Ok(json.map_err(|error| wrong(field, error)))
@@ -288,7 +308,8 @@ impl Plan<'_> {
         input: &Input,
     ) -> Result<Result<String, Fault>, DbError> {
         let list = self.input(id, index, ("iterator", input), &[])?;
-        Ok(list.and_then(|list| list_of("iterator", list)))
+        let list = list.and_then(|list| list_of("iterator", list));
+        Ok(list.and_then(|list| self.keep_items(id, "iterator", list)))
     }
 
     /// A number of seconds.
