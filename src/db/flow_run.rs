@@ -258,6 +258,14 @@ pub(crate) fn set_args(conn: &mut Conn, job: JobId, args: &str) -> Result<(), Db
     Ok(())
 }
 
+/// Replaces what a flow's job carries.
+pub(crate) fn set_raw(conn: &mut Conn, job: JobId, raw: &str) -> Result<(), DbError> {
+    diesel::update(queue::table.find(job))
+        .set(queue::raw.eq(raw))
+        .execute(conn)?;
+    Ok(())
+}
+
 /// Makes a flow's job this worker's, wherever it was.
 pub(crate) fn hold(conn: &mut Conn, worker: &str, job: JobId) -> Result<(), DbError> {
     diesel::update(queue::table.find(job))

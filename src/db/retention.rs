@@ -1,5 +1,5 @@
 //! Deletes ended jobs that are past their time, oldest first, in batches: with them their logs, notes and, of flows, states.
-//! Erases what is in those whose script says `delete_after_secs`.
+//! Erases what is in those whose script, flow or step says `delete_after_secs`.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -243,7 +243,9 @@ pub(crate) fn erase_due(conn: &mut Conn, now: Timestamp, max: i64) -> Result<usi
             .filter(completed::id.ne_all(&needed))
             .select(completed::id)
             .load(conn)?;
-        erase(conn, &free)?;
+        // What a flow got and came to is in its steps, too.
+        let all = with_steps(conn, &free)?;
+        erase(conn, &all)?;
         let done = erasures::table.filter(erasures::job_id.eq_any(&ids));
         diesel::delete(done.filter(erasures::due_at.le(now))).execute(conn)?;
         Ok(ids.len())

@@ -57,10 +57,24 @@ const FLOW_REFUSED: &[(&str, &str)] = &[
         "filter at the trigger instead",
     ),
     ("cache_ttl", "store results in a resource instead"),
-    ("delete_after_secs", "results stay as long as all jobs do"),
-    ("delete_after_use", "results stay as long as all jobs do"),
     ("flow_env", "use variables or static inputs instead"),
     ("chat_input_enabled", "the page has no chat"),
+];
+/// Fields of a module that say how it runs.
+const MODULE_READ: &[&str] = &[
+    "id",
+    "value",
+    "stop_after_if",
+    "stop_after_all_iters_if",
+    "skip_if",
+    "sleep",
+    "timeout",
+    "retry",
+    "continue_on_error",
+    "priority",
+    "delete_after_secs",
+    "delete_after_use",
+    "mock",
 ];
 /// Fields of a module that say nothing about how it runs.
 const MODULE_DECOR: &[&str] = &["summary", "cache_ignore_s3_path", "labels", "tag", "lock"];
@@ -71,8 +85,6 @@ const MODULE_REFUSED: &[(&str, &str)] = &[
         "nothing waits for approvals: end the flow and start another from outside",
     ),
     ("cache_ttl", "store the result in a resource instead"),
-    ("delete_after_secs", "results stay as long as all jobs do"),
-    ("delete_after_use", "results stay as long as all jobs do"),
     ("debouncing", "filter at the trigger instead"),
 ];
 
@@ -215,20 +227,7 @@ impl Reader {
         place: &Place,
         fields: &Map<String, Value>,
     ) -> Result<Module, Invalid> {
-        let read = [
-            "id",
-            "value",
-            "stop_after_if",
-            "stop_after_all_iters_if",
-            "skip_if",
-            "sleep",
-            "timeout",
-            "retry",
-            "continue_on_error",
-            "priority",
-            "mock",
-        ];
-        check_fields(place, fields, (&read, MODULE_DECOR), MODULE_REFUSED)?;
+        check_fields(place, fields, (MODULE_READ, MODULE_DECOR), MODULE_REFUSED)?;
         if let Some(mock) = given(fields, "mock")
             && mock.get("enabled").is_some_and(|enabled| !is_off(enabled))
         {
@@ -249,6 +248,7 @@ impl Reader {
             retry: retry(place, fields)?,
             continue_on_error: flag(place, fields, "continue_on_error")?,
             priority: priority(place, fields)?,
+            delete_after_secs: erased_after(place, fields)?,
             id,
         };
         let is_many = matches!(
@@ -300,6 +300,13 @@ impl Reader {
     }
 }
 
+/// When contents are erased; `delete_after_use` is an older word for at once.
+fn erased_after(place: &Place, fields: &Map<String, Value>) -> Result<Option<u64>, Invalid> {
+    let secs = whole(place, fields, "delete_after_secs", 0..=MAX_SECS)?;
+    let at_once = flag(place, fields, "delete_after_use")?;
+    Ok(secs.or(at_once.then_some(0)))
+}
+
 /// Windmill's priorities go to 100; that one is kept for what connections wait for.
 fn priority(place: &Place, fields: &Map<String, Value>) -> Result<Option<i32>, Invalid> {
     let number = whole(place, fields, "priority", 0..=100)?;
@@ -321,6 +328,8 @@ impl FlowValue {
             "early_return",
             "skip_expr",
             "priority",
+            "delete_after_secs",
+            "delete_after_use",
         ];
         check_fields(&place, fields, (&read, FLOW_DECOR), FLOW_REFUSED)?;
         let mut reader = Reader::default();
@@ -347,6 +356,7 @@ impl FlowValue {
                 .map(|value| expr(&place, "skip_expr", value))
                 .transpose()?,
             priority: priority(&place, fields)?.unwrap_or(0),
+            delete_after_secs: erased_after(&place, fields)?,
         })
     }
 }

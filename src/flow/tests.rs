@@ -92,12 +92,12 @@ fn what_is_not_supported_is_refused_by_module_and_field() {
             "modules[1] (id b): cache_ttl is not supported; ",
         ),
         (
-            b(json!({"delete_after_secs": 5})),
-            "modules[1] (id b): delete_after_secs is not supported; ",
+            b(json!({"delete_after_secs": -1})),
+            "modules[1] (id b): delete_after_secs must be a whole number from 0 to ",
         ),
         (
-            b(json!({"delete_after_use": true})),
-            "modules[1] (id b): delete_after_use is not supported; ",
+            b(json!({"delete_after_use": 1})),
+            "modules[1] (id b): delete_after_use must be true or false",
         ),
         (
             b(json!({"debouncing": {"debounce_delay_s": 1}})),
@@ -156,12 +156,12 @@ fn what_is_not_supported_is_refused_by_module_and_field() {
             "value: cache_ttl is not supported; ",
         ),
         (
-            flow("delete_after_secs", json!(1)),
-            "value: delete_after_secs is not supported; ",
+            flow("delete_after_secs", json!("1")),
+            "value: delete_after_secs must be a whole number from 0 to ",
         ),
         (
-            flow("delete_after_use", json!(true)),
-            "value: delete_after_use is not supported; ",
+            flow("delete_after_use", json!("yes")),
+            "value: delete_after_use must be true or false",
         ),
         (
             flow("flow_env", json!({"A": "b"})),

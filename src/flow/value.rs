@@ -33,6 +33,8 @@ pub struct FlowValue {
     pub skip_expr: Option<Expr>,
     /// Of the jobs of its steps; larger runs first.
     pub priority: i32,
+    /// So many seconds after its end what it and its steps got, came to and printed goes.
+    pub delete_after_secs: Option<u64>,
 }
 
 /// A step of a flow.
@@ -58,6 +60,8 @@ pub struct Module {
     pub continue_on_error: bool,
     /// Instead of the flow's.
     pub priority: Option<i32>,
+    /// So many seconds after its end, and that of its flow, what it got, came to and printed goes.
+    pub delete_after_secs: Option<u64>,
 }
 
 /// What a module does.

@@ -54,6 +54,8 @@ pub struct FlowChange {
     pub parks: Vec<(JobId, Option<Timestamp>)>,
     /// Arguments that preprocessors made.
     pub args: Vec<(JobId, String)>,
+    /// What flows that begin say of their own jobs, for the column `raw`.
+    pub raws: Vec<(JobId, String)>,
     /// Flows that answer those who wait, and go on.
     pub answers: Vec<Ended>,
     /// Flows whose open steps are to stop.
@@ -165,6 +167,9 @@ pub(super) fn apply(
     }
     for (job, args) in &change.args {
         flow_run::set_args(conn, *job, args)?;
+    }
+    for (job, raw) in &change.raws {
+        flow_run::set_raw(conn, *job, raw)?;
     }
     for (job, outcome) in &change.answers {
         let answer = (outcome.result.as_str(), outcome.success);

@@ -42,6 +42,9 @@ impl Stamp {
         let parsed = job.raw.as_deref().map(serde_json::from_str);
         let mut fields: Map<String, Value> = parsed.and_then(Result::ok).unwrap_or_default();
         if let Some(secs) = self.delete_after_secs {
+            // A step of a flow may have its own.
+            let known = fields.get("delete_after_secs").and_then(Value::as_i64);
+            let secs = secs.min(known.unwrap_or(i64::MAX));
             fields.insert("delete_after_secs".to_owned(), secs.into());
         }
         if let Some(labels) = labels {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     cache::read,
-    jobs::{Fault, raw_of, step_job, step_path},
+    jobs::{Fault, erased_after, raw_of, step_job, step_path},
     passing::only_passes_on,
     plan::Plan,
     reads::referring,
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     db::DbError,
     flow::{FlowStatus, Inputs, Module, ModuleState, PREPROCESSOR, RetryStatus, Step},
-    queue::{self, NewJob, StepRunnable},
+    queue::{self, Job, NewJob, StepRunnable},
     types::{JobId, JobKind, Timestamp},
 };
 
@@ -42,6 +42,14 @@ impl Plan<'_> {
         };
         if run.nest.is_none() {
             run.status = FlowStatus::of(&run.flow.value, run.job.preprocess, self.now);
+            if let Some(secs) = run.flow.value.delete_after_secs
+                && let Some(raw) = erased_after(run.job.raw.as_deref(), secs)
+            {
+                let mut job = Job::clone(&run.job);
+                job.raw = Some(raw.clone());
+                run.job = Arc::new(job);
+                self.change.raws.push((id, raw));
+            }
         }
         let secs = run.job.timeout_secs.or(match run.nest {
             None => run.flow.timeout_secs,

@@ -58,6 +58,9 @@ pub(crate) struct FlowRaw {
     /// The text of a script that is part of a preview.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) content: Option<String>,
+    /// When its contents go (`queue::stamp`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) delete_after_secs: Option<u64>,
     /// The run it goes on from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) restarted_from: Option<RestartedFrom>,
@@ -197,6 +200,7 @@ impl Flow {
                 early_return: None,
                 skip_expr: None,
                 priority: 0,
+                delete_after_secs: None,
             },
             path: None,
             version: None,

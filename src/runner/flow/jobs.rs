@@ -1,11 +1,13 @@
 //! The jobs of steps.
 
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json, value::RawValue};
 
 use super::{cache::FlowRaw, nested::count, plan::Plan, run::Run};
 use crate::{
     db::{DbError, flow, flow::FlowRow},
-    flow::{Module, Step},
+    flow::{FAILURE, Module, PREPROCESSOR, Step},
     queue::{Args, Job, MAX_DEPTH, NewJob, Runnable, StepRunnable},
     types::{JobId, JobKind},
 };
@@ -96,11 +98,15 @@ impl Plan<'_> {
         let Some(run) = self.runs.get(&id) else {
             return Err(("InternalError", "the flow is gone".to_owned()));
         };
+        let raw = FlowRaw {
+            delete_after_secs: contents_go(run, &module.id),
+            ..FlowRaw::default()
+        };
         let runnable = StepRunnable {
             kind: JobKind::Flow,
             path: Some(called.path.clone()),
             hash: Some(called.version),
-            raw: None,
+            raw: raw.delete_after_secs.map(|_| raw.to_text()),
         };
         deeper(step_job(run, &module.id, runnable, args))
     }
@@ -111,8 +117,35 @@ pub(super) fn raw_of(run: &Run, step: &str) -> FlowRaw {
     FlowRaw {
         module: Some(step.to_owned()),
         flow_path: run.flow.path.clone(),
+        delete_after_secs: contents_go(run, step),
         ..FlowRaw::default()
     }
+}
+
+/// So many seconds after the end of a step's job its contents go: as the step says, or the flow.
+fn contents_go(run: &Run, step: &str) -> Option<u64> {
+    let flow = &run.flow.value;
+    let module = match step {
+        FAILURE => flow.failure.as_ref(),
+        PREPROCESSOR => flow.preprocessor.as_ref(),
+        _ => run.module(step).map(|(_, module)| module),
+    };
+    let own = module.and_then(|module| module.delete_after_secs);
+    own.into_iter().chain(flow.delete_after_secs).min()
+}
+
+/// The column `raw` of a flow's job whose contents go after `secs`, or earlier if it says so already.
+pub(super) fn erased_after(raw: Option<&str>, secs: u64) -> Option<String> {
+    let parsed = raw.map(serde_json::from_str);
+    let mut fields: BTreeMap<String, Box<RawValue>> = parsed.transpose().ok()?.unwrap_or_default();
+    let name = "delete_after_secs";
+    let before = fields.get(name).and_then(|known| known.get().parse().ok());
+    let secs = secs.min(before.unwrap_or(u64::MAX));
+    fields.insert(
+        name.to_owned(),
+        RawValue::from_string(secs.to_string()).ok()?,
+    );
+    serde_json::to_string(&fields).ok()
 }
 
 /// The path a part of a flow goes by.

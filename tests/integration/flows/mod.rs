@@ -2,6 +2,7 @@
 
 mod branching;
 mod calling;
+mod erasing;
 mod failing;
 mod looping;
 mod restarting;
