@@ -36,8 +36,12 @@ pub trait ScriptCheck: Send + Sync {
     /// What is wrong with it.
     fn check_condition(&self, expr: String) -> LocalBoxFuture<'static, Result<(), Invalid>>;
 
-    /// Where the packages that a saved script imports stand; begins to install what is missing.
-    fn install(&self, language: Language, content: String) -> LocalBoxFuture<'static, Installed>;
+    /// Where the packages that a saved script (its text and its lock) imports stand; begins to install what is missing.
+    fn install(
+        &self,
+        language: Language,
+        script: (String, Option<String>),
+    ) -> LocalBoxFuture<'static, Installed>;
 
     /// Checks that `value` is a flow that can be run; answers `v1` or `v2` when it has a preprocessor.
     ///

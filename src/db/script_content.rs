@@ -14,6 +14,8 @@ pub(crate) struct ScriptContent {
     pub(crate) dedicated_worker: Option<bool>,
     /// JSON object: its environment is in there.
     pub(crate) settings: String,
+    /// The versions that are pinned for it.
+    pub(crate) lock: Option<String>,
 }
 
 /// The version `hash`, also when it is archived: a job was committed to it. A deleted one is gone.
@@ -33,6 +35,7 @@ pub(crate) fn load(
             scripts::timeout_secs,
             scripts::dedicated_worker,
             scripts::settings,
+            scripts::lock,
         ))
         .first(conn)
         .optional()?)

@@ -77,7 +77,7 @@ const MODULE_READ: &[&str] = &[
     "mock",
 ];
 /// Fields of a module that say nothing about how it runs.
-const MODULE_DECOR: &[&str] = &["summary", "cache_ignore_s3_path", "labels", "tag", "lock"];
+const MODULE_DECOR: &[&str] = &["summary", "cache_ignore_s3_path", "labels", "tag"];
 /// Fields of a module that would change how it runs, and what to do without them.
 const MODULE_REFUSED: &[(&str, &str)] = &[
     (

@@ -78,8 +78,15 @@ fn path(place: &Place, fields: &Map<String, Value>, what: &str) -> Result<String
 }
 
 fn raw_script(place: &Place, fields: &Map<String, Value>) -> Result<Step, Invalid> {
-    let read = ["type", "content", "language", "input_transforms", "tag"];
-    let decor = ["lock", "path", "is_trigger", "assets"];
+    let read = [
+        "type",
+        "content",
+        "language",
+        "input_transforms",
+        "tag",
+        "lock",
+    ];
+    let decor = ["path", "is_trigger", "assets"];
     check_fields(place, fields, (&read, &decor), RAW_REFUSED)?;
     let content = match text(place, fields, "content")? {
         None => return place.wrong("content is missing"),
@@ -102,9 +109,25 @@ fn raw_script(place: &Place, fields: &Map<String, Value>) -> Result<Step, Invali
     Ok(Step::RawScript {
         language,
         content,
+        lock: lock(place, fields)?,
         inputs: inputs(place, fields)?,
         tag: text(place, fields, "tag")?.filter(|tag| !tag.is_empty()),
     })
+}
+
+/// A lock comes as text, or as a list of lines; an empty one pins nothing.
+fn lock(place: &Place, fields: &Map<String, Value>) -> Result<Option<String>, Invalid> {
+    let lock = match given(fields, "lock") {
+        Some(Value::Array(lines)) => {
+            let lines: Option<Vec<&str>> = lines.iter().map(Value::as_str).collect();
+            match lines {
+                Some(lines) => Some(lines.join("\n")),
+                None => return place.wrong("lock must be a text or a list of lines"),
+            }
+        }
+        _ => text(place, fields, "lock")?,
+    };
+    Ok(lock.filter(|lock| !lock.trim().is_empty()))
 }
 
 fn script(place: &Place, fields: &Map<String, Value>) -> Result<Step, Invalid> {

@@ -73,6 +73,8 @@ pub enum Step {
         language: Language,
         /// Its text.
         content: String,
+        /// The versions that are pinned of what it imports.
+        lock: Option<String>,
         /// Its arguments.
         inputs: Inputs,
         /// A label for the workers.

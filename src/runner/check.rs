@@ -96,7 +96,7 @@ async fn javascript_facts(language: Language, content: String) -> Result<ScriptF
     program.map_err(|error| Invalid(format!("language: {error}")))?;
     let compile = move |source: &str| {
         let compiled = typescript::compile(source)?;
-        needs::of_javascript(language, &compiled).map_err(|message| {
+        needs::of_javascript(language, &compiled, "").map_err(|message| {
             let foreign = compiled.imports.iter().position(|name| {
                 // The message names the import it is about.
                 message.contains(&format!("\"{name}\""))

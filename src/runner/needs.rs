@@ -22,12 +22,14 @@ pub(crate) async fn wanted(
     script: &Script,
     limits: &RunLimits,
 ) -> Result<Option<Arc<Wanted>>, String> {
+    let lock = script.lock.as_deref().unwrap_or_default();
     let read = async || {
         let wanted = match script.language {
             Language::Bash | Language::Nativets => None,
-            Language::Python3 => python3::wanted(&script.content, limits).await?,
+            Language::Python3 => python3::wanted((&script.content, lock), limits).await?,
             Language::Bun | Language::Deno => {
-                of_javascript(script.language, &*javascript::compiled(script).await?)?
+                let compiled = javascript::compiled(script).await?;
+                of_javascript(script.language, &compiled, lock)?
             }
         };
         Ok(wanted.map(Arc::new))
@@ -36,8 +38,15 @@ pub(crate) async fn wanted(
 }
 
 /// Where the packages of a script stand; has them installed, beside the caller, when they are not there.
-pub async fn install(packages: &Packages, language: Language, content: String) -> Installed {
-    let script = Script::new("script".to_owned(), content, language);
+pub async fn install(
+    packages: &Packages,
+    language: Language,
+    (content, lock): (String, Option<String>),
+) -> Installed {
+    let script = Script {
+        lock,
+        ..Script::new("script".to_owned(), content, language)
+    };
     match wanted(&script, &RunLimits::default()).await {
         Ok(None) => Installed::Ready,
         Ok(Some(wanted)) => packages.begin(Arc::unwrap_or_clone(wanted)),
@@ -45,18 +54,19 @@ pub async fn install(packages: &Packages, language: Language, content: String) -
     }
 }
 
-/// The packages of a script in `bun` or `deno`.
+/// The packages of a script in `bun` or `deno`; of the latter a lock is not looked at.
 ///
 /// # Errors
 /// As [`wanted`].
 pub(crate) fn of_javascript(
     language: Language,
     compiled: &Compiled,
+    lock: &str,
 ) -> Result<Option<Wanted>, String> {
     let imports = javascript::imports(compiled);
     if language == Language::Deno {
         npm::of_deno(&imports, deno::program()?)
     } else {
-        npm::of_bun(&imports, bun::program()?)
+        npm::of_bun(&imports, lock, bun::program()?)
     }
 }

@@ -50,6 +50,8 @@ pub(crate) struct Script {
     pub(crate) bash_params: Vec<bash::Param>,
     /// Its JavaScript, once it was needed.
     pub(crate) compiled: OnceLock<Result<Arc<typescript::Compiled>, typescript::SyntaxError>>,
+    /// The versions that are pinned for it.
+    pub(crate) lock: Option<String>,
     /// The packages it imports, once they were asked for.
     pub(crate) wanted: OnceCell<Option<Arc<Wanted>>>,
 }
@@ -66,6 +68,7 @@ impl Script {
             timeout: timeout.filter(|secs| *secs > 0).map(Duration::from_secs),
             warm: row.dedicated_worker != Some(false),
             envs: envs_of(&row.settings),
+            lock: row.lock,
             key: Some(key),
             ..Self::new(row.path, row.content, language)
         })
@@ -92,6 +95,7 @@ impl Script {
             envs: Vec::new(),
             warm: false,
             bash_params,
+            lock: None,
             compiled: OnceLock::new(),
             wanted: OnceCell::new(),
         }
@@ -112,6 +116,7 @@ pub(crate) enum NoScript {
 struct Preview {
     language: Language,
     content: String,
+    lock: Option<String>,
 }
 
 /// The scripts this process ran lately.
@@ -155,7 +160,12 @@ impl ScriptCache {
 
     /// A script that travels with its job. One that says which text it is (a step of a flow that is tried out) is
     /// kept warm, as the same step may run often.
-    fn preview(&self, job: &Job, Preview { language, content }: Preview) -> Arc<Script> {
+    fn preview(&self, job: &Job, preview: Preview) -> Arc<Script> {
+        let Preview {
+            language,
+            content,
+            lock,
+        } = preview;
         let key = job.runnable_hash.map(|hash| key_of(job, hash));
         if let Some(script) = key.as_ref().and_then(|key| self.kept.lock().get(key)) {
             return script;
@@ -166,6 +176,7 @@ impl ScriptCache {
         let script = Arc::new(Script {
             warm: key.is_some(),
             key: key.clone(),
+            lock,
             ..Script::new(path, content, language)
         });
         if let Some(key) = key {
@@ -193,10 +204,11 @@ impl ScriptCache {
             .source
             .flow_script(job.workspace_id.clone(), version, module)
             .await;
-        let (language, content) = found.map_err(NoScript::Later)?.ok_or_else(missing)?;
+        let (language, content, lock) = found.map_err(NoScript::Later)?.ok_or_else(missing)?;
         let script = Arc::new(Script {
             warm: true,
             key: Some(key.clone()),
+            lock,
             ..Script::new(
                 job.runnable_path.clone().unwrap_or_default(),
                 content_of(job, language, content),

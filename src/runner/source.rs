@@ -32,6 +32,9 @@ pub struct JobIdentity {
 /// Mints the identity of a job. Called once a run on a worker's thread: it must not block.
 pub type Identify = Arc<dyn Fn(&Job) -> JobIdentity + Send + Sync>;
 
+/// A script that is part of a version of a flow: its language, its text and its lock.
+pub(crate) type FlowScript = (Language, String, Option<String>);
+
 /// Where jobs come from and where their results go.
 pub(crate) trait JobSource: Send + Sync + 'static {
     /// See [`Queue::await_jobs`].
@@ -65,13 +68,13 @@ pub(crate) trait JobSource: Send + Sync + 'static {
         workspace: String,
         hash: i64,
     ) -> BoxFuture<'static, Result<Option<ScriptContent>, DbError>>;
-    /// A script that is part of a version of a flow: its language and text.
+    /// See [`FlowScript`].
     fn flow_script(
         &self,
         workspace: String,
         version: i64,
         module: String,
-    ) -> BoxFuture<'static, Result<Option<(Language, String)>, DbError>>;
+    ) -> BoxFuture<'static, Result<Option<FlowScript>, DbError>>;
     /// Who the job acts as.
     fn identify(&self, job: &Job) -> JobIdentity;
     /// The arguments of a job that starts, with what those that were given refer to. Inside: why that cannot be had.
@@ -191,7 +194,7 @@ impl JobSource for Live {
         workspace: String,
         version: i64,
         module: String,
-    ) -> BoxFuture<'static, Result<Option<(Language, String)>, DbError>> {
+    ) -> BoxFuture<'static, Result<Option<FlowScript>, DbError>> {
         let pool = self.pool.clone();
         Box::pin(async move {
             let row = pool
@@ -201,8 +204,11 @@ impl JobSource for Live {
             let flow = value.and_then(|value| FlowValue::from_json(&value).ok());
             Ok(flow.and_then(|flow| match &flow.module(&module)?.step {
                 Step::RawScript {
-                    language, content, ..
-                } => Some((*language, content.clone())),
+                    language,
+                    content,
+                    lock,
+                    ..
+                } => Some((*language, content.clone(), lock.clone())),
                 _ => None,
             }))
         })

@@ -42,10 +42,14 @@ impl ScriptCheck for Scripts {
         Box::pin(runner::check_condition(expr))
     }
 
-    fn install(&self, language: Language, content: String) -> LocalBoxFuture<'static, Installed> {
+    fn install(
+        &self,
+        language: Language,
+        script: (String, Option<String>),
+    ) -> LocalBoxFuture<'static, Installed> {
         let packages = self.0.clone();
         Box::pin(async move {
-            match runner::install(&packages, language, content).await {
+            match runner::install(&packages, language, script).await {
                 packages::Installed::Ready => Installed::Ready,
                 packages::Installed::Underway => Installed::Underway,
                 packages::Installed::Failed(why) => Installed::Failed(why),

@@ -32,6 +32,7 @@ mod heartbeat;
 mod lanes;
 mod licences;
 mod live;
+mod locks;
 mod message_to_job;
 mod operations;
 mod page;

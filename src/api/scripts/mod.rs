@@ -285,7 +285,10 @@ pub(crate) async fn deployment_status(
 ) -> Result<Json<Deployment>, Error> {
     let row = state.run(move |conn| by_hash(conn, &caller, &at)).await?;
     let installed = match row.language.parse() {
-        Ok(language) => state.script_check.install(language, row.content).await,
+        Ok(language) => {
+            let script = (row.content, row.lock.clone());
+            state.script_check.install(language, script).await
+        }
         Err(_) => Installed::Ready,
     };
     let (lock, lock_error_logs) = match installed {

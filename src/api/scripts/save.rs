@@ -269,13 +269,14 @@ pub(crate) async fn create(
     caller.may_change()?;
     let (row, parent) = body.0.check(&at.workspace, &state).await?;
     let skip = how.0.skip_if_noop == Some(true);
-    let (language, content) = (row.language.parse(), row.content.clone());
+    let language = row.language.parse();
+    let script = (row.content.clone(), row.lock.clone());
     let hash = state
         .transaction(move |conn| save(conn, &caller, row, (parent, skip)))
         .await?;
     if let Ok(language) = language {
         // What it imports is installed meanwhile: its first job should not wait for it.
-        actix_rt::spawn(state.script_check.install(language, content));
+        actix_rt::spawn(state.script_check.install(language, script));
     }
     Ok(Created(hex(hash)))
 }

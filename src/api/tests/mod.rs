@@ -103,7 +103,11 @@ impl ScriptCheck for NotEmpty {
         })
     }
 
-    fn install(&self, _: Language, content: String) -> LocalBoxFuture<'static, Installed> {
+    fn install(
+        &self,
+        _: Language,
+        (content, _): (String, Option<String>),
+    ) -> LocalBoxFuture<'static, Installed> {
         Box::pin(async move {
             match content.as_str() {
                 "slow" => Installed::Underway,

@@ -58,6 +58,9 @@ pub(crate) struct FlowRaw {
     /// The text of a script that is part of a preview.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) content: Option<String>,
+    /// The versions that are pinned for such a script.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lock: Option<String>,
     /// When its contents go (`queue::stamp`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) delete_after_secs: Option<u64>,

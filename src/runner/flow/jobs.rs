@@ -37,6 +37,7 @@ impl Plan<'_> {
             Step::RawScript {
                 language,
                 content,
+                lock,
                 tag,
                 ..
             } => {
@@ -46,12 +47,17 @@ impl Plan<'_> {
                     JobKind::FlowScript
                 } else {
                     raw.content = Some(content.clone());
+                    raw.lock.clone_from(lock);
                     JobKind::Preview
                 };
                 let runnable = StepRunnable {
                     kind,
                     path: step_path(run, &module.id),
-                    hash: Some(super::content_key(*language, content, &module.id)),
+                    hash: Some(super::content_key(
+                        *language,
+                        (content, lock.as_deref()),
+                        &module.id,
+                    )),
                     raw: Some(raw.to_text()),
                 };
                 (runnable, tag)

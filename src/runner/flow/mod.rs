@@ -78,13 +78,17 @@ fn is_for_machine(kind: &str) -> bool {
     kinds.iter().any(|known| known.as_str() == kind)
 }
 
-/// What a script inside a flow is kept warm under: the same text shares a process, in whatever flow and version.
-fn content_key(language: Language, content: &str, module: &str) -> i64 {
+/// What a script inside a flow is kept warm under: the same text with the same lock shares a process, in whatever flow and version.
+fn content_key(language: Language, (content, lock): (&str, Option<&str>), module: &str) -> i64 {
     let mut hash = Sha256::new();
     hash.update(language.as_str());
     // A preprocessor may be given a `main`, so it is another text then.
     hash.update([u8::from(module == PREPROCESSOR)]);
     hash.update(content);
+    if let Some(lock) = lock {
+        hash.update([0]);
+        hash.update(lock);
+    }
     let mut first = [0; 8];
     first.copy_from_slice(&hash.finalize()[..8]);
     i64::from_be_bytes(first)

@@ -17,7 +17,7 @@ use super::{Answer, Call, environment_changes, one_line, resolve, well_formed};
 use crate::{
     runner::{
         limits::RunLimits,
-        packages::Wanted,
+        packages::{Wanted, lock},
         process::{Once, run_once},
         script::Script,
         warm::{Launch, WarmProcess},
@@ -110,35 +110,41 @@ pub(crate) async fn launch(packages: Option<&Path>, limits: &RunLimits) -> Resul
     })
 }
 
-/// What the script needs from PyPI; none = nothing.
+/// What the script needs from PyPI, in the versions that its lock names; none = nothing.
 ///
 /// # Errors
-/// There is no `python3`, or what the script declares cannot be read.
-pub(crate) async fn wanted(content: &str, limits: &RunLimits) -> Result<Option<Wanted>, String> {
+/// There is no `python3`, or what the script declares or its lock says cannot be read.
+pub(crate) async fn wanted(
+    (content, lock): (&str, &str),
+    limits: &RunLimits,
+) -> Result<Option<Wanted>, String> {
     let python = interpreter(limits).await?;
-    if needs_nothing(content, &python.modules) {
-        return Ok(None);
-    }
-    let found = read(content, limits).await.map_err(|error| error.0)?;
-    Ok(of_requirements(&found, &python))
+    let found = if needs_nothing(content, &python.modules) {
+        Value::Null
+    } else {
+        read(content, limits).await.map_err(|error| error.0)?
+    };
+    of_requirements(&found, lock, &python)
 }
 
-fn of_requirements(found: &Value, python: &Interpreter) -> Option<Wanted> {
-    let wanted = found["requirements"].as_array()?;
-    let mut what: Vec<String> = wanted
-        .iter()
-        .filter_map(|one| one.as_str().map(str::to_owned))
-        .collect();
+fn of_requirements(
+    found: &Value,
+    lock: &str,
+    python: &Interpreter,
+) -> Result<Option<Wanted>, String> {
+    let wanted = found["requirements"].as_array().into_iter().flatten();
+    let wanted = wanted.filter_map(|one| one.as_str().map(str::to_owned));
+    let mut what = lock::of_python(lock, wanted.collect())?;
     if what.is_empty() {
-        return None;
+        return Ok(None);
     }
     // Stands first: see `packages::python`.
     what.insert(0, python.version.clone());
-    Some(Wanted {
+    Ok(Some(Wanted {
         kind: "python",
         what,
         program: python.program.clone(),
-    })
+    }))
 }
 
 /// Whether every line with the word `import` plainly imports the interpreter's own modules, and nothing is

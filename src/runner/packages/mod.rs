@@ -5,8 +5,10 @@
 //! <cache>/<kind>/.<hash>-XXXX/               being built, or left by a process that died: removed after a day
 //! ```
 //! `Packages::ensure` builds a set once: a lock in this process, a file's lock between processes. Builds run
-//! as programs of their own (`tool`), beside the workers. What a script wants is read in `python` and `npm`.
+//! as programs of their own (`tool`), beside the workers. What a script wants is read in `python` and `npm`, what is pinned
+//! for it in `lock`.
 
+pub(crate) mod lock;
 pub(crate) mod npm;
 pub(crate) mod python;
 mod tool;

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 
 use serde_json::json;
 
-use super::{Wanted, tool::Tool};
+use super::{Wanted, lock, tool::Tool};
 
 /// Modules of node that bun has built in, besides those behind `node:` and `bun:`.
 const BUILT_IN: [&str; 43] = [
@@ -111,11 +111,15 @@ pub(crate) fn import(specifier: &str) -> Import<'_> {
     }
 }
 
-/// The packages a bun script needs; none = it imports nothing.
+/// The packages a bun script needs, in the versions that `pinned`, its lock, names; none = it imports nothing.
 ///
 /// # Errors
 /// An import that means a file or an address, or one package in two versions.
-pub(crate) fn of_bun(imports: &[String], program: PathBuf) -> Result<Option<Wanted>, String> {
+pub(crate) fn of_bun(
+    imports: &[String],
+    pinned: &str,
+    program: PathBuf,
+) -> Result<Option<Wanted>, String> {
     let mut packages: BTreeMap<&str, &str> = BTreeMap::new();
     for specifier in imports {
         match import(specifier) {
@@ -139,7 +143,10 @@ pub(crate) fn of_bun(imports: &[String], program: PathBuf) -> Result<Option<Want
     }
     let what: Vec<String> = packages
         .into_iter()
-        .map(|(name, version)| format!("{name}@{version}"))
+        .map(|(name, version)| {
+            let version = lock::of_bun(pinned, name).unwrap_or(version);
+            format!("{name}@{version}")
+        })
         .collect();
     Ok((!what.is_empty()).then_some(Wanted {
         kind: "bun",
@@ -259,7 +266,7 @@ mod tests {
     fn a_set_is_the_same_however_its_imports_are_written() {
         let set = |imports: &[&str]| {
             let imports: Vec<String> = imports.iter().map(|&name| name.to_owned()).collect();
-            of_bun(&imports, "/bin/bun".into())
+            of_bun(&imports, "", "/bin/bun".into())
         };
         let one = set(&["zod", "lodash/fp", "fs", "lodash@4"])
             .unwrap()
@@ -268,6 +275,9 @@ mod tests {
         assert_eq!(one.what, ["lodash@4", "zod@latest"]);
         assert_eq!(one.name(), other.name());
         assert_eq!(set(&["fs"]), Ok(None));
+        let lock = r#""packages": { "zod": ["zod@3.22.4", ""] }"#;
+        let pinned = of_bun(&["zod".to_owned()], lock, "/bin/bun".into());
+        assert_eq!(pinned.unwrap().unwrap().what, ["zod@3.22.4"]);
         assert!(set(&["./x"]).unwrap_err().contains("\"./x\""));
         assert!(set(&["a@1", "a@2"]).unwrap_err().contains("two versions"));
     }

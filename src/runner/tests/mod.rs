@@ -31,7 +31,7 @@ use super::{
     packages::Packages,
     remote::Link,
     script::{Script, ScriptCache},
-    source::{JobIdentity, JobSource},
+    source::{FlowScript, JobIdentity, JobSource},
     stop::Stop,
 };
 use crate::{
@@ -264,6 +264,7 @@ impl FakeSource {
             timeout_secs: None,
             dedicated_worker: None,
             settings: "{}".to_owned(),
+            lock: None,
         };
         self.state.lock().scripts.insert(hash, row);
     }
@@ -385,7 +386,7 @@ impl JobSource for FakeSource {
         _: String,
         _: i64,
         _: String,
-    ) -> BoxFuture<'static, Result<Option<(Language, String)>, DbError>> {
+    ) -> BoxFuture<'static, Result<Option<FlowScript>, DbError>> {
         Box::pin(std::future::ready(Ok(None)))
     }
 

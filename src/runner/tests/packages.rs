@@ -49,6 +49,20 @@ async fn python_packages_are_installed_by_the_names_of_imports_and_by_declaratio
         installed(&script).await;
         assert_eq!(bench.result(&script, json!({})).await, wanted);
     }
+    // A lock counts more than what the text says.
+    let locked = Script {
+        lock: Some("# py: 3.11\nsix==1.15.0\n".to_owned()),
+        ..python("# requirements:\n# six>=1.16\nimport six\ndef main(): return six.__version__")
+    };
+    installed(&locked).await;
+    assert_eq!(bench.result(&locked, json!({})).await, "1.15.0");
+    let broken = Script {
+        lock: Some("--index-url http://x".to_owned()),
+        ..python("def main(): pass")
+    };
+    let error = bench.error(&broken, json!({})).await;
+    let message = text(&error["message"]);
+    assert!(message.starts_with("lock: '--index-url"), "{message}");
 }
 
 #[actix_rt::test]
