@@ -71,7 +71,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::too_many_lines, reason = "a table")]
     fn what_is_only_passed_on_may_stay_a_reference() {
         let gets = |expr: &str| step("a", json!({"x": js(expr)}));
         let (given, other) = (gets("flow_input.key"), gets("flow_input.other + 1"));
