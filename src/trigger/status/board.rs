@@ -147,13 +147,22 @@ impl Board {
         let key: Place = (workspace.into(), path.into());
         let mut entries = self.entries.write();
         let mut resting = self.resting.lock();
-        let Some(live) = entries.remove(&key).or_else(|| resting.remove(&key)) else {
+        let listened = entries.remove(&key);
+        let is_listened = listened.is_some();
+        let Some(live) = listened.or_else(|| resting.remove(&key)) else {
             return;
         };
         let to: Place = (workspace.into(), to.into());
         match entries.get(&to) {
             // Its socket was quicker.
             Some(there) => there.before.add(live),
+            // Its socket will be told; what it has counted is shown meanwhile.
+            None if is_listened => {
+                let before = Before::of(Arc::clone(&live));
+                let moved = Live::new(Arc::clone(&to.0), Arc::clone(&to.1), before);
+                moved.continues(&live);
+                entries.insert(to, Arc::new(moved));
+            }
             None => drop(resting.insert(to, live)),
         }
     }
