@@ -5,6 +5,7 @@
 //! atomics; a message is counted once it is known what became of it, so the sums of contract section 5 always hold.
 
 mod board;
+mod counter;
 mod sample;
 
 use std::sync::{
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     board::{Board, Place, Tail, Totals, Watch},
+    counter::Counter,
     sample::{Sample, Verdict},
 };
 use super::{
@@ -111,23 +113,6 @@ pub struct Dropped {
     pub too_large: u64,
     /// Wanted, but another server had taken over before they were committed.
     pub fenced: u64,
-}
-
-/// A counter with one writer.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// Adds `n`. One thread only: not an atomic addition, which would cost ten times as much.
-    pub fn add(&self, n: u64) {
-        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
-    }
-
-    /// The present value.
-    #[must_use]
-    pub fn get(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
 }
 
 /// Where a trigger is, and what goes with it.
