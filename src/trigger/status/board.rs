@@ -9,7 +9,7 @@ use parking_lot::{Mutex, RwLock};
 use serde_json::json;
 use tokio::sync::broadcast;
 
-use super::{Live, Sample, TriggerState, TriggerStatus, Verdict};
+use super::{Live, Sample, Totals, TriggerState, TriggerStatus, Verdict};
 use crate::{
     trigger::{counted::Before, filter::Explanation, sampler::beginning},
     types::Timestamp,
@@ -19,57 +19,6 @@ use crate::{
 const RESTING: usize = 10_000;
 /// Samples that a slow watcher may be behind by; older ones are dropped for it alone.
 const SAMPLES: usize = 256;
-
-/// What triggers counted together.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "as in `TriggerStatus`")]
-pub struct Totals {
-    pub received: u64,
-    pub bytes_received: u64,
-    pub unmatched: u64,
-    pub handled: u64,
-    pub matched: u64,
-    pub enqueued: u64,
-    pub dropped: u64,
-    pub replied: u64,
-    pub reply_undeliverable: u64,
-    pub reply_failed: u64,
-}
-
-impl Totals {
-    /// All of them together.
-    #[must_use]
-    pub fn sum<'a>(totals: impl Iterator<Item = &'a Self>) -> Self {
-        let mut all = Self::default();
-        for one in totals {
-            all.received += one.received;
-            all.bytes_received += one.bytes_received;
-            all.unmatched += one.unmatched;
-            all.handled += one.handled;
-            all.matched += one.matched;
-            all.enqueued += one.enqueued;
-            all.dropped += one.dropped;
-            all.replied += one.replied;
-            all.reply_undeliverable += one.reply_undeliverable;
-            all.reply_failed += one.reply_failed;
-        }
-        all
-    }
-
-    fn add(&mut self, live: &Live) {
-        let counted = live.counted();
-        self.received += counted.received();
-        self.bytes_received += counted.bytes_received;
-        self.unmatched += counted.unmatched;
-        self.handled += counted.handled;
-        self.matched += counted.matched;
-        self.enqueued += counted.enqueued;
-        self.dropped += counted.binary + counted.too_large + counted.lost;
-        self.replied += counted.replied;
-        self.reply_undeliverable += counted.reply_undeliverable;
-        self.reply_failed += counted.reply_failed;
-    }
-}
 
 /// Workspace and path.
 pub type Place = (Arc<str>, Arc<str>);

@@ -7,6 +7,7 @@
 mod board;
 mod counter;
 mod sample;
+mod totals;
 
 use std::sync::{
     Arc,
@@ -17,9 +18,10 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    board::{Board, Place, Tail, Totals, Watch},
+    board::{Board, Place, Tail, Watch},
     counter::Counter,
     sample::{Sample, Verdict},
+    totals::Totals,
 };
 use super::{
     counted::{Before, Counted},
