@@ -38,7 +38,7 @@ pub struct Point {
     /// How long the job that is due next had waited at its end.
     #[diesel(sql_type = BigInt)]
     pub queue_age_ms: i64,
-    /// Jobs that waited at its end ([`waiting`]).
+    /// Jobs that waited at its end.
     #[diesel(sql_type = BigInt)]
     pub jobs_waiting: i64,
 }
