@@ -251,8 +251,8 @@ impl Windsock {
             "url": server.url(&format!("runCase?case={case}&")),
             "can_return_message": true, "can_return_error_result": false,
             "binary": "base64", "max_message_bytes": 32 * 1024 * 1024,
-            // One connection; nothing of our own on it.
-            "reconnect": {"max_attempts": 1}, "ping_interval_secs": 0,
+            // One connection, however long it lasts; nothing of our own on it.
+            "reconnect": {"max_attempts": 1}, "on_close": {"default": "disable"}, "ping_interval_secs": 0,
         });
         let (status, text) = self.request(Method::POST, "create", &trigger).await;
         assert_eq!(status, 201, "{}", String::from_utf8_lossy(&text));
