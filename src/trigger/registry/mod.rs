@@ -9,7 +9,7 @@ mod publish;
 mod shared;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -259,11 +259,7 @@ impl Registry {
         if self.stopping {
             return;
         }
-        let mut gone = changes.gone;
-        for setup in &changes.changed {
-            self.take_along(&mut gone, setup);
-        }
-        for key in gone {
+        for key in self.take_along(changes.gone, &changes.changed) {
             if let Some(run) = self.running.remove(&key) {
                 tell(run.socket, Stop(close_code::NORMAL));
                 self.common.board.rest(&key.0, &key.1);
@@ -294,24 +290,39 @@ impl Registry {
         }
     }
 
-    /// A trigger that is at no path where it was, and now at another: its socket goes on.
-    fn take_along(&mut self, gone: &mut Vec<Key>, setup: &Setup) {
-        let key = (Arc::clone(&setup.workspace), Arc::clone(&setup.path));
-        if self.running.contains_key(&key) {
-            return;
+    /// Of triggers that are at no path where they were and now at another the sockets go on; answers which are gone for
+    /// good.
+    fn take_along(&mut self, gone: Vec<Key>, changed: &[Setup]) -> Vec<Key> {
+        // Looked through once, however many come and go at once.
+        let versions = gone.into_iter().filter_map(|(workspace, path)| {
+            let key = (workspace, path);
+            let version = self.running.get(&key)?.version;
+            Some((key.0, version, key.1))
+        });
+        let mut gone: BTreeSet<(Arc<str>, i64, Arc<str>)> = versions.collect();
+        for setup in changed {
+            let key = (Arc::clone(&setup.workspace), Arc::clone(&setup.path));
+            if gone.is_empty() || self.running.contains_key(&key) {
+                continue;
+            }
+            let first: Arc<str> = "".into();
+            let earlier = |version| (Arc::clone(&key.0), version, Arc::clone(&first));
+            let range = earlier(i64::MIN)..earlier(setup.version.saturating_add(1));
+            let newest = gone.range(range).next_back().cloned();
+            let Some(old) = newest.filter(|old| trigger::is_later(old.1, setup.version)) else {
+                continue;
+            };
+            gone.remove(&old);
+            if let Some(run) = self
+                .running
+                .remove(&(Arc::clone(&old.0), Arc::clone(&old.2)))
+            {
+                self.common.board.rename(&old.0, &old.2, &key.1);
+                self.running.insert(key, run);
+            }
         }
-        let is_it = |old: &Key| {
-            let run = self.running.get(old);
-            old.0 == key.0 && run.is_some_and(|run| trigger::is_later(run.version, setup.version))
-        };
-        let Some(index) = gone.iter().position(is_it) else {
-            return;
-        };
-        let old = gone.swap_remove(index);
-        if let Some(run) = self.running.remove(&old) {
-            self.common.board.rename(&old.0, &old.1, &key.1);
-            self.running.insert(key, run);
-        }
+        let gone = gone.into_iter();
+        gone.map(|(workspace, _, path)| (workspace, path)).collect()
     }
 
     fn start_socket(&mut self, setup: Arc<Setup>) -> Running {
