@@ -195,15 +195,14 @@ pub(crate) struct Starting<'a> {
     pub(crate) given: &'a [String],
 }
 
-/// What a reference (`$var:<path>`, `$res:<path>`) leads to, read for a job with the rights of `permissioned_as` in a
-/// workspace, and whether that is to be kept secret.
+/// What a reference (`$var:<path>`, `$res:<path>`) leads to, read with the rights of `permissioned_as` in a workspace, and
+/// whether that is to be kept secret.
 pub(crate) fn value(
     conn: &mut Conn,
-    (workspace, permissioned_as, job): (&str, &str, JobId),
+    (workspace, permissioned_as): (&str, &str),
     text: &str,
 ) -> Result<(Value, bool), ReferenceError> {
-    let mut caller = somebody(conn, workspace, permissioned_as)?;
-    caller.job = Some(job);
+    let caller = somebody(conn, workspace, permissioned_as)?;
     let mut value = Value::from(text);
     let mut trail = Trail::default();
     follow(conn, (&caller, workspace), &mut value, &mut trail)?;

@@ -2,8 +2,9 @@
 //!
 //! The engine has no database: what it is asked for and does not know ends the evaluation, is read, and the expression
 //! is evaluated again. An input that is nothing but such a call is a reference instead (`queue::given`), where it is that
-//! of a script or of a flow that only passes it on (`passing`): so a secret is not kept with the step. Of what else an
-//! input has read, secrets are masked in the step's log, and in those of all steps of a flow that it calls.
+//! of a script or of a flow that only passes it on (`passing`): so a secret is not kept with the step. What else is made
+//! of a secret is kept sealed (`sealing`); the secret itself is masked in the step's log, and in those of all steps of a
+//! flow that it calls.
 
 use std::{borrow::Cow, cell::RefCell, collections::HashMap, rc::Rc};
 
@@ -12,7 +13,6 @@ use crate::{
     access::references::{self, ReferenceError},
     db::DbError,
     flow::{Expr, Input, Inputs},
-    secret::mask::{Masks, Watch},
     types::JobId,
 };
 
@@ -37,8 +37,6 @@ impl Plan<'_> {
         values: &[(&str, &str)],
     ) -> Result<Result<String, String>, DbError> {
         let reads = Rc::new(Reads::default());
-        // Whatever it fails with is shown: no secret is to be in it.
-        let _watch = Watch::begin(id);
         loop {
             let result = match &self.engine {
                 Some(engine) => engine.eval_reading(expr, values, &reads),
@@ -48,7 +46,7 @@ impl Plan<'_> {
             if missed.is_empty() {
                 let known = reads.known.borrow();
                 self.learned.read.extend(known.keys().cloned());
-                return Ok(result.map_err(|error| Masks::of(id).apply(error)));
+                return Ok(result);
             }
             if reads.known.borrow().len() + missed.len() > MOST {
                 return Ok(Err(format!(
@@ -70,7 +68,6 @@ impl Plan<'_> {
         let who = (
             run.job.workspace_id.as_str(),
             run.job.permissioned_as.as_str(),
-            id,
         );
         match references::value(self.conn, who, reference) {
             Ok((value, is_secret)) => {
