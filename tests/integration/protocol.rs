@@ -64,14 +64,14 @@ async fn a_message_that_takes_longer_than_pings_may_go_unanswered_arrives() {
     if !ready("a_slow_message", &[Need::Peer]) {
         return;
     }
-    let (app, mut peer, connection) = listening(&[], json!({"ping_interval_secs": 1})).await;
+    let (app, mut peer, connection) = listening(&[], json!({"ping_interval_secs": 2})).await;
     peer.command(json!({"do": "freeze", "to": connection.number}))
         .await;
-    // A frame of 24 bytes in pieces, over more than three times the two seconds after which a silent line is dead.
+    // A frame of 24 bytes in pieces, over almost twice the four seconds after which a silent line is dead.
     let mut pieces = vec!["8118".to_owned()];
     pieces.extend(std::iter::repeat_n("78".to_owned(), 24));
     peer.command(
-        json!({"do": "trickle", "to": connection.number, "pieces": pieces, "pause_ms": 250}),
+        json!({"do": "trickle", "to": connection.number, "pieces": pieces, "pause_ms": 300}),
     )
     .await;
     let jobs = wait_for_jobs(&app, 1).await;

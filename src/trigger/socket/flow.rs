@@ -22,7 +22,8 @@ use crate::{
     wire::Outgoing,
 };
 
-/// Longest message that is decided on the socket's thread while somebody watches: some 50 µs at the filter's worst.
+/// Longest message that is decided on the socket's thread while somebody watches: a match of 190 bytes takes 0.55 µs
+/// (`filter`), so this about 0.2 ms.
 const WATCHED_BYTES: usize = 64 * 1024;
 
 impl Socket {
