@@ -127,7 +127,8 @@ pub struct TriggerSpec {
     /// What messages do without a job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conversation: Option<Vec<ConversationRule>>,
-    /// What a close code means: code or `default` → action.
+    /// What a close code means: code or `default` → action; 1005 stands for a close frame without a code, 1006 for an end
+    /// without a close frame.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_close: Option<BTreeMap<String, OnClose>>,
     /// Connects per second to the same host from one server.
