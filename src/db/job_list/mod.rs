@@ -239,6 +239,9 @@ macro_rules! completed_filtered {
     }};
 }
 
+/// Fewer are not asked for: SQLite would rather read the whole queue than walk along its ids (seen with 1).
+const FEWEST: i64 = 100;
+
 /// The ids of the jobs in a stretch of the queue.
 pub(crate) fn queue_ids(
     conn: &mut Conn,
@@ -254,11 +257,13 @@ pub(crate) fn queue_ids(
     } else {
         query.order(queue::id.asc())
     };
-    Ok(query
+    let mut ids: Vec<JobId> = query
         .select(queue::id)
         .offset(window.offset)
-        .limit(window.limit)
-        .load(conn)?)
+        .limit(window.limit.max(FEWEST))
+        .load(conn)?;
+    ids.truncate(usize::try_from(window.limit).unwrap_or(0));
+    Ok(ids)
 }
 
 /// The ids of the jobs in a stretch of the ended ones.
@@ -312,7 +317,78 @@ pub(crate) fn count_completed(conn: &mut Conn, filter: &JobFilter) -> Result<i64
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use diesel::{
+        QueryableByName,
+        connection::{Instrumentation, InstrumentationEvent},
+        sql_query,
+        sql_types::Text,
+    };
+
     use super::*;
+    use crate::{config::DatabaseUrl, db::Pool};
+
+    #[derive(QueryableByName)]
+    struct Step {
+        #[diesel(sql_type = Text)]
+        detail: String,
+    }
+
+    /// Keeps the last query, with its values.
+    struct Last(Arc<Mutex<String>>);
+
+    impl Instrumentation for Last {
+        fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
+            if let InstrumentationEvent::StartQuery { query, .. } = event {
+                *self.0.lock().unwrap() = query.to_string();
+            }
+        }
+    }
+
+    /// With its values in place, as SQLite sees them when it decides.
+    fn filled_in(query: &str) -> String {
+        let (text, binds) = query.split_once(" -- binds: ").unwrap();
+        let binds: Vec<serde_json::Value> = serde_json::from_str(binds).unwrap();
+        let mut parts = text.split('?');
+        let mut whole = parts.next().unwrap().to_owned();
+        for (bind, part) in binds.iter().zip(parts) {
+            whole += &bind.to_string().replace('"', "'");
+            whole += part;
+        }
+        whole
+    }
+
+    #[test]
+    fn the_newest_of_a_long_queue_are_found_by_their_ids() {
+        let folder = tempfile::tempdir().unwrap();
+        let pool = Pool::open(&DatabaseUrl::Sqlite(folder.path().join("q.db")), 1).unwrap();
+        let mut conn = pool.connect().unwrap();
+        let last = Arc::new(Mutex::new(String::new()));
+        if let Conn::Sqlite(conn) = &mut conn {
+            conn.set_instrumentation(Last(Arc::clone(&last)));
+        }
+        let filter = JobFilter {
+            workspace: "main".to_owned(),
+            ..JobFilter::default()
+        };
+        for limit in [1, 2, 30, 1000] {
+            let window = Window {
+                offset: 0,
+                limit,
+                descending: true,
+            };
+            queue_ids(&mut conn, &filter, window).unwrap();
+            let text = filled_in(&last.lock().unwrap());
+            let explain = sql_query(format!("EXPLAIN QUERY PLAN {text}"));
+            let Conn::Sqlite(conn) = &mut conn else {
+                unreachable!()
+            };
+            let plan: Vec<Step> = explain.load(conn).unwrap();
+            assert_eq!(plan.len(), 1, "{limit}: {}", plan[1].detail);
+            assert!(plan[0].detail.contains("USING INDEX"), "{}", plan[0].detail);
+        }
+    }
 
     #[test]
     fn ids_bound_moments() {
