@@ -33,6 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(900);
 
 /// Between two looks: often enough for the figures, seldom enough not to be what is measured.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// How often the queue is asked for: a part in a hundred of what the shortest run takes.
+const LOOK_AT_QUEUE: Duration = Duration::from_millis(50);
 
 /// A release server with `workers` slots that says little.
 pub async fn server(database: Database, workers: usize) -> TestApp {
@@ -77,7 +79,7 @@ pub async fn wait_for_counter(app: &TestApp, counter: &str, number: u64) {
 pub async fn wait_until_idle(app: &TestApp) {
     let deadline = std::time::Instant::now() + PATIENCE;
     loop {
-        // One row, not a count of them all: who looks must not take the machine from who works.
+        // Seldom, and one row: who looks must not take the machine from who works.
         let first = app
             .get("jobs/queue/list?per_page=1")
             .await
@@ -90,7 +92,7 @@ pub async fn wait_until_idle(app: &TestApp) {
             std::time::Instant::now() < deadline,
             "the queue never was empty: {first}"
         );
-        actix_rt::time::sleep(LOOK_AGAIN).await;
+        actix_rt::time::sleep(LOOK_AT_QUEUE).await;
     }
 }
 
