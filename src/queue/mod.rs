@@ -200,10 +200,13 @@ impl Queue {
     ///
     /// # Errors
     /// windsock is stopping.
-    pub async fn finish(&self, done: Vec<(Job, Outcome)>) -> Result<(), QueueError> {
+    pub async fn finish(
+        &self,
+        done: Vec<(impl Into<Arc<Job>>, Outcome)>,
+    ) -> Result<(), QueueError> {
         let done = done
             .into_iter()
-            .map(|(job, outcome)| (Arc::new(job), Arc::new(outcome)))
+            .map(|(job, outcome)| (job.into(), Arc::new(outcome)))
             .collect();
         self.submit(Op::Finish(done)).await.map(|_| ())
     }

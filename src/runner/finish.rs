@@ -21,7 +21,7 @@ const WAITING_KB: usize = 64 * 1024;
 /// Something for the finisher.
 pub(crate) enum End {
     /// A job has ended. The permit stands for its bytes.
-    Job(Box<(Job, Outcome)>, OwnedSemaphorePermit),
+    Job(Box<(Arc<Job>, Outcome)>, OwnedSemaphorePermit),
     /// Answer when everything before this is committed.
     Flush(oneshot::Sender<()>),
 }
@@ -50,8 +50,6 @@ impl FinishSender {
         let Ok(permit) = Arc::clone(&self.room).acquire_many_owned(permits).await else {
             return;
         };
-        // The board still has the other handle for a moment when somebody cancels just now.
-        let job = Arc::unwrap_or_clone(job);
         // The receiver lives as long as the process runs jobs; a lost end is run again after its lease.
         let _ = self
             .ends

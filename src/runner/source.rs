@@ -48,7 +48,7 @@ pub(crate) trait JobSource: Send + Sync + 'static {
     /// See [`Queue::claim_below`].
     fn claim_below(&self, waiting: Vec<JobId>) -> BoxFuture<'static, Result<Vec<Job>, QueueError>>;
     /// See [`Queue::finish`].
-    fn finish(&self, done: Vec<(Job, Outcome)>) -> BoxFuture<'static, Result<(), QueueError>>;
+    fn finish(&self, done: Vec<(Arc<Job>, Outcome)>) -> BoxFuture<'static, Result<(), QueueError>>;
     /// See [`Queue::give_back`].
     fn give_back(&self, ids: Vec<JobId>) -> BoxFuture<'static, Result<(), QueueError>>;
     /// See [`Queue::append_log`].
@@ -149,7 +149,7 @@ impl JobSource for Live {
         Box::pin(async move { queue.claim_below(waiting).await })
     }
 
-    fn finish(&self, done: Vec<(Job, Outcome)>) -> BoxFuture<'static, Result<(), QueueError>> {
+    fn finish(&self, done: Vec<(Arc<Job>, Outcome)>) -> BoxFuture<'static, Result<(), QueueError>> {
         let queue = self.queue.clone();
         Box::pin(async move { queue.finish(done).await })
     }

@@ -90,8 +90,8 @@ impl Flows {
     }
 
     /// Takes a step that has ended; `permit` stands for its size.
-    pub(crate) fn ended(&self, job: Job, outcome: Outcome, permit: OwnedSemaphorePermit) {
-        self.put(Event::Ended(Arc::new(job), Arc::new(outcome)), permit);
+    pub(crate) fn ended(&self, job: Arc<Job>, outcome: Outcome, permit: OwnedSemaphorePermit) {
+        self.put(Event::Ended(job, Arc::new(outcome)), permit);
     }
 
     /// Whether the end of `job` is for a flow.
@@ -220,7 +220,7 @@ impl Inner {
                 Event::Claimed(job) => (job, None),
                 Event::Ended(job, _) => (job, job.parent_job),
             };
-            let ended = self.queue.finish(vec![(Job::clone(job), outcome)]).await;
+            let ended = self.queue.finish(vec![(Arc::clone(job), outcome)]).await;
             let canceled = match flow {
                 Some(flow) => {
                     let reason = Some(why.to_owned());

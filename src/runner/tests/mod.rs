@@ -335,7 +335,7 @@ impl JobSource for FakeSource {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
-    fn finish(&self, done: Vec<(Job, Outcome)>) -> BoxFuture<'static, Result<(), QueueError>> {
+    fn finish(&self, done: Vec<(Arc<Job>, Outcome)>) -> BoxFuture<'static, Result<(), QueueError>> {
         let ends = done.into_iter().map(|(job, outcome)| (job.id, outcome));
         self.state.lock().finished.extend(ends);
         self.changed.notify_one();
