@@ -5,6 +5,7 @@
 
 use std::{
     path::Path,
+    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -24,7 +25,6 @@ use super::{
     needs,
     packages::{Packages, Wanted},
     script::Script,
-    source::JobIdentity,
     stop::{Stop, StopReason},
     warm::{CallContext, Ended, WarmProcess, WarmSet},
 };
@@ -41,6 +41,9 @@ pub(crate) enum Run {
     /// It was interrupted because windsock stops: the job goes back to the queue.
     GiveBack,
 }
+
+/// Makes what a job finds in its environment. Where the script may never look, it is not made before it does.
+pub(crate) type LazyEnv = Rc<dyn Fn() -> JobEnv>;
 
 /// What happens to a worker's set of warm scripts, for whoever hands out jobs.
 pub(crate) type WarmChange = (i64, bool);
@@ -84,13 +87,12 @@ impl Executor {
         &mut self,
         job: &Job,
         script: &Script,
-        identity: JobIdentity,
+        env: LazyEnv,
         stop: &Stop,
         sink: &mut LogSink,
     ) -> Run {
         let started_at = Timestamp::now();
         let budget = self.budget(job, script);
-        let env = self.environment.of_job(job, identity);
         let mut log = JobLog::new(self.limits.log_bytes);
         let mut context = CallContext {
             deadline: Instant::now() + budget.time,
@@ -100,9 +102,15 @@ impl Executor {
         };
         let ended = match script.language {
             Language::Python3 | Language::Bash | Language::Bun | Language::Deno => {
-                self.run_in_process(job, script, env, &mut context).await
+                self.run_in_process(job, script, env(), &mut context).await
             }
             Language::Nativets => {
+                let envs = script.envs.clone();
+                let env = Rc::new(move || {
+                    let of_job = env().into_iter();
+                    let of_job = of_job.map(|(name, value)| (name.to_owned(), value));
+                    envs.iter().cloned().chain(of_job).collect()
+                });
                 self.contexts
                     .run(job, script, env, &mut context, &mut self.changes)
                     .await

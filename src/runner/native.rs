@@ -5,19 +5,20 @@
 
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::{
     executor::{WarmChange, only_preprocess},
     language::{
-        Answer, JobEnv, error_json,
-        nativets::{self, Context, Function, Host, Limits, ScriptError},
+        Answer, error_json,
+        nativets::{self, Context, Environment, Function, Host, Limits, ScriptError},
         typescript::SyntaxError,
         well_formed,
     },
@@ -69,7 +70,7 @@ impl NativeContexts {
         &mut self,
         job: &Job,
         script: &Script,
-        env: JobEnv,
+        env: Environment,
         call: &mut CallContext<'_>,
         changes: &mut Vec<WarmChange>,
     ) -> Result<Answer, Ended> {
@@ -94,10 +95,6 @@ impl NativeContexts {
             },
         };
         kept.calls += 1;
-        let job_env = env
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value));
-        let env = script.envs.iter().cloned().chain(job_env).collect();
         let answer = self.call(&mut kept.context, job, &env, call).await;
         kept.used = Instant::now();
         self.keep((script, job), kept, changes);
@@ -109,17 +106,14 @@ impl NativeContexts {
         &self,
         context: &mut Context,
         job: &Job,
-        env: &BTreeMap<String, String>,
+        env: &Environment,
         call: &mut CallContext<'_>,
     ) -> Result<Answer, Ended> {
-        let given = well_formed(&job.args);
-        let mut args = match serde_json::from_str::<Map<String, Value>>(&given) {
-            Ok(args) => args,
-            Err(error) => {
-                let message = format!("the arguments are no JSON object: {error}");
-                return Ok(Answer::failed("ExecutionErr", &message));
-            }
-        };
+        let mut args = well_formed(&job.args).into_owned();
+        if let Err(error) = check_object(&args) {
+            let message = format!("the arguments are no JSON object: {error}");
+            return Ok(Answer::failed("ExecutionErr", &message));
+        }
         let mut preprocessed_args = None;
         if job.preprocess || only_preprocess(job) {
             let made = self
@@ -129,16 +123,14 @@ impl NativeContexts {
                 Ok(text) => text,
                 Err(error) => return Ok(answer(Err(error), None)),
             };
-            match serde_json::from_str(&text) {
-                Ok(made) => args = made,
-                Err(_) => {
-                    let error = error_json("TypeError", "the preprocessor must return an object");
-                    return Ok(answer(Err(error), None));
-                }
+            if serde_json::from_str::<Map<String, Value>>(&text).is_err() {
+                let error = error_json("TypeError", "the preprocessor must return an object");
+                return Ok(answer(Err(error), None));
             }
             if only_preprocess(job) {
                 return Ok(answer(Ok(text), None));
             }
+            args = text.clone();
             preprocessed_args = Some(text);
         }
         let result = self.step(context, Function::Main, args, env, call).await?;
@@ -150,8 +142,8 @@ impl NativeContexts {
         &self,
         context: &mut Context,
         function: Function,
-        args: Map<String, Value>,
-        env: &BTreeMap<String, String>,
+        args: String,
+        env: &Environment,
         call: &mut CallContext<'_>,
     ) -> Result<Result<String, String>, Ended> {
         let printed = Rc::new(RefCell::new(String::new()));
@@ -162,7 +154,7 @@ impl NativeContexts {
         let run = context.run(nativets::Call {
             args,
             function,
-            env: env.clone(),
+            env: Rc::clone(env),
             timeout: call.deadline.saturating_duration_since(Instant::now()),
             cancel: call.stop.flag(),
             host: Rc::clone(&self.host),
@@ -231,6 +223,15 @@ impl NativeContexts {
             .values()
             .map(|kept| kept.used + self.idle)
             .min()
+    }
+}
+
+/// Refuses what is no JSON object. How deep it may be was seen to when it was taken in.
+fn check_object(json: &str) -> Result<(), String> {
+    serde_json::from_str::<IgnoredAny>(json).map_err(|error| error.to_string())?;
+    match json.trim_ascii_start().starts_with('{') {
+        true => Ok(()),
+        false => Err("it begins with no brace".to_owned()),
     }
 }
 

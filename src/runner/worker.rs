@@ -17,7 +17,7 @@ use futures_util::FutureExt;
 use super::{
     board::{Assignment, Board, Next},
     environment::Environment,
-    executor::{Executor, Run},
+    executor::{Executor, LazyEnv, Run},
     finish::FinishSender,
     flow::Flows,
     job_log::LogSink,
@@ -208,7 +208,6 @@ async fn run(
     {
         return Some(Ran::Parked);
     }
-    let identity = shared.source.identify(job);
     let interval = shared.limits.log_interval;
     let _watch = Watch::begin(job.id);
     let filled_in = match filled_in(shared, job).await {
@@ -222,7 +221,8 @@ async fn run(
     };
     let mut sink = LogSink::new(Arc::clone(&shared.source), job, interval);
     let starting = filled_in.as_ref().unwrap_or(job);
-    let run = executor.run(starting, &script, identity, &assignment.stop, &mut sink);
+    let env = environment(shared, job);
+    let run = executor.run(starting, &script, env, &assignment.stop, &mut sink);
     match AssertUnwindSafe(run).catch_unwind().await {
         Ok(Run::Done(mut outcome)) => {
             mask_secrets(shared, job.id, &mut outcome).await;
@@ -242,6 +242,15 @@ async fn run(
             failed("InternalError", message, started_at)
         }
     }
+}
+
+/// What the job finds in its environment.
+fn environment(shared: &Arc<Shared>, job: &Arc<Job>) -> LazyEnv {
+    let (shared, job) = (Arc::clone(shared), Arc::clone(job));
+    Rc::new(move || {
+        let identity = shared.source.identify(&job);
+        shared.environment.of_job(&job, identity)
+    })
 }
 
 /// The job with what its arguments refer to, if they may refer to anything. What is kept of it is the job as it was.

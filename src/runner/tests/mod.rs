@@ -156,6 +156,7 @@ pub(super) fn job(hash: i64, args: &Value) -> Job {
 /// A worker's inside without the worker: runs one job after another.
 pub(super) struct Bench {
     pub(super) executor: Executor,
+    environment: Arc<Environment>,
 }
 
 impl Bench {
@@ -168,7 +169,8 @@ impl Bench {
         let contexts = NativeContexts::new(&limits, Rc::new(Fetcher::new(fetch_settings())));
         let limits = Arc::new(limits);
         Self {
-            executor: Executor::new(limits, environment, contexts, packages()),
+            executor: Executor::new(limits, Arc::clone(&environment), contexts, packages()),
+            environment,
         }
     }
 
@@ -182,7 +184,9 @@ impl Bench {
 
     pub(super) async fn run_until(&mut self, script: &Script, job: &Job, stop: &Stop) -> Run {
         let mut sink = LogSink::none();
-        let run = self.executor.run(job, script, identity(), stop, &mut sink);
+        let env = self.environment.of_job(job, identity());
+        let env = Rc::new(move || env.clone());
+        let run = self.executor.run(job, script, env, stop, &mut sink);
         tokio::time::timeout(PATIENCE, run)
             .await
             .expect("the run takes for ever")

@@ -134,8 +134,7 @@ impl Context {
             }
             self.is_loaded = true;
         }
-        let args = serde_json::Value::Object(call.args).to_string();
-        self.call(call.function, args);
+        self.call(call.function, call.args);
         let result = self.drive(&call.host, call.timeout).await;
         let was_stopped = self.state.clock.check().is_some();
         if !was_stopped && !matches!(&result, Err(error) if is_past_trust(error)) {

@@ -31,7 +31,7 @@ use std::{
 
 use futures_util::future::LocalBoxFuture;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::value::RawValue;
 
 pub use context::Context;
 
@@ -80,17 +80,20 @@ pub enum Function {
     Preprocessor,
 }
 
+/// Makes a job's environment, when its script asks for it: most never do.
+pub type Environment = Rc<dyn Fn() -> BTreeMap<String, String>>;
+
 /// Takes a piece of a job's logs.
 pub type OnLog = Rc<dyn Fn(&str)>;
 
 /// One job for a [`Context`].
 pub struct Call {
-    /// The arguments by parameter name. A missing one, or the text `<function call>`, is `undefined`.
-    pub args: Map<String, Value>,
+    /// The arguments, a JSON object by parameter name. A missing one, or the text `<function call>`, is `undefined`.
+    pub args: String,
     /// What to call.
     pub function: Function,
     /// The job's environment, `process.env` in the script.
-    pub env: BTreeMap<String, String>,
+    pub env: Environment,
     /// How long the job may take, waiting included.
     pub timeout: Duration,
     /// Set from elsewhere to end the job; noticed within 50 ms.

@@ -5,7 +5,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     mem,
     sync::{
         Arc,
@@ -16,7 +16,7 @@ use std::{
 
 use futures_util::future::{AbortHandle, AbortRegistration};
 
-use super::{FetchRequest, OnLog};
+use super::{Environment, FetchRequest, OnLog};
 
 /// Why a job is ended from outside the script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +91,7 @@ pub(super) struct NewFetch {
 struct Job {
     logs: Logs,
     on_log: Option<OnLog>,
-    environment: BTreeMap<String, String>,
+    environment: Option<Environment>,
     settled: Option<Settled>,
     timers: BTreeSet<(Instant, u32)>,
     timer_times: HashMap<u32, Instant>,
@@ -119,10 +119,10 @@ impl State {
     }
 
     /// Begins a job; what the one before left is dropped.
-    pub(super) fn begin(&self, environment: BTreeMap<String, String>, on_log: Option<OnLog>) {
+    pub(super) fn begin(&self, environment: Environment, on_log: Option<OnLog>) {
         self.rejected.set(false);
         self.job.replace(Job {
-            environment,
+            environment: Some(environment),
             on_log,
             ..Job::default()
         });
@@ -133,10 +133,12 @@ impl State {
         mem::take(&mut *self.job.borrow_mut()).logs.text
     }
 
-    /// The job's environment as JSON; made when a script asks, as most never do.
+    /// The job's environment as JSON.
     pub(super) fn environment(&self) -> String {
+        let environment = self.job.borrow().environment.clone();
+        let environment = environment.map(|make| make()).unwrap_or_default();
         // A map of texts is always JSON.
-        serde_json::to_string(&self.job.borrow().environment).unwrap_or_else(|_| "{}".to_owned())
+        serde_json::to_string(&environment).unwrap_or_else(|_| "{}".to_owned())
     }
 
     /// Adds a line to the logs, as far as it fits.

@@ -226,7 +226,11 @@ async fn the_environment_is_the_jobs_own() {
     let mut context = context(source);
     for n in ["1", "2"] {
         let mut call = call(json!({}));
-        call.env.insert("N".to_owned(), n.to_owned());
+        let given = (call.env)();
+        call.env = Rc::new(move || {
+            let more = ("N".to_owned(), n.to_owned());
+            given.clone().into_iter().chain([more]).collect()
+        });
         assert_eq!(value(&context.run(call).await), json!(["1", n, n, true]));
     }
 }

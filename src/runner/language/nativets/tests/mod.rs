@@ -8,7 +8,7 @@ mod web;
 use std::{cell::RefCell, sync::atomic::Ordering, time::Instant};
 
 use futures_util::FutureExt;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -59,22 +59,20 @@ fn response(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> FetchR
 }
 
 fn call(args: Value) -> Call {
-    let Value::Object(args) = args else {
-        panic!("arguments are an object")
-    };
+    let env = BTreeMap::from([
+        ("WM_WORKSPACE".to_owned(), "main".to_owned()),
+        ("WM_TOKEN".to_owned(), "secret".to_owned()),
+        ("WM_JOB_ID".to_owned(), "job-1".to_owned()),
+        ("WM_STATE_PATH".to_owned(), "u/a/state".to_owned()),
+        (
+            "BASE_INTERNAL_URL".to_owned(),
+            "http://127.0.0.1:8000".to_owned(),
+        ),
+    ]);
     Call {
-        args,
+        args: args.to_string(),
         function: Function::Main,
-        env: BTreeMap::from([
-            ("WM_WORKSPACE".to_owned(), "main".to_owned()),
-            ("WM_TOKEN".to_owned(), "secret".to_owned()),
-            ("WM_JOB_ID".to_owned(), "job-1".to_owned()),
-            ("WM_STATE_PATH".to_owned(), "u/a/state".to_owned()),
-            (
-                "BASE_INTERNAL_URL".to_owned(),
-                "http://127.0.0.1:8000".to_owned(),
-            ),
-        ]),
+        env: Rc::new(move || env.clone()),
         // Only a broken engine takes this long.
         timeout: Duration::from_secs(60),
         cancel: Arc::default(),
