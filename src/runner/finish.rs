@@ -13,8 +13,8 @@ use super::{
 };
 use crate::queue::{Job, Outcome, retry_condition};
 
-/// Ends that may wait for their commit: half of what one commit takes.
-const WAITING_ENDS: usize = 1024;
+/// Ends that may wait for their commit: what one commit takes.
+const WAITING_ENDS: usize = 2048;
 /// Kilobytes of results that may wait for their commit: 64 MiB, some dozens of the largest.
 const WAITING_KB: usize = 64 * 1024;
 
