@@ -1,6 +1,9 @@
 //! Actor `Ledger`: the one writer of the jobs tables in this process. Everybody who pushes, claims, finishes
 //! or cancels sends it an [`Op`] through [`super::Queue`] and waits for the answer.
 //!
+//! It lives on a thread of its own, which every commit occupies: handing each to another thread and back would wake two
+//! more of them between a message and its answer.
+//!
 //! Group commit without a timer: what came in while the last transaction ran goes into the next one, and
 //! a lone operation is committed at once. So one `fdatasync` serves many messages under load, and a quiet
 //! system adds no wait. How much can wait is bounded by those who wait for an answer: a trigger by its
@@ -9,7 +12,12 @@
 //! When the database is away, pushes and results stay here and are tried again; nobody is told that
 //! something is done before it is. A commit that nobody answered is asked after first (`doubt`).
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Supervised, WrapFuture,
@@ -34,6 +42,9 @@ use crate::{
 
 /// Rows in one transaction: more would not commit cheaper (stack: flat from 1,000 on) but make others wait.
 const ROWS_PER_COMMIT: usize = 2_000;
+/// Operations that wait in the mailbox while a commit runs: more than those who wait for an answer send at once, so that
+/// all of them come into the next one.
+const MAILBOX: usize = 4_096;
 /// First and longest wait before a failed commit is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
@@ -152,8 +163,9 @@ pub struct Ledger {
     look: bool,
     /// What may have been committed: cleared up before anything else is.
     doubt: Option<Doubt>,
-    /// Its own connection; away while a transaction runs, or when there is none.
+    /// Its own connection, when there is one.
     conn: Option<Conn>,
+    /// Whether a commit is about to be made, or to be tried again.
     committing: bool,
     retry: Duration,
 }
@@ -181,6 +193,7 @@ impl Actor for Ledger {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
         // With SQLite this is the only process: what runs according to the file belongs to a dead one.
         let everybody = self.pool.is_sqlite();
         self.upkeep((everybody, true), ctx);
@@ -249,12 +262,19 @@ impl Ledger {
         }
     }
 
-    /// Takes what waits into one transaction, unless one runs.
+    /// Has what waits committed, once the mailbox is empty.
     fn commit(&mut self, ctx: &mut Context<Self>) {
         if self.committing || (self.waiting.is_empty() && self.doubt.is_none()) {
             return;
         }
         self.committing = true;
+        // Timers of this thread get their turn as well.
+        let turn = tokio::task::yield_now().into_actor(self);
+        ctx.spawn(turn.map(|(), ledger, ctx| ledger.commit_now(ctx)));
+    }
+
+    /// Takes what waits into one transaction.
+    fn commit_now(&mut self, ctx: &mut Context<Self>) {
         let mut batch = Vec::new();
         let mut rows = 0;
         while let Some(next) = self.waiting.front() {
@@ -267,28 +287,16 @@ impl Ledger {
         // Whoever asked may have gone.
         self.standing.retain(|(_, answer)| !answer.is_closed());
         batch.append(&mut self.standing);
-        let (conn, pool, shared) = (
-            self.conn.take(),
-            self.pool.clone(),
-            Arc::clone(&self.shared),
-        );
-        let (limits, doubt) = (self.limits.clone(), self.doubt.take());
-        let work = actix_rt::task::spawn_blocking(move || {
-            commit::run(conn, (&pool, &shared, &limits), doubt, batch)
-        });
-        ctx.spawn(
-            work.into_actor(self)
-                .map(|result, ledger, ctx| match result {
-                    Ok(result) => ledger.committed(result, ctx),
-                    Err(_) => {
-                        log::error!(
-                            "the thread that commits jobs died; its operations are dropped"
-                        );
-                        ledger.committing = false;
-                        ledger.commit(ctx);
-                    }
-                }),
-        );
+        let (conn, doubt) = (self.conn.take(), self.doubt.take());
+        let with = (&self.pool, &*self.shared, &self.limits);
+        let work = AssertUnwindSafe(|| commit::run(conn, with, doubt, batch));
+        if let Ok(result) = catch_unwind(work) {
+            self.committed(result, ctx);
+        } else {
+            log::error!("windsock itself failed over a commit; its operations are dropped");
+            self.committing = false;
+            self.commit(ctx);
+        }
     }
 
     fn committed(&mut self, result: commit::Committed, ctx: &mut Context<Self>) {

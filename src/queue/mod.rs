@@ -125,7 +125,8 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Starts the ledger on the thread of `arbiter`; `worker` is the name this process holds jobs under.
+    /// Starts the ledger on the thread of `arbiter`, which its commits occupy; `worker` is the name this process holds
+    /// jobs under.
     #[must_use]
     pub fn start(
         pool: Pool,

@@ -91,6 +91,8 @@ pub struct System {
     runner: Addr<Runner>,
     server: Option<ServerHandle>,
     demo: Option<Demo>,
+    /// The thread of the queue's ledger: its commits block it.
+    ledger: Arbiter,
     arbiters: Vec<Arbiter>,
     // Held for what its end does: frees the SQLite file, removes the demo's folder.
     _lock: Option<File>,
@@ -115,13 +117,14 @@ impl System {
         let lock = file::own(&config.database).await?;
         let pool = open_pool(&config).await?;
         let presence = join(&config, &pool).await?;
-        let mut arbiters = vec![Arbiter::new()];
+        let ledger = Arbiter::new();
         let queue = Queue::start(
             pool.clone(),
             config.limits.clone(),
             format!("wk-{}", pool.name()),
-            &arbiters[0].handle(),
+            &ledger.handle(),
         );
+        let mut arbiters = vec![Arbiter::new()];
         queue.join(presence.clone());
         let board = Board::new(pool.name());
         let listening = (config.mode != ProcessMode::Worker).then(|| {
@@ -151,6 +154,7 @@ impl System {
             server: None,
             demo,
             arbiters,
+            ledger,
             pool: pool.clone(),
             presence,
             config,
@@ -260,6 +264,7 @@ impl System {
         for arbiter in self.arbiters.drain(..) {
             arbiter.stop();
         }
+        self.ledger.stop();
         log::info!("stopped");
     }
 }
