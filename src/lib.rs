@@ -11,7 +11,7 @@
 //!         ├─ Scribe (1)         writes down, a second at a time, what connections note for people
 //!         ├─ FilterPool ─────── Filter × threads           JSON checks; no state
 //!         ├─ Replies (1)        finished job → the socket its message came from
-//!         ├─ Ledger (1)         the one writer of the jobs tables: group commit
+//!         ├─ Ledger (1)         the one writer of the jobs tables: group commit, on a thread of its own
 //!         └─ Runner (1) ─────── Worker × K, a thread each  one warm process or context per script version and run-as
 //! ```
 //!
@@ -38,7 +38,7 @@
 //! - A reply is sent at most once. Without its connection it is counted as undeliverable.
 //!
 //! # What is never so
-//! - Nothing outside [`db`] names diesel; nothing blocks an async thread; no query is pasted together.
+//! - Nothing outside [`db`] names diesel; nothing blocks an async thread that others share; no query is pasted together.
 //! - [`trigger`] and [`runner`] do not know each other: they meet in [`queue`].
 //! - Imports run one way: `main → system → {api, trigger, runner} → queue → presence, access → db → config, metrics, secret, types`.
 
