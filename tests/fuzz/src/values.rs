@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures_util::future::LocalBoxFuture;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use windsock::runner::language::nativets::{
     Call, Context, FetchRequest, FetchResponse, Function, Host, Limits, compile,
 };
@@ -42,6 +42,19 @@ impl Engine {
     }
 }
 
+/// Deeper ones come back as well, but only as a text: read into a tree of values here, what lies around them would be too
+/// deep.
+const DEEPEST: usize = 120;
+
+fn depth(value: &Value) -> usize {
+    let inside = match value {
+        Value::Array(items) => items.iter().map(depth).max(),
+        Value::Object(fields) => fields.values().map(depth).max(),
+        _ => return 0,
+    };
+    1 + inside.unwrap_or(0)
+}
+
 thread_local! {
     static ENGINE: RefCell<Engine> = RefCell::new(Engine::new());
 }
@@ -68,11 +81,13 @@ pub(crate) fn run(data: &[u8]) {
     let Ok(value) = serde_json::from_slice::<Value>(data) else {
         return;
     };
-    let args = Map::from_iter([("value".to_owned(), value.clone())]);
+    if depth(&value) > DEEPEST {
+        return;
+    }
     let call = Call {
-        args,
+        args: json!({ "value": value }).to_string(),
         function: Function::Main,
-        env: BTreeMap::new(),
+        env: Rc::new(BTreeMap::new),
         timeout: Duration::from_secs(10),
         cancel: Arc::new(AtomicBool::new(false)),
         host: Rc::new(NoNetwork),
