@@ -40,6 +40,9 @@ pub enum Error {
     /// A job was waited for in vain.
     #[error("job {0} did not end within {1} seconds; it goes on")]
     NotInTime(crate::types::JobId, u64),
+    /// The server is being stopped, and begins nothing that lasts.
+    #[error("windsock is being stopped; try again in a moment")]
+    Stopping,
     /// The database gave no answer.
     #[error("the database gives no answer; try again")]
     Database(DbError),
@@ -68,7 +71,8 @@ impl Error {
             | Self::Conflict(_)
             | Self::TooLarge(_)
             | Self::TooMany
-            | Self::NotInTime(..) => {}
+            | Self::NotInTime(..)
+            | Self::Stopping => {}
         }
     }
 }
@@ -162,7 +166,7 @@ impl ResponseError for Error {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::NotInTime(..) => StatusCode::GATEWAY_TIMEOUT,
-            Self::Database(_) | Self::Queue(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Database(_) | Self::Queue(_) | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

@@ -100,6 +100,8 @@ impl Actor for Live {
             }
         });
         ctx.run_interval(SESSION_CHECK, |live, ctx| live.check_session(ctx));
+        let stops = self.state.stopping.begun().into_actor(self);
+        ctx.spawn(stops.map(|(), _, ctx| close(ctx, CloseCode::Away, "windsock stops")));
     }
 }
 
@@ -375,6 +377,9 @@ pub(crate) async fn live(
     (req, payload): (HttpRequest, web::Payload),
     state: web::Data<State>,
 ) -> Result<Upgraded, Error> {
+    if state.stopping.has_begun() {
+        return Err(Error::Stopping);
+    }
     let live = Live {
         state,
         of_jobs: caller.asking("jobs"),

@@ -61,6 +61,7 @@ mod server_settings;
 mod session;
 mod sharing;
 mod standing;
+mod stopping;
 mod trigger_list;
 mod triggers;
 mod tryout;
@@ -83,6 +84,7 @@ use tokio::sync::broadcast;
 pub use self::measures::History;
 pub use self::ports::{ConnectionTest, Installed, Listening, ScriptCheck, ScriptFacts};
 pub use self::serve::{Listeners, server};
+pub use self::stopping::Stopping;
 use self::{
     describe::{Description, Gives, Takes},
     error::Error,
@@ -124,6 +126,7 @@ pub struct State {
     script_check: Arc<dyn ScriptCheck>,
     history: History,
     config: Arc<Config>,
+    stopping: Stopping,
     attempts: auth::Attempts,
     passwords: Passwords,
     changes: broadcast::Sender<TriggerChange>,
@@ -150,11 +153,18 @@ impl State {
             script_check: parts.script_check,
             history: parts.history,
             config: parts.config,
+            stopping: Stopping::default(),
             attempts: auth::Attempts::default(),
             passwords: Passwords::default(),
             changes: broadcast::channel(CHANGES).0,
             document: OnceLock::new(),
         }
+    }
+
+    /// What tells those who watch that this server is being stopped.
+    #[must_use]
+    pub fn stopping(&self) -> Stopping {
+        self.stopping.clone()
     }
 
     /// Runs `work` with a connection on a thread that may block.

@@ -31,7 +31,7 @@ use self::{
 
 use crate::{
     access,
-    api::{self, History, Parts, State},
+    api::{self, History, Listeners, Parts, State, Stopping},
     config::{Config, DatabaseUrl, ProcessMode},
     db::{self, DbError, Pool, secrets},
     demo::Demo,
@@ -89,7 +89,7 @@ pub struct System {
     presence: Presence,
     listening: Option<ListeningSide>,
     runner: Addr<Runner>,
-    server: Option<ServerHandle>,
+    server: Option<(ServerHandle, Stopping)>,
     demo: Option<Demo>,
     /// The thread of the queue's ledger: its commits block it.
     ledger: Arbiter,
@@ -172,11 +172,18 @@ impl System {
             script_check: Arc::new(Scripts(packages)),
             config: Arc::new(system.config.clone()),
         });
-        let server = api::server(state, doors.listeners)?;
-        system.server = Some(server.handle());
-        actix_rt::spawn(server);
+        system.serve(state, doors.listeners)?;
         system.fill_demo().await?;
         Ok(system)
+    }
+
+    /// Begins to answer requests.
+    fn serve(&mut self, state: State, listeners: Listeners) -> Result<(), StartError> {
+        let stopping = state.stopping();
+        let server = api::server(state, listeners)?;
+        self.server = Some((server.handle(), stopping));
+        actix_rt::spawn(server);
+        Ok(())
     }
 
     /// Makes the samples of the demo, if it is one.
@@ -240,6 +247,9 @@ impl System {
     /// API answers what it has begun (contract section 2).
     pub async fn stop(mut self) {
         log::info!("stopping");
+        if let Some((_, stopping)) = &self.server {
+            stopping.begin();
+        }
         let end = Instant::now() + self.config.limits.drain;
         let left = || end.saturating_duration_since(Instant::now());
         if let Some(listening) = self.listening.take() {
@@ -254,7 +264,7 @@ impl System {
         self.presence.leave().await;
         let within = left().max(AT_LEAST);
         let _ = self.runner.send(runner::Stop { within }).await;
-        if let Some(server) = self.server.take() {
+        if let Some((server, _)) = self.server.take() {
             // Past it the process ends, and with it the requests it has begun.
             let _ = tokio::time::timeout(left().max(AT_LEAST), server.stop(true)).await;
         }

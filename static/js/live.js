@@ -1,9 +1,12 @@
 // Live socket: one WebSocket to windsock for the whole page. Reconnects with back-off, knows the newest status of
 // each trigger and its last minute of messages/s, and hands events to whoever asked. Pages never open sockets.
-import { ApiError, liveUrl, loadSession, forgetSession } from './api.js';
+import { ApiError, forgetSession, liveUrl, loadSession } from './api.js';
 
 const FIRST_DELAY_MS = 500;
-const LONGEST_DELAY_MS = 15_000;
+/** Somebody who has started windsock again looks at the page. */
+const LONGEST_DELAY_MS = 5000;
+/** A server that is being stopped closes with it (RFC 6455 §7.4.1). */
+const GOING_AWAY = 1001;
 /** One point of a sparkline; thirty of them are the last minute. */
 export const RATE_STEP_MS = 2000;
 export const RATE_POINTS = 30;
@@ -26,8 +29,10 @@ let wasOpen = false;
 let state = 'connecting';
 /** When the next attempt is due, in epoch milliseconds. */
 let nextAttemptAt = 0;
+/** The connection is lost because the server stops, and it still answers. */
+let stopping = false;
 
-export const connection = () => ({ state, nextAttemptAt });
+export const connection = () => ({ state, nextAttemptAt, stopping });
 
 /** Newest status of a trigger, or null before the first one arrived. */
 export const statusOf = (path) => statuses.get(path) ?? null;
@@ -69,6 +74,7 @@ export function stop() {
   rates.clear();
   sums = [];
   wasOpen = false;
+  stopping = false;
   setState('connecting');
 }
 
@@ -101,7 +107,7 @@ function send(message) {
 function setState(next, due = 0) {
   state = next;
   nextAttemptAt = due;
-  emit('connection', { state, nextAttemptAt });
+  emit('connection', connection());
 }
 
 function connect() {
@@ -111,6 +117,7 @@ function connect() {
   opened.addEventListener('open', () => {
     if (socket !== opened) return;
     attempt = 0;
+    stopping = false;
     statuses.clear(); // every trigger's status follows
     setState('open');
     for (const path of tails.keys()) send({ tail: path });
@@ -120,9 +127,10 @@ function connect() {
   opened.addEventListener('message', (event) => {
     if (socket === opened) receive(event.data);
   });
-  opened.addEventListener('close', () => {
+  opened.addEventListener('close', (event) => {
     if (socket !== opened) return;
     socket = null;
+    stopping ||= event.code === GOING_AWAY;
     retry();
   });
 }
@@ -139,6 +147,9 @@ async function retry() {
     await loadSession();
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
+    if (!stopping || error.status !== 0 || state !== 'lost') return;
+    stopping = false; // it has stopped
+    setState('lost', nextAttemptAt);
   }
 }
 

@@ -128,27 +128,32 @@ document.addEventListener('windsock:unauthorized', async () => {
 
 let bannerTimer = 0;
 let bannerShown = false;
-live.on('connection', ({ state, nextAttemptAt }) => {
+/** When the connection was lost; 0 while it is not. */
+let lostAt = 0;
+live.on('connection', ({ state, nextAttemptAt, stopping }) => {
   clearTimeout(bannerTimer);
   if (state === 'lost') {
-    bannerTimer = setTimeout(() => showLost(nextAttemptAt), bannerShown ? 0 : BANNER_AFTER_MS);
+    lostAt ||= Date.now();
+    bannerTimer = setTimeout(() => showLost(nextAttemptAt, stopping), Math.max(0, lostAt + BANNER_AFTER_MS - Date.now()));
     return;
   }
+  lostAt = 0;
   if (state === 'open' && bannerShown) toast('Connected to windsock again');
   bannerShown = false;
   banner.replaceChildren();
 });
 
-function showLost(nextAttemptAt) {
+function showLost(nextAttemptAt, stopping) {
   const due = new Date(nextAttemptAt).toISOString();
   const time = banner.querySelector('ws-time');
-  if (bannerShown && time) {
+  const what = stopping ? 'windsock is being stopped' : 'The connection to windsock is lost';
+  if (bannerShown && time && banner.textContent.startsWith(what)) {
     time.setAttribute('datetime', due); // the same banner, so that it is read out once
     return;
   }
   bannerShown = true;
   fill(banner, h('div', { class: 'banner' }, icon('plug'),
-    h('p', {}, 'The connection to windsock is lost; what you see may be old. Next attempt ', h('span', { 'aria-hidden': 'true' }, moment(due)), '.'),
+    h('p', {}, what, '; what you see may be old. Next attempt ', h('span', { 'aria-hidden': 'true' }, moment(due)), '.'),
     button({ text: 'Try now', kind: 'small', onclick: live.tryNow })));
 }
 

@@ -10,11 +10,15 @@ use tokio::{
 };
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream,
-    tungstenite::{Error as WsError, Message, client::IntoClientRequest as _},
+    tungstenite::{
+        Error as WsError, Message,
+        client::IntoClientRequest as _,
+        protocol::{CloseFrame, frame::coding::CloseCode},
+    },
 };
 
 use super::{Board, HELD, NewJob, ROOT, Runnable, State, parts, person, script, server, trigger};
-use crate::api::Listeners;
+use crate::api::{Listeners, Stopping};
 use crate::{
     access::{self, Caller, NewToken},
     config::Config,
@@ -37,6 +41,7 @@ struct Served {
     queue: Queue,
     board: Board,
     pool: crate::db::Pool,
+    stopping: Stopping,
     handle: actix_web::dev::ServerHandle,
     _folder: tempfile::TempDir,
 }
@@ -61,7 +66,9 @@ impl Served {
             tls: None,
             inside: None,
         };
-        let server = server(State::new(parts), listeners).unwrap();
+        let state = State::new(parts);
+        let stopping = state.stopping();
+        let server = server(state, listeners).unwrap();
         let handle = server.handle();
         actix_rt::spawn(server);
         Self {
@@ -69,6 +76,7 @@ impl Served {
             queue,
             board,
             pool,
+            stopping,
             handle,
             _folder: folder,
         }
@@ -157,6 +165,20 @@ async fn until(socket: &mut Socket, what: &str, wanted: impl Fn(&Value) -> bool)
     tokio::time::timeout(DEADLINE, found)
         .await
         .unwrap_or_else(|_| panic!("no {what}"))
+}
+
+/// Reads until the server closes; what it says then.
+async fn closed(socket: &mut Socket) -> CloseFrame {
+    let closed = async {
+        loop {
+            match socket.next().await {
+                Some(Ok(Message::Close(frame))) => return frame.unwrap(),
+                Some(Ok(_)) => {}
+                other => panic!("no close: {other:?}"),
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, closed).await.unwrap()
 }
 
 #[actix_rt::test]
@@ -286,18 +308,28 @@ async fn who_is_shut_out_sees_no_more_on_an_open_socket() {
     let bearer = format!("Bearer {token}");
     let mut socket = served.live(("authorization", &bearer), None).await.unwrap();
     served.shut_ann_out().await;
-    let closed = async {
-        loop {
-            match socket.next().await {
-                Some(Ok(Message::Close(frame))) => return frame.unwrap().reason.to_string(),
-                Some(Ok(_)) => {}
-                other => panic!("no close: {other:?}"),
-            }
-        }
-    };
-    let why = tokio::time::timeout(DEADLINE, closed).await;
-    assert_eq!(why.unwrap(), "the session has ended");
+    let frame = closed(&mut socket).await;
+    assert_eq!(frame.reason, "the session has ended");
     served.handle.stop(false).await;
+}
+
+/// Else its page says nothing before the process has ended, and the stop waits for whoever has one open.
+#[actix_rt::test]
+async fn a_server_that_stops_says_so_on_every_live_socket() {
+    // What has begun may take longer than this test waits.
+    let served = Served::start_with(|config| config.limits.drain = 4 * DEADLINE).await;
+    let bearer = format!("Bearer {ROOT}");
+    let mut socket = served.live(("authorization", &bearer), None).await.unwrap();
+    served.stopping.begin();
+    assert_eq!(closed(&mut socket).await.code, CloseCode::Away);
+    let refused = served.live(("authorization", &bearer), None).await;
+    let Err(WsError::Http(answer)) = refused else {
+        panic!("a server that stops takes a live socket");
+    };
+    assert_eq!(answer.status().as_u16(), 503);
+    // An open page does not keep it: nothing is waited for.
+    let stopped = tokio::time::timeout(DEADLINE, served.handle.stop(true)).await;
+    stopped.expect("the stop waits for nobody");
 }
 
 /// What a token is for is what an open socket shows: triggers, and no jobs.

@@ -26,6 +26,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(40);
 pub struct Settings {
     env: Vec<(String, String)>,
     flags: Vec<String>,
+    port: u16,
     ca: Option<String>,
 }
 
@@ -35,6 +36,7 @@ impl Settings {
         let settings = Self {
             env: Vec::new(),
             flags: Vec::new(),
+            port: 0,
             ca: None,
         };
         settings
@@ -71,6 +73,12 @@ impl Settings {
         self.ca.as_deref()
     }
 
+    /// Listens on this port, where a server listened before: browsers find it again.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
     /// Adds to the command line, after `windsock serve`.
     pub fn flag(mut self, flag: &str) -> Self {
         self.flags.push(flag.into());
@@ -94,11 +102,12 @@ fn program() -> PathBuf {
 }
 
 impl Server {
-    /// Starts it on a port chosen by the system.
+    /// Starts it on a port chosen by the system, or the one of its settings.
     pub fn spawn(settings: &Settings, database: &Database, folder: &Path) -> Self {
         use std::os::unix::process::CommandExt;
         let mut command = bound_to_this_thread(&program());
-        command.args(["serve", "--bind", "127.0.0.1", "--port", "0"]);
+        let port = settings.port.to_string();
+        command.args(["serve", "--bind", "127.0.0.1", "--port", &port]);
         command.args(["--database-url", &database.url()]);
         command.args(&settings.flags).current_dir(folder);
         // Nothing of the machine (a proxy, a log filter) may change what is tested.

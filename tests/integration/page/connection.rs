@@ -1,9 +1,10 @@
 //! The page and its server: a lost connection is said and made anew, an ended login leads back, two tabs agree.
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use super::{becomes, open, open_at};
-use crate::harness::{Cutter, Database, Need, TOKEN, TestApp, ready, wait_for};
+use crate::harness::{Cutter, Database, Need, Settings, TOKEN, TestApp, ready, wait_for};
 
 const NOWHERE: &str = "ws://127.0.0.1:9/";
 const STATES: &str = "return [...document.querySelectorAll('.trigger-row .status-word')].map(one => one.textContent)";
@@ -40,6 +41,42 @@ async fn a_lost_connection_is_said_and_made_anew() {
     browser.see("f/a/two").await;
     let text = browser.text().await;
     assert!(!text.contains("is lost"), "{text}");
+    browser.close().await;
+    app.stop().await;
+}
+
+/// A server takes some seconds to stop while jobs run; who looks at the page meanwhile is told, and need not come back.
+#[actix::test]
+async fn a_server_that_stops_is_said_at_once_and_found_again() {
+    if !ready(module_path!(), &[Need::Browser]) {
+        return;
+    }
+    let mut app = TestApp::start(Database::sqlite()).await;
+    let port = app.url().rsplit(':').next().unwrap().parse().unwrap();
+    app.create_script("f/a/slow", "bash", "sleep 6").await;
+    app.create_trigger(
+        "f/a/one",
+        "f/a/script",
+        NOWHERE,
+        json!({"mode": "disabled"}),
+    )
+    .await;
+    let browser = open(&app, "/triggers").await;
+    becomes(&browser, "it is disabled", STATES, json!(["Disabled"])).await;
+    app.run_script("f/a/slow", &json!({})).await;
+    wait_for("the job runs", async || {
+        let running = app.get("jobs/list?running=true").await.json();
+        let runs = running.as_array().is_some_and(|all| !all.is_empty());
+        runs.then_some(()).ok_or(running.to_string())
+    })
+    .await;
+    app.signal(Signal::SIGTERM);
+    browser.see("windsock is being stopped").await;
+    app.stop().await;
+    browser.see("The connection to windsock is lost").await;
+    app.start_again_with(Settings::new().port(port)).await;
+    browser.see("Connected to windsock again").await;
+    becomes(&browser, "it is disabled", STATES, json!(["Disabled"])).await;
     browser.close().await;
     app.stop().await;
 }
