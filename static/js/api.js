@@ -150,6 +150,16 @@ const get = (route, options) => request('GET', inWorkspace(route), options);
 const post = (route, body, options) => request('POST', inWorkspace(route), { body, ...options });
 const remove = (route, options) => request('DELETE', inWorkspace(route), options);
 
+/** Whether the server answers anything at all within `ms`. */
+export async function answers(ms) {
+  try {
+    await fetch('/api/version', { signal: AbortSignal.timeout(ms), credentials: 'same-origin', cache: 'no-store' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** All rows of a list. `onFirst` gets the first few as soon as they are there, when there are more. */
 async function allPages(route, query, { signal, onFirst } = {}) {
   const page = (number, rows) => get(route, { query: { ...query, page: number, per_page: rows }, signal });

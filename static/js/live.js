@@ -1,10 +1,15 @@
 // Live socket: one WebSocket to windsock for the whole page. Reconnects with back-off, knows the newest status of
 // each trigger and its last minute of messages/s, and hands events to whoever asked. Pages never open sockets.
-import { ApiError, forgetSession, liveUrl, loadSession } from './api.js';
+import { ApiError, answers, forgetSession, liveUrl, loadSession } from './api.js';
 
 const FIRST_DELAY_MS = 500;
 /** Somebody who has started windsock again looks at the page. */
 const LONGEST_DELAY_MS = 5000;
+/** A handshake without an answer would be waited for much longer by the browser. */
+const OPEN_WITHIN_MS = 10_000;
+/** After this silence it is asked whether the server is still there: a line that is cut somewhere tells nobody. */
+const SILENCE_MS = 8000;
+const ANSWER_WITHIN_MS = 4000;
 /** A server that is being stopped closes with it (RFC 6455 §7.4.1). */
 const GOING_AWAY = 1001;
 /** One point of a sparkline; thirty of them are the last minute. */
@@ -24,6 +29,8 @@ let attempt = 0;
 let retryTimer = 0;
 let sampler = 0;
 let wasOpen = false;
+let heardAt = 0;
+let asking = false;
 
 /** 'connecting', 'open' or 'lost'. */
 let state = 'connecting';
@@ -58,7 +65,7 @@ function emit(type, detail) {
 /** Opens the socket and keeps it open until `stop`. */
 export function start() {
   if (socket || retryTimer) return;
-  sampler ||= setInterval(sample, RATE_STEP_MS);
+  sampler ||= setInterval(step, RATE_STEP_MS);
   connect();
 }
 
@@ -80,7 +87,7 @@ export function stop() {
 
 /** Does not wait for the next attempt. */
 export function tryNow() {
-  if (socket) return;
+  if (socket || !retryTimer) return;
   clearTimeout(retryTimer);
   connect();
 }
@@ -114,9 +121,11 @@ function connect() {
   retryTimer = 0;
   const opened = new WebSocket(liveUrl());
   socket = opened;
+  setTimeout(() => opened.readyState === WebSocket.CONNECTING && opened.close(), OPEN_WITHIN_MS);
   opened.addEventListener('open', () => {
     if (socket !== opened) return;
     attempt = 0;
+    heardAt = performance.now();
     stopping = false;
     statuses.clear(); // every trigger's status follows
     setState('open');
@@ -125,6 +134,7 @@ function connect() {
     wasOpen = true;
   });
   opened.addEventListener('message', (event) => {
+    heardAt = performance.now();
     if (socket === opened) receive(event.data);
   });
   opened.addEventListener('close', (event) => {
@@ -134,6 +144,23 @@ function connect() {
     retry();
   });
 }
+
+/** Gives up a line on which nothing comes, not even an answer. */
+async function checkLine() {
+  if (state !== 'open' || asking || document.hidden || performance.now() - heardAt < SILENCE_MS) return;
+  const opened = socket;
+  asking = true;
+  const there = await answers(ANSWER_WITHIN_MS);
+  asking = false;
+  heardAt = performance.now();
+  if (there || socket !== opened || state !== 'open') return;
+  socket = null;
+  opened.close();
+  retry();
+}
+
+window.addEventListener('online', tryNow);
+document.addEventListener('visibilitychange', () => !document.hidden && tryNow());
 
 async function retry() {
   const ceiling = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** attempt);
@@ -166,6 +193,11 @@ function receive(text) {
     rates.delete(message.path);
   }
   emit(message.type, message);
+}
+
+function step() {
+  sample();
+  checkLine();
 }
 
 /** Turns the counters into messages/s, one point per step. */

@@ -81,6 +81,25 @@ async fn a_server_that_stops_is_said_at_once_and_found_again() {
     app.stop().await;
 }
 
+/// A line that is cut somewhere on the way ends no connection: nothing comes any more, that is all.
+#[actix::test]
+async fn a_line_on_which_nothing_comes_is_given_up() {
+    if !ready(module_path!(), &[Need::Browser]) {
+        return;
+    }
+    let mut app = TestApp::start(Database::sqlite()).await;
+    let port = app.url().rsplit(':').next().unwrap().parse().unwrap();
+    let cable = Cutter::to(port).await;
+    let browser = open_at(&format!("http://127.0.0.1:{}", cable.port()), "/triggers").await;
+    browser.see("No trigger yet").await;
+    cable.black_hole();
+    browser.see("The connection to windsock is lost").await;
+    cable.mend();
+    browser.see("Connected to windsock again").await;
+    browser.close().await;
+    app.stop().await;
+}
+
 /// Ends the logins of all browsers.
 async fn end_logins(app: &TestApp) {
     let tokens = app.get("/api/users/tokens/list").await.expect(200).json();
