@@ -31,7 +31,7 @@ function helpOf(schema, required) {
   return words.filter(Boolean).join(' ') || undefined;
 }
 
-/** `{element, read(), problem()}` of one property; an untouched empty field reads as undefined. */
+/** `{element, read(), problem(), empty()}` of one property; an untouched empty field reads as undefined, and is empty. */
 function property(name, schema, value, { required, depth, onchange }) {
   const type = typeOf(schema);
   const label = schema.title ?? name;
@@ -41,17 +41,18 @@ function property(name, schema, value, { required, depth, onchange }) {
   if (Array.isArray(schema.enum)) {
     const texts = schema.enum.map((one) => [JSON.stringify(one), typeof one === 'string' ? one : JSON.stringify(one)]);
     const control = h('select', { class: 'input', onchange, value: value === undefined ? '' : JSON.stringify(value) }, h('option', { value: '' }, required ? 'Choose…' : 'Not set'), texts.map(([one, text]) => h('option', { value: one }, text)));
-    return { element: labelled(control), read: () => (control.value === '' ? undefined : parse(control.value)), problem: () => '' };
+    return { element: labelled(control), read: () => (control.value === '' ? undefined : parse(control.value)), problem: () => '', empty: () => control.value === '' };
   }
   if (type === 'boolean' && !optional(schema)) {
     const { element, control } = checkField({ name, label, help, checked: value ?? schema.default, onchange });
-    return { element, read: () => control.checked, problem: () => '' };
+    return { element, read: () => control.checked, problem: () => '', empty: () => value === undefined && control.checked === Boolean(schema.default) };
   }
   if (type === 'number' || type === 'integer') {
     const control = h('input', { class: 'input', type: 'number', step: type === 'integer' ? '1' : 'any', min: schema.minimum, max: schema.maximum, value: value ?? '', placeholder: schema.default ?? '', oninput: onchange });
     return {
       element: labelled(control), read: () => (control.value === '' ? undefined : Number(control.value)),
       problem: () => (control.validity.badInput ? 'enter a number' : control.validity.valid ? '' : control.validationMessage.toLowerCase().replace(/\.$/, '')),
+      empty: () => control.value === '' && !control.validity.badInput,
     };
   }
   if (type === 'string') {
@@ -61,15 +62,16 @@ function property(name, schema, value, { required, depth, onchange }) {
       : h('input', { class: 'input', type: schema.format === 'password' ? 'password' : 'text', autocomplete: 'off', spellcheck: 'false', value: value ?? '', placeholder: schema.default ?? '', oninput: onchange });
     // a text that was there stays there when it is emptied; one that never was is left out
     const touched = value !== undefined || required;
-    return { element: labelled(control, long), read: () => (control.value === '' && !touched ? undefined : control.value), problem: () => '' };
+    return { element: labelled(control, long), read: () => (control.value === '' && !touched ? undefined : control.value), problem: () => '', empty: () => control.value === '' && value === undefined };
   }
   if (type === 'object' && hasFields(schema) && depth < DEPTH_MAX) {
     const inner = fields(schema, isObject(value) ? value : {}, depth + 1, onchange);
-    const read = () => {
-      const values = inner.read();
-      return Object.keys(values).length === 0 && !required ? undefined : values;
+    const empty = () => value === undefined && inner.empty();
+    const leftOut = () => !required && empty();
+    return {
+      element: groupField({ name, label, help, body: h('div', { class: 'field-grid nested' }, inner.elements) }),
+      read: () => (leftOut() ? undefined : inner.read()), problem: () => (leftOut() ? inner.clear() : inner.problem()), empty,
     };
-    return { element: groupField({ name, label, help, body: h('div', { class: 'field-grid nested' }, inner.elements) }), read, problem: inner.problem };
   }
   const control = codeEditor({ value: value === undefined ? '' : JSON.stringify(value, null, 2), rows: 2 });
   control.control.placeholder = type === 'array' ? '[]' : type === 'object' ? '{}' : 'JSON';
@@ -86,7 +88,7 @@ function property(name, schema, value, { required, depth, onchange }) {
       return `this is not valid JSON: ${error.message}`;
     }
   };
-  return { element, read: () => (control.value.trim() === '' || problem() ? undefined : parse(control.value)), problem };
+  return { element, read: () => (control.value.trim() === '' || problem() ? undefined : parse(control.value)), problem, empty: () => control.value.trim() === '' };
 }
 
 function fields(schema, values, depth, onchange) {
@@ -104,7 +106,12 @@ function fields(schema, values, depth, onchange) {
     }
     return first;
   };
-  return { elements: all.map(([, one]) => one.element), read, problem };
+  /** Takes back what was said of the fields; there is no problem then. */
+  const clear = () => {
+    for (const [, one] of all) setFieldError(one.element, '');
+    return '';
+  };
+  return { elements: all.map(([, one]) => one.element), read, problem, clear, empty: () => all.every(([, one]) => one.empty()) };
 }
 
 /**

@@ -64,6 +64,31 @@ async fn a_script_is_written_tried_and_taken_back() {
 }
 
 /// Not only for messages: before something is archived, one has to know what else needs it.
+/// What may be left out is left out whole, also where a part of it may not be; what was begun has to be whole.
+#[actix::test]
+async fn an_optional_argument_is_left_out_with_all_its_parts() {
+    if !ready(module_path!(), &[Need::Browser]) {
+        return;
+    }
+    let mut app = TestApp::start(Database::sqlite()).await;
+    let source = "export function main(msg: string, more?: { a: number; b: string }) { return `more is ${JSON.stringify(more) ?? 'left out'}`; }";
+    app.create_script("f/a/script", "nativets", source).await;
+    let browser = open(&app, "/scripts/edit/f/a/script").await;
+    browser.fill("msg", "x").await;
+    browser.click("Run").await;
+    browser.see("more is left out").await;
+    browser.fill("b", "y").await;
+    browser.click("Run").await;
+    browser.see("enter a value").await;
+    browser.fill("a", "1").await;
+    browser.click("Run").await;
+    let result = "return document.querySelector('.test-run .json-string')?.textContent ?? null";
+    let wanted = json!(r#""more is {\"a\":1,\"b\":\"y\"}""#);
+    becomes(&browser, "the script has got both", result, wanted).await;
+    browser.close().await;
+    app.stop().await;
+}
+
 #[actix::test]
 async fn everything_that_uses_a_script_is_told() {
     if !ready(module_path!(), &[Need::Browser]) {
