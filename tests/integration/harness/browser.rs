@@ -306,7 +306,11 @@ fn capabilities(folder: &Path, screen: Option<(u32, u32)>) -> serde_json::Map<St
             "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
             "--disable-dev-shm-usage", "--window-size=1280,900", profile,
+            // Pages of the browser's own, which nobody sees here: they keep both cores busy while ours loads.
+            "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup,PreloadTopChromeWebUI",
         ],
+        // Nor its start page, for the same reason.
+        "prefs": {"session": {"restore_on_startup": 4, "startup_urls": ["about:blank"]}},
     });
     // The certificate of a test's server is signed by nobody the browser knows.
     if let Some((width, height)) = screen {
