@@ -67,7 +67,7 @@ export function messageList({ signal, onpick, actions, filters, logic, none: non
   }
 
   function step() {
-    const reading = list.querySelector('details[open]') !== null;
+    const reading = list.querySelector(':scope > [open]') !== null;
     if (waiting.length === 0 || paused || reading || document.hidden) return describe(reading);
     if (waiting.length > rowsPerStep) left += waiting.length - rowsPerStep;
     const fresh = waiting.slice(-rowsPerStep).reverse();
