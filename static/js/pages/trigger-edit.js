@@ -57,7 +57,7 @@ class Editor {
       path: from.script_path ?? runnable ?? '', isFlow: from.is_flow ?? isFlow, runnables, signal, onchange: this.touched,
     });
     this.buildConnection(from, dynamic, runnables);
-    this.filters = filterEditor({ filters: from.filters ?? [], logic: from.filter_logic ?? 'and', onchange: () => { this.touched(); this.samples?.changed(); } });
+    this.filters = filterEditor({ filters: from.filters ?? [], logic: from.filter_logic ?? 'and', onchange: () => { this.touched(); this.samples?.changed(); this.trial.filtersChanged(); } });
     this.kept = path ? samplesOf('trigger', () => path) : draftSamples();
     this.samples = samplesView({ store: this.kept, filters: () => this.filters.filters, logic: () => this.filters.logic, signal });
     this.initial = initialMessages({ value: from.initial_messages ?? [], runnables, signal, onchange: this.touched });
@@ -106,7 +106,7 @@ class Editor {
     });
     pick(dynamic ? 'runnable' : 'static');
     this.trial = trialView({
-      signal: this.signal, draft: () => this.draft(),
+      signal: this.signal, draft: () => this.draft(), filters: () => (this.filters.problems().length > 0 ? null : [this.filters.filters, this.filters.logic]),
       actions: (message) => [button({ text: 'Run on this message', iconName: 'play', kind: 'small', onclick: () => this.runOn(message.text) }), button({ text: 'Keep as a sample', iconName: 'plus', kind: 'small', onclick: () => keepSample(this.kept, message.text) })],
       onpick: (place, value) => this.filters.add(place.includes('.') ? { path: place, value } : { key: place, value }),
     });

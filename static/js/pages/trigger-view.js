@@ -14,7 +14,7 @@ import { modeSwitch } from '../parts/mode.js';
 import { runTable } from '../parts/run-table.js';
 import { keepSample, samplesOf } from '../parts/samples.js';
 import { spark } from '../parts/spark.js';
-import { badge, statusView } from '../parts/status.js';
+import { badge, stateOf, statusView } from '../parts/status.js';
 import { tailView } from '../parts/tail.js';
 import { bytes, full, moment } from '../parts/time.js';
 import { toast, toastError } from '../parts/toast.js';
@@ -59,6 +59,7 @@ export async function render(root, params) {
   });
   const dropped = h('p', { class: 'warn-line', hidden: true });
   const about = h('div', { class: 'stack-small' });
+  const missing = h('p', { class: 'help warn', role: 'status', hidden: true });
   const settings = h('div', {});
   const card = (title, name, ...content) => h('section', { class: `card ${name}`, 'aria-label': title }, h('div', { class: 'card-head' }, h('h2', {}, title)), content);
   const runs = runTable({
@@ -75,13 +76,20 @@ export async function render(root, params) {
       card('Messages', 'numbers', h('div', { class: 'big-spark' }, spark(path)), h('dl', { class: 'tiles' }, tiles.map((one) => one.element)), dropped),
       card('What it runs', 'about', about),
       card('Live messages', 'live', tailView({
-        trigger, signal,
+        trigger, signal, none: waitsFor,
         actions: (message) => [button({ text: 'Run on this message', iconName: 'play', kind: 'small', onclick: () => runOn(message) }), button({ text: 'Keep as a sample', iconName: 'plus', kind: 'small', onclick: () => keepSample(samplesOf('trigger', () => path), message.text, { text: 'Try the filters', onselect: () => router.go(`/triggers/edit/${api.encodePath(path)}`) }) })],
         onpick: (place, value) => router.go(`/triggers/edit/${api.encodePath(path)}?filter=${encodeURIComponent(JSON.stringify(place.includes('.') ? { path: place, value } : { key: place, value }))}`),
       })),
       runsCard,
       connectionLog({ path, signal }), triggerHistory({ path, signal }),
       h('section', { class: 'card settings', 'aria-label': 'Settings' }, h('details', { class: 'fold' }, h('summary', {}, icon('chevron'), h('span', { class: 'fold-title' }, 'Settings as JSON')), settings))));
+
+  /** What the tail waits for; of a trigger that does not listen nothing comes. */
+  function waitsFor() {
+    const state = stateOf(trigger, status);
+    if (state === 'disabled') return 'No message comes while the trigger is disabled.';
+    return state === 'listening' || state === 'suspended' ? 'Waiting for the next message. Messages show here as they arrive; nothing is stored.' : 'Not connected. Messages show here as they arrive once it listens; nothing is stored.';
+  }
 
   /** Jobs a suspended trigger holds, and what to do with them; asked again when the trigger or its jobs change. */
   async function showHeld() {
@@ -128,7 +136,7 @@ export async function render(root, params) {
   function showAbout() {
     const href = runnableHref(trigger);
     fill(about,
-      h('p', { class: 'runs-what' }, icon(trigger.is_flow ? 'flows' : 'scripts'), h('a', { class: 'mono', href }, breakable(trigger.script_path))),
+      h('p', { class: 'runs-what' }, icon(trigger.is_flow ? 'flows' : 'scripts'), h('a', { class: 'mono', href }, breakable(trigger.script_path))), missing,
       filterSummary(trigger.filters, trigger.filter_logic),
       h('div', { class: 'cluster' },
         (trigger.initial_messages?.length ?? 0) > 0 && badge(`${trigger.initial_messages.length} initial message${trigger.initial_messages.length === 1 ? '' : 's'}`),
@@ -138,6 +146,17 @@ export async function render(root, params) {
       h('p', { class: 'muted' }, 'Runs as ', h('span', { class: 'mono' }, trigger.permissioned_as ?? '–'), ', edited by ', trigger.edited_by ?? '–', ' ', moment(trigger.edited_at)));
     const { server_id, last_server_ping, error, ...own } = trigger;
     fill(settings, jsonView(own, { name: path.replaceAll('/', '_'), open: 1 }));
+    lookForRunnable();
+  }
+
+  /** A trigger may be made before what it runs; until then its messages become failed runs, but where a Windmill runs them. */
+  async function lookForRunnable() {
+    const kind = trigger.is_flow ? 'flow' : 'script';
+    const lost = await (trigger.is_flow ? api.flows : api.scripts).get(trigger.script_path, signal).then(() => false, (error) => error.status === 404);
+    const elsewhere = lost && await api.remote.get(signal).catch(() => null);
+    if (signal.aborted) return;
+    missing.hidden = !lost || Boolean(elsewhere);
+    setText(missing, missing.hidden ? '' : `There is no ${kind} at this path yet: until there is, each message becomes a failed run.`);
   }
 
   let due = false;

@@ -54,7 +54,7 @@ export function captureCard({ path, problem = () => '', isFlow, preprocessor, on
   const state = h('span', { role: 'status', class: 'test-answer' });
   const list = messageList({
     signal, actions, filters: () => settings.filters ?? [], logic: () => settings.filter_logic ?? 'and', rowsPerStep: KEPT,
-    none: 'Nothing new.',
+    none: () => 'Nothing new.',
   });
   const form = h('div', { class: 'stack-small' }, choice.element, source, known, h('div', { class: 'cluster' }, start, end, state));
 

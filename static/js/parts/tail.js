@@ -4,6 +4,7 @@ import * as live from '../live.js';
 import { parse } from '../json.js';
 import { button, fill, h, icon, setText } from './dom.js';
 import { jsonView } from './json-tree.js';
+import { explain } from './filter-model.js';
 import { badge } from './status.js';
 import { bytes, clockTime, exact, full, rate } from './time.js';
 import { whyView } from './why.js';
@@ -15,12 +16,16 @@ const ROWS_PER_STEP = 40;
 const STEP_MS = 250;
 const PREVIEW_CHARS = 400;
 const VERDICTS = { matched: ['ok', 'Matched'], unmatched: ['idle', 'No match'], handled: ['busy', 'Handled'], dropped: ['bad', 'Dropped'] };
+/** Verdicts of the filters; the others are about rules that come before them. */
+const DECIDED = ['matched', 'unmatched'];
 
-/** The tail of a saved trigger; `onpick(path, value)` makes a filter from a value, `actions(message)` gives buttons. */
-export function tailView({ trigger, signal, onpick, actions }) {
+/**
+ * The tail of a saved trigger; `onpick(path, value)` makes a filter from a value, `actions(message)` gives buttons, `none()` says
+ * what is waited for.
+ */
+export function tailView({ trigger, signal, onpick, actions, none }) {
   const tail = messageList({
-    signal, onpick, actions, filters: () => trigger.filters ?? [], logic: () => trigger.filter_logic ?? 'and',
-    none: 'Waiting for the next message. Messages show here as they arrive; nothing is stored.',
+    signal, onpick, actions, none, filters: () => trigger.filters ?? [], logic: () => trigger.filter_logic ?? 'and',
   });
   live.on('message', (message) => message.path === trigger.path && tail.push(message), signal);
   live.on('rates', () => tail.rate(live.ratesOf(trigger.path).at(-1) ?? null), signal);
@@ -29,26 +34,27 @@ export function tailView({ trigger, signal, onpick, actions }) {
 }
 
 /**
- * `{element, push(message), rate(perSecond)}`: messages that come one by one, from wherever. `actions(message, remove)` gives
- * the buttons of an opened one, `rowsPerStep` is how many are put in at once; a message with `load()` gets the rest of what it holds when it is opened.
+ * `{element, push(message), rate(perSecond), judgeAgain()}`: messages that come one by one, from wherever. `actions(message, remove)`
+ * gives the buttons of an opened one, `rowsPerStep` is how many are put in at once; a message with `load()` gets the rest of what it
+ * holds when it is opened. Where `edited()` says that `filters()` are not those the server judges by, the page judges.
  */
-export function messageList({ signal, onpick, actions, filters, logic, none: noneText, rowsPerStep = ROWS_PER_STEP }) {
+export function messageList({ signal, onpick, actions, filters, logic, none: noneText, rowsPerStep = ROWS_PER_STEP, edited = () => false }) {
   const list = h('div', { class: 'tail-list', tabindex: '-1' });
   const note = h('span', { class: 'muted' });
   const pause = button({ text: 'Pause', iconName: 'pause', kind: 'small', onclick: () => setPaused(!paused) });
   const clear = button({ text: 'Clear', kind: 'small ghost', onclick: () => { list.replaceChildren(); waiting = []; left = 0; describe(); } });
   const only = h('select', { class: 'input small', 'aria-label': 'Show messages' },
     [['', 'All messages'], ['matched', 'Matched only'], ['unmatched', 'Not matched only']].map(([value, text]) => h('option', { value }, text)));
-  const none = h('p', { class: 'muted tail-none' }, noneText);
+  const none = h('p', { class: 'muted tail-none' });
   const element = h('div', { class: 'tail' }, h('div', { class: 'tail-tools' }, only, h('span', { class: 'grow' }, note), clear, pause), none, list);
-  const around = { onpick, actions, filters, logic };
+  const around = { onpick, actions, filters, logic, edited };
   let perSecond = null;
   let waiting = [];
   let left = 0;
   let paused = false;
 
   function push(message) {
-    if (only.value && message.verdict !== only.value) return;
+    if (only.value && judged(message, around).verdict !== only.value) return;
     left += message.skipped ?? 0;
     waiting.push(message);
     if (waiting.length > WAITING_MAX) {
@@ -79,27 +85,47 @@ export function messageList({ signal, onpick, actions, filters, logic, none: non
 
   function describe(reading = false) {
     none.hidden = list.childElementCount > 0;
+    if (!none.hidden) setText(none, noneText());
     const parts = perSecond === null ? [] : [rate(perSecond)];
     if (waiting.length > 0) parts.push(`${full(waiting.length)} waiting${reading && !paused ? ' while you read' : ''}`);
     if (left > 0) parts.push(`${full(left)} not shown`);
     setText(note, parts.join(' · '));
   }
+  describe();
   return {
     element,
     push,
     rate(next) {
       perSecond = next;
     },
+    judgeAgain: () => list.querySelectorAll(':scope > .tail-row').forEach((one) => one.judge()),
   };
 }
 
+const isCut = (message) => message.bytes > new Blob([message.text]).size;
+
+/** `{verdict, why}` of a message: what came with it, or what the edited filters say. */
+function judged(message, { filters, logic, edited }) {
+  if (!DECIDED.includes(message.verdict) || !edited() || isCut(message)) return message;
+  return { verdict: explain(filters(), logic(), message.text).matches ? 'matched' : 'unmatched', why: null };
+}
+
 function row(message, around) {
-  const [tone, text] = VERDICTS[message.verdict] ?? ['idle', message.verdict];
   const at = Date.parse(message.at);
+  const mark = h('span', { class: 'tail-verdict' });
   const body = h('div', { class: 'tail-body' });
   const element = h('details', { class: 'tail-row' },
-    h('summary', {}, h('time', { class: 'mono muted', datetime: message.at, title: exact(at) }, clockTime(at)), badge(text, tone),
+    h('summary', {}, h('time', { class: 'mono muted', datetime: message.at, title: exact(at) }, clockTime(at)), mark,
       h('span', { class: 'tail-text mono' }, message.text.slice(0, PREVIEW_CHARS)), h('span', { class: 'muted tail-size' }, bytes(message.bytes))), body);
+  const show = () => fill(body, opened(message, around, () => element.remove()));
+  element.judge = () => {
+    const { verdict } = judged(message, around);
+    const [tone, text] = VERDICTS[verdict] ?? ['idle', verdict];
+    fill(mark, badge(text, tone));
+    const why = body.querySelector('.why');
+    if (why) why.replaceWith(whyOf(message, around));
+  };
+  element.judge();
   element.addEventListener('toggle', async () => {
     if (!element.open || body.hasChildNodes()) return;
     try {
@@ -107,7 +133,7 @@ function row(message, around) {
         fill(body, h('p', { class: 'muted' }, 'Loading…'));
         Object.assign(message, await message.load(), { load: null });
       }
-      fill(body, opened(message, around, () => element.remove()));
+      show();
     } catch (error) {
       fill(body, h('p', { class: 'field-error' }, error.message));
     }
@@ -115,17 +141,23 @@ function row(message, around) {
   return element;
 }
 
-function opened(message, { onpick, actions, filters, logic }, remove) {
-  const cut = message.bytes > new Blob([message.text]).size;
+/** Why a message has the verdict that it shows. */
+function whyOf(message, around) {
+  return whyView({ text: message.text, why: judged(message, around).why }, around.filters(), around.logic());
+}
+
+function opened(message, around, remove) {
+  const { onpick, actions } = around;
+  const cut = isCut(message);
   let value = message.text;
   try {
     value = parse(message.text);
   } catch {
     // shown as text
   }
-  const decided = ['matched', 'unmatched'].includes(message.verdict);
+  const decided = DECIDED.includes(message.verdict);
   return [
-    decided && (message.why || !cut) && whyView(message, filters(), logic()),
+    decided && (message.why || !cut) && whyOf(message, around),
     cut && h('p', { class: 'muted' }, `The first ${bytes(new Blob([message.text]).size)} of ${bytes(message.bytes)}.`),
     !cut && actions && h('div', { class: 'cluster' }, actions(message, remove)),
     jsonView(value, { name: 'message', onpick }),

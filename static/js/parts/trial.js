@@ -12,10 +12,16 @@ const NAMES = {
   settings: 'Read the settings', url: 'Get the URL', turn: 'Wait for a turn', resolve: 'Resolve the name', connect: 'Connect', proxy: 'Ask the proxy', tls: 'TLS', handshake: 'Handshake', 'private address': 'Check the address',
 };
 
+/** What a server agrees to of compression (RFC 7692), with its parameters. */
+const EXTENSION = /permessage-deflate(; ?(client|server)_[a-z_]+(=\d+)?)*/;
+
 const nameOf = (step) => NAMES[step] ?? step.replace(/^initial_messages\[(\d+)\].*$/, (_, index) => `Initial message ${Number(index) + 1}`);
 
-/** `{element, run(), stop()}`; `draft()` answers the body, or null when the form has mistakes; `onpick` makes a filter. */
-export function trialView({ draft, onpick, actions, signal }) {
+/**
+ * `{element, run(), stop(), filtersChanged()}`; `draft()` answers the body, or null when the form has mistakes; `onpick` makes a
+ * filter, `filters()` answers `[filters, logic]` as they stand in the form, or null while they have mistakes.
+ */
+export function trialView({ draft, filters, onpick, actions, signal }) {
   const start = button({ text: 'Test connection', iconName: 'plug', onclick: run });
   const end = button({ text: 'Stop', iconName: 'stop', hidden: true, onclick: stop });
   const state = h('span', { role: 'status', class: 'test-answer' });
@@ -23,6 +29,7 @@ export function trialView({ draft, onpick, actions, signal }) {
   const messages = h('div', {});
   const element = h('div', { class: 'stack-small' }, h('div', { class: 'cluster' }, start, end, state), steps, messages);
   let abort = null;
+  let shown = null;
 
   function say(tone, text) {
     fill(state, h('span', { class: 'dot', 'data-tone': tone, 'aria-hidden': 'true' }), h('span', {}, text));
@@ -41,7 +48,10 @@ export function trialView({ draft, onpick, actions, signal }) {
     line.dataset.state = to;
     const iconName = { done: 'check', failed: 'close' }[to];
     fill(line.querySelector('.step-mark'), iconName && icon(iconName));
-    if (note) setText(line.querySelector('.step-note'), note);
+    if (note) {
+      setText(line.querySelector('.step-note'), note.replace(EXTENSION, 'compressed'));
+      line.title = note;
+    }
     if (ms !== undefined) setText(line.querySelector('.step-time'), duration(ms));
   }
 
@@ -74,10 +84,18 @@ export function trialView({ draft, onpick, actions, signal }) {
     start.disabled = true;
     end.hidden = false;
     say('busy', 'Connecting…');
+    const begun = [body.filters ?? [], body.filter_logic ?? 'and'];
+    let present = begun;
     const tail = messageList({
-      signal: until, onpick, actions, filters: () => body.filters ?? [], logic: () => body.filter_logic ?? 'and',
-      none: 'Connected. Waiting for the first message.',
+      signal: until, onpick, actions, filters: () => present[0], logic: () => present[1], edited: () => present !== begun,
+      none: () => 'Connected. Waiting for the first message.',
     });
+    shown = () => {
+      const now = filters();
+      if (!now) return;
+      present = JSON.stringify(now) === JSON.stringify(begun) ? begun : now;
+      tail.judgeAgain();
+    };
     try {
       await api.triggers.tryOut(body, { query: { seconds: SECONDS, messages: MESSAGES }, signal: until, onLine: (event) => happened(event, tail) });
     } catch (error) {
@@ -98,7 +116,7 @@ export function trialView({ draft, onpick, actions, signal }) {
     end.hidden = true;
     if (state.firstChild) say('idle', 'Stopped');
   }
-  return { element, run, stop };
+  return { element, run, stop, filtersChanged: () => shown?.() };
 }
 
 /** What a server said that answered with something else than an upgrade. */

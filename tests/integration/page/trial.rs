@@ -48,6 +48,26 @@ async fn a_draft_is_tried_step_by_step() {
     browser
         .see("Runs for a message whose deal.side is \"buy\".")
         .await;
+    // What the server still judges by the filters of the beginning is shown by those that stand in the form.
+    browser.see("deal.side = \"buy\"").await;
+    browser
+        .run(
+            "document.querySelector('.tail-row[open] summary').click()",
+            vec![],
+        )
+        .await;
+    peer.send(&connection, &[r#"{"kind":"trade","deal":{"side":"sell"}}"#])
+        .await;
+    let shown =
+        "return [...document.querySelectorAll('.tail-verdict')].map(one => one.textContent)";
+    let both = json!(["No match", "Matched"]);
+    becomes(&browser, "each has its verdict", shown, both).await;
+    browser
+        .run(
+            "document.querySelectorAll('.tail-row summary')[1].click()",
+            vec![],
+        )
+        .await;
     browser.click("Stop").await;
     browser.see("Stopped").await;
 
