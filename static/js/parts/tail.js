@@ -45,16 +45,18 @@ export function messageList({ signal, onpick, actions, filters, logic, none: non
   const clear = button({ text: 'Clear', kind: 'small ghost', onclick: () => { list.replaceChildren(); waiting = []; left = 0; describe(); } });
   const only = h('select', { class: 'input small', 'aria-label': 'Show messages' },
     [['', 'All messages'], ['matched', 'Matched only'], ['unmatched', 'Not matched only']].map(([value, text]) => h('option', { value }, text)));
+  const find = h('input', { class: 'input small', type: 'search', 'aria-label': 'Find in messages', placeholder: 'Find in messages', spellcheck: 'false', autocomplete: 'off' });
   const none = h('p', { class: 'muted tail-none' });
-  const element = h('div', { class: 'tail' }, h('div', { class: 'tail-tools' }, only, h('span', { class: 'grow' }, note), clear, pause), none, list);
+  const element = h('div', { class: 'tail' }, h('div', { class: 'tail-tools' }, only, find, h('span', { class: 'grow' }, note), clear, pause), none, list);
   const around = { onpick, actions, filters, logic, edited };
   let perSecond = null;
   let waiting = [];
   let left = 0;
   let paused = false;
+  const found = (message) => message.text.toLowerCase().includes(find.value.trim().toLowerCase());
 
   function push(message) {
-    if (only.value && judged(message, around).verdict !== only.value) return;
+    if (!found(message) || (only.value && judged(message, around).verdict !== only.value)) return;
     left += message.skipped ?? 0;
     waiting.push(message);
     if (waiting.length > WAITING_MAX) {
@@ -63,6 +65,11 @@ export function messageList({ signal, onpick, actions, filters, logic, none: non
     }
   }
   only.addEventListener('change', () => { list.replaceChildren(); waiting = []; });
+  find.addEventListener('input', () => {
+    waiting = waiting.filter(found);
+    for (const one of list.children) one.hidden = !found(one.message);
+    describe();
+  });
   const timer = setInterval(step, STEP_MS);
   signal.addEventListener('abort', () => clearInterval(timer));
 
@@ -84,8 +91,9 @@ export function messageList({ signal, onpick, actions, filters, logic, none: non
   }
 
   function describe(reading = false) {
-    none.hidden = list.childElementCount > 0;
-    if (!none.hidden) setText(none, noneText());
+    none.hidden = list.querySelector(':scope > :not([hidden])') !== null;
+    if (!none.hidden) setText(none, find.value.trim() ? 'No message that came has this in it.' : noneText());
+    list.hidden = !none.hidden;
     const parts = perSecond === null ? [] : [rate(perSecond)];
     if (waiting.length > 0) parts.push(`${full(waiting.length)} waiting${reading && !paused ? ' while you read' : ''}`);
     if (left > 0) parts.push(`${full(left)} not shown`);
@@ -117,6 +125,7 @@ function row(message, around) {
   const element = h('details', { class: 'tail-row' },
     h('summary', {}, h('time', { class: 'mono muted', datetime: message.at, title: exact(at) }, clockTime(at)), mark,
       h('span', { class: 'tail-text mono' }, message.text.slice(0, PREVIEW_CHARS)), h('span', { class: 'muted tail-size' }, bytes(message.bytes))), body);
+  element.message = message;
   const show = () => fill(body, opened(message, around, () => element.remove()));
   element.judge = () => {
     const { verdict } = judged(message, around);

@@ -55,6 +55,12 @@ async fn a_message_is_explained_kept_run_and_made_a_filter() {
         &[r#"{"e":"quote","n":7,"deal":{"side":"buy"}}"#],
     )
     .await;
+    let shown = "return [...document.querySelectorAll('.tail-row')].filter(one => one.checkVisibility()).length";
+    browser.fill("Find in messages", "QUOTE").await;
+    becomes(&browser, "only that one is shown", shown, json!(1)).await;
+    browser.fill("Find in messages", "nothing like it").await;
+    browser.see("No message that came has this in it").await;
+    browser.fill("Find in messages", " ").await;
     open_message(&browser, "\"n\":7").await;
     browser.see("the filters do not match").await;
     browser.see("found \"quote\"").await;
