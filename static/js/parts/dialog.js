@@ -24,7 +24,7 @@ export function openDialog({ title, body, actions, wide = false }) {
     });
     document.body.append(dialog);
     dialog.showModal();
-    dialog.querySelector('[autofocus], .dialog-body input, .dialog-body select, .dialog-body textarea, .dialog-foot .btn')?.focus();
+    dialog.querySelector('[autofocus], .dialog-body :is(input, select, textarea):enabled, .dialog-foot .btn')?.focus();
   });
 }
 

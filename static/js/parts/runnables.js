@@ -34,7 +34,7 @@ export function runnablePicker({ name, label, help, path = '', isFlow = false, r
     class: 'input mono', role: 'combobox', 'aria-expanded': 'false', 'aria-autocomplete': 'list', 'aria-controls': listId, autocomplete: 'off',
     spellcheck: 'false', value: path, placeholder: 'Search scripts and flows, or type a path',
   });
-  const list = h('ul', { class: 'options', role: 'listbox', id: listId, 'aria-label': `${label} choices`, hidden: true });
+  const list = h('ul', { class: 'options', role: 'listbox', tabindex: '-1', id: listId, 'aria-label': `${label} choices`, hidden: true }); // else Tab goes to what scrolls, which closes
   const note = h('span', { class: 'picker-note' });
   const control = h('div', { class: 'picker' }, input, note, list);
   control.control = input;

@@ -265,6 +265,7 @@ impl Browser {
 fn key(name: &str) -> &str {
     match name {
         "Tab" => "\u{e004}",
+        "ShiftTab" => "\u{e008}\u{e004}",
         "Enter" => "\u{e007}",
         "Escape" => "\u{e00c}",
         "Space" => " ",

@@ -8,6 +8,14 @@ use crate::harness::{Browser, Database, Need, Peer, TestApp, ready};
 
 const NOWHERE: &str = "ws://127.0.0.1:9/";
 
+/// Why somebody who presses Tab does not see where it has led, if so.
+const LOST: &str = "\
+const one = document.activeElement; if (one === document.body) return 'nowhere'; \
+const bar = document.querySelector('.save-bar'); if (!bar || bar.contains(one)) return null; \
+const [mine, its] = [one, bar].map(each => each.getBoundingClientRect()); \
+const over = mine.left < its.right && mine.right > its.left && mine.top > its.top && mine.top < its.bottom; \
+return over ? 'below the bar' : null";
+
 /// Presses Tab until the field or button of that name has the focus, as somebody without a mouse does.
 async fn tab_to(browser: &Browser, name: &str) {
     let named = "const one = document.activeElement; \
@@ -23,6 +31,8 @@ async fn tab_to(browser: &Browser, name: &str) {
             return;
         }
         browser.press("Tab").await;
+        let lost = browser.run(LOST, vec![json!(seen)]).await;
+        assert_eq!(lost, json!(null), "the focus after '{seen}'");
     }
     panic!("the keyboard does not reach '{name}'");
 }
@@ -43,7 +53,8 @@ async fn a_trigger_is_made_with_the_keyboard_alone() {
     browser.see("What runs").await;
     tab_to(&browser, "Name").await;
     browser.fill_focused("by_keys").await;
-    tab_to(&browser, "Runnable").await;
+    tab_to(&browser, "Create a script from a template").await;
+    browser.press("ShiftTab").await;
     browser.press("echo").await;
     browser.see("u/admin/echo").await;
     browser.press("ArrowDown").await;
