@@ -3,7 +3,7 @@ import * as api from '../api.js';
 import * as live from '../live.js';
 import { alertsCard } from '../parts/alerts.js';
 import { chart } from '../parts/chart.js';
-import { breakable, errorState, fill, h, linkButton, pageHead, setText, skeleton } from '../parts/dom.js';
+import { breakable, errorState, fill, h, linkButton, pageHead, skeleton } from '../parts/dom.js';
 import { runTable } from '../parts/run-table.js';
 import { stateOf, statusView } from '../parts/status.js';
 import { duration, full, rate } from '../parts/time.js';
@@ -116,7 +116,10 @@ export async function render(root, { signal, loaded }) {
       charts.age.set(joined('age', samples('age')));
       charts.waiting.set(joined('waiting', samples('waiting')));
       drawPast();
-      setText(held, count.suspended > 0 ? `${full(count.suspended)} ${count.suspended === 1 ? 'job is' : 'jobs are'} held by suspended triggers.` : '');
+      if (held.dataset.count !== String(count.suspended)) {
+        held.dataset.count = count.suspended;
+        fill(held, count.suspended > 0 && [`${full(count.suspended)} ${count.suspended === 1 ? 'job is' : 'jobs are'} held by `, h('a', { href: '/triggers?state=suspended' }, 'suspended triggers'), '.']);
+      }
     } catch {
       // the next sample tells; the banner says when windsock is out of reach
     }

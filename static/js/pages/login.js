@@ -14,5 +14,5 @@ export function render(root, { query }) {
 
 /** Only a path of this page: a link must not be able to lead elsewhere after the login. */
 function safeNext(next) {
-  return next && /^\/(?![/\\])/.test(next) && !next.startsWith('/login') ? next : '/triggers';
+  return next && /^\/(?![/\\])/.test(next) && !next.startsWith('/login') ? next : '/';
 }

@@ -8,7 +8,7 @@ const HEIGHT = 72;
 /** More points than this are joined: a chart has no more pixels. */
 const POINTS_MAX = 150;
 /** What stands below a chart that has no line yet. */
-const WAITS = 'no data yet';
+const WAITS = 'No data yet';
 
 function svg(tag, attributes) {
   const element = document.createElementNS(NS, tag);
@@ -68,7 +68,7 @@ export function chart({ title, format, per = '', href }) {
     const most = all.reduce((top, one) => Math.max(top, one.value), 0);
     const top = Math.max(...points.map((one) => one.value), 0);
     const back = points.length > 1 ? reach(points[0].at, points.at(-1).at) : WAITS;
-    rest = points.length > 1 && most > 0 ? `Most ${format(most)}${per} · ${back}` : back;
+    rest = points.length > 1 && most > 0 ? `Most ${format(most)}${per} · ${back}` : back[0].toUpperCase() + back.slice(1);
     drawn = points;
     if (!pointed) setText(foot, rest);
     if (points.length < 2) return;

@@ -7,7 +7,9 @@ import { full } from './time.js';
 
 const AGAIN_MS = 5000;
 /** The server's words for what its triggers do, as the page says them. */
-const STATES = { backoff: 'not connected', suspended: 'with jobs held' };
+const STATES = { listening: 'listening', suspended: 'with jobs held', connecting: 'connecting', handshaking: 'handshaking', backoff: 'not connected', disabled: 'disabled' };
+/** In the order of these words, others after them. */
+const rank = (state) => (state in STATES ? Object.keys(STATES).indexOf(state) : Infinity);
 
 const yes = (well, text) => badge(text, well ? 'ok' : 'bad', well ? 'check' : 'alert');
 
@@ -17,7 +19,7 @@ export function healthCard({ signal }) {
   async function look() {
     try {
       const health = await api.health(signal);
-      const listeners = Object.entries(health.listeners ?? {});
+      const listeners = Object.entries(health.listeners ?? {}).sort(([one], [other]) => rank(one) - rank(other));
       const shown = JSON.stringify(health);
       if (body.dataset.shown === shown) return;
       body.dataset.shown = shown;

@@ -23,7 +23,7 @@ export function runTable({ signal, perPage = 50, older = true, selectable = fals
     if (chooseAll.checked) for (const id of rows.keys()) chosen.add(id);
     selectionChanged();
   } });
-  const bulk = bulkBar({ what: 'run', actions: [['Run again', 'refresh', () => againAll([...chosen])], ['Cancel', 'stop', () => cancelAll([...chosen])]], onclear: () => { chosen.clear(); selectionChanged(); } });
+  const bulk = bulkBar({ what: 'run', actions: [['Run again', 'refresh', () => againAll([...chosen])], ['Cancel runs', 'stop', () => cancelAll([...chosen])]], onclear: () => { chosen.clear(); selectionChanged(); } });
   const onChoose = selectable ? (id, yes) => {
     if (yes) chosen.add(id);
     else chosen.delete(id);
