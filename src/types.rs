@@ -2,7 +2,11 @@
 //!
 //! Pure: no clock but [`Timestamp::now`], no I/O. Every module may use it; it uses none.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    str::FromStr,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use chrono::{DateTime, SecondsFormat, TimeZone, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -36,12 +40,16 @@ impl Timestamp {
     /// The wall clock's present moment.
     #[must_use]
     pub fn now() -> Self {
-        Self(Utc::now().timestamp_micros())
+        let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        Self(match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(since) => micros(since),
+            Err(before) => -micros(before.duration()),
+        })
     }
 
     /// This moment moved by `duration` into the future; stays in range.
     #[must_use]
-    pub fn plus(self, duration: std::time::Duration) -> Self {
+    pub fn plus(self, duration: Duration) -> Self {
         Self(
             self.0
                 .saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)),
@@ -50,7 +58,7 @@ impl Timestamp {
 
     /// This moment moved by `duration` into the past; stays in range.
     #[must_use]
-    pub fn minus(self, duration: std::time::Duration) -> Self {
+    pub fn minus(self, duration: Duration) -> Self {
         Self(
             self.0
                 .saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)),
