@@ -40,7 +40,7 @@ impl Needles {
                 if parts.len() > MAX_ALTERNATIVES || parts.iter().any(|part| part.rank == UNKNOWN) {
                     return Self::Unknown;
                 }
-                Self::Each(parts.into_iter().map(|part| part.needles).collect())
+                Self::joined(parts, Self::Each)
             }
             Join::All => {
                 parts.retain(|part| part.rank != UNKNOWN);
@@ -49,8 +49,17 @@ impl Needles {
                 if parts.is_empty() {
                     return Self::Unknown;
                 }
-                Self::One(parts.into_iter().map(|part| part.needles).collect())
+                Self::joined(parts, Self::One)
             }
+        }
+    }
+
+    /// One alone says the same whatever joins it.
+    fn joined(parts: Vec<Ranked>, join: impl FnOnce(Vec<Self>) -> Self) -> Self {
+        let mut needles: Vec<Self> = parts.into_iter().map(|part| part.needles).collect();
+        match needles.len() {
+            1 => needles.remove(0),
+            _ => join(needles),
         }
     }
 
