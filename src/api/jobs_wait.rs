@@ -27,17 +27,43 @@ use crate::{
 
 /// How long a request waits for a result: Windmill's default (windmill-facts §2.1).
 const WAIT: Duration = Duration::from_secs(600);
-/// Headers a result may not set: they belong to the connection or keep the page safe.
-const OWN_HEADERS: &[HeaderName] = &[
-    header::SET_COOKIE,
-    header::CONTENT_LENGTH,
-    header::TRANSFER_ENCODING,
-    header::CONNECTION,
-    header::UPGRADE,
-    header::CONTENT_SECURITY_POLICY,
-    header::X_CONTENT_TYPE_OPTIONS,
-    header::REFERRER_POLICY,
-    header::CONTENT_TYPE,
+/// Headers a result may not set: they belong to the connection, keep the page safe, or mean more than this one answer to a
+/// browser (which would forget its session, or report every address it asks for) or to a proxy.
+const OWN_HEADERS: &[&str] = &[
+    "set-cookie",
+    "content-length",
+    "transfer-encoding",
+    "trailer",
+    "connection",
+    "upgrade",
+    "date",
+    "content-security-policy",
+    "content-security-policy-report-only",
+    "x-content-type-options",
+    "referrer-policy",
+    "content-type",
+    "strict-transport-security",
+    "alt-svc",
+    "public-key-pins",
+    "public-key-pins-report-only",
+    "clear-site-data",
+    "service-worker-allowed",
+    "keep-alive",
+    "proxy-connection",
+    "report-to",
+    "reporting-endpoints",
+    "nel",
+    // For these nginx, Apache and lighttpd send a file of their own.
+    "x-accel-redirect",
+    "x-sendfile",
+    "x-lighttpd-send-file",
+];
+/// Answers that end with their headers (RFC 9110 §6.4.1, §15.3.6): what came after them would be taken for the next answer on
+/// the connection, which a proxy may give to somebody else.
+const WITHOUT_BODY: [StatusCode; 3] = [
+    StatusCode::NO_CONTENT,
+    StatusCode::RESET_CONTENT,
+    StatusCode::NOT_MODIFIED,
 ];
 
 /// Cancels a job nobody waits for any more: the client went away before the result came.
@@ -124,6 +150,9 @@ pub(super) fn answer(finished: &Finished) -> HttpResponse {
         header::CONTENT_SECURITY_POLICY,
         "sandbox; default-src 'none'",
     ));
+    if WITHOUT_BODY.contains(&status) {
+        return answer.finish();
+    }
     let result = shape.remove("result").unwrap_or_else(|| {
         if shape.is_empty() {
             Value::Null
@@ -155,7 +184,7 @@ fn add_headers(answer: &mut actix_web::HttpResponseBuilder, headers: &Map<String
         ) else {
             continue;
         };
-        if !OWN_HEADERS.contains(&name) {
+        if !OWN_HEADERS.contains(&name.as_str()) {
             answer.insert_header((name, value));
         }
     }

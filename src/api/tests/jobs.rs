@@ -144,6 +144,21 @@ async fn waiting_for_a_result_answers_it() {
             "text/csv",
             "a,b",
         ),
+        // Such an answer ends with its headers: a body would be taken for the next answer on the connection.
+        (
+            true,
+            r#"{"windmill_status_code":204,"windmill_content_type":"text/plain","result":"HTTP/1.1 200 OK"}"#,
+            204,
+            "",
+            "",
+        ),
+        (
+            true,
+            r#"{"windmill_status_code":304,"result":"x"}"#,
+            304,
+            "",
+            "",
+        ),
     ] {
         let wait = bench.post("jobs/run_wait_result/p/u/admin/s", json!({"a": 1}));
         let (answer, ()) = futures_util::join!(wait, end_one(&bench.state.queue, success, result));
