@@ -175,6 +175,26 @@ pub(crate) async fn get_logs(
     Ok(Text(logs))
 }
 
+/// Whether the process that runs the job is stopping: it waits a while for jobs to end, so one that takes long may end early.
+/// False for a job that does not run.
+pub(crate) async fn worker_is_draining(
+    caller: Caller,
+    at: JobAt,
+    state: web::Data<State>,
+) -> Result<Json<bool>, Error> {
+    let queue = state.queue.clone();
+    let draining = state
+        .run(move |conn| match visible(conn, &caller, &at)? {
+            AnyJob::Queued(row) if row.state == RUNNING => match &row.worker {
+                Some(worker) => Ok(queue.is_leaving(conn, worker)?),
+                None => Ok(false),
+            },
+            AnyJob::Queued(_) | AnyJob::Completed(_) => Ok(false),
+        })
+        .await?;
+    Ok(Json(draining))
+}
+
 /// The arguments, as JSON.
 pub(crate) async fn get_args(
     caller: Caller,

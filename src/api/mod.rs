@@ -455,6 +455,7 @@ fn table() -> Vec<Group> {
             Get "/list" jobs_list::list, "Jobs, ended or not";
             Get "/queue/list" jobs_list::list_queue, "Jobs that have not ended";
             Get "/queue/count" jobs_list::count_queue, "How many jobs have not ended";
+            Get "/worker_is_draining/{id}" jobs_read::worker_is_draining, "Whether the process that runs a job is stopping";
             Post "/queue/cancel_selection" jobs_cancel::cancel_selection, "Cancels several jobs";
             Get "/flow/user_states/{id}/{key}" job_notes::user_state, "A value that the steps of a flow share";
             Post "/flow/user_states/{id}/{key}" job_notes::set_user_state, "Writes a value that the steps of a flow share";

@@ -132,6 +132,14 @@ pub(crate) fn is_elsewhere(
     Ok(!found.is_empty())
 }
 
+/// Whether a process of this name is entered.
+pub(crate) fn is_entered(conn: &mut Conn, id: &str) -> Result<bool, DbError> {
+    let found: Vec<Number> = sql_query("SELECT fence AS value FROM servers WHERE id = $1")
+        .bind::<Text, _>(id)
+        .load(conn)?;
+    Ok(!found.is_empty())
+}
+
 /// Every process.
 pub(crate) fn all(conn: &mut Conn) -> Result<Vec<ServerRow>, DbError> {
     let all = sql_query(format!(

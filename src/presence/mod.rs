@@ -75,6 +75,7 @@ struct Inner {
     sure_until: AtomicU64,
     started: Instant,
     watched: AtomicBool,
+    leaving: AtomicBool,
     leave: Mutex<Option<std::sync::mpsc::Sender<oneshot::Sender<()>>>>,
 }
 
@@ -99,6 +100,7 @@ impl Presence {
             sure_until: AtomicU64::new(if is_shared { 0 } else { u64::MAX }),
             started: Instant::now(),
             watched: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
             leave: Mutex::new(None),
         }))
     }
@@ -184,8 +186,20 @@ impl Presence {
         self.0.watched.store(watched, Ordering::Relaxed);
     }
 
+    /// Says that this process stops: it runs what it has begun, and leaves.
+    pub fn prepare_to_leave(&self) {
+        self.0.leaving.store(true, Ordering::Release);
+    }
+
+    /// Whether this process stops.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.0.leaving.load(Ordering::Acquire)
+    }
+
     /// Takes this process out, so that others take over at once.
     pub async fn leave(&self) {
+        self.prepare_to_leave();
         let leave = self.0.leave.lock().take();
         if let Some(leave) = leave {
             let (done, left) = oneshot::channel();

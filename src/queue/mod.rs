@@ -116,6 +116,9 @@ pub enum Canceled {
     NotFound,
 }
 
+/// What the name under which a process holds jobs begins with; its own name follows.
+pub const WORKER: &str = "wk-";
+
 /// The handle to the queue. Cheap to clone; every clone is the same queue.
 #[derive(Clone)]
 pub struct Queue {

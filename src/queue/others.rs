@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::{
-    Finished, Job, JobFinished, Queue, QueueError, ended,
+    Finished, Job, JobFinished, Queue, QueueError, WORKER, ended,
     ledger::Op,
     news::{News, Taken},
     shared::Shared,
@@ -145,6 +145,22 @@ impl Queue {
     #[must_use]
     pub fn fence(&self) -> i64 {
         self.shared.presence.get().map_or(0, Presence::fence)
+    }
+
+    /// Whether the process that holds jobs as `worker` stops, or is not there any more.
+    ///
+    /// # Errors
+    /// The database gave no answer.
+    pub(crate) fn is_leaving(&self, conn: &mut Conn, worker: &str) -> Result<bool, DbError> {
+        let Some(presence) = self.shared.presence.get() else {
+            return Ok(false);
+        };
+        if worker == self.worker() || !presence.is_shared() {
+            return Ok(presence.is_leaving());
+        }
+        // A process is entered before it claims, and leaves before its jobs have ended.
+        let id = worker.strip_prefix(WORKER).unwrap_or(worker);
+        Ok(!server::is_entered(conn, id)?)
     }
 
     /// Looks now for running jobs of this process that somebody wants to stop.

@@ -37,7 +37,7 @@ use crate::{
     demo::Demo,
     identity,
     presence::Presence,
-    queue::{Queue, keep_erasing, keep_pruning},
+    queue::{Queue, WORKER, keep_erasing, keep_pruning},
     runner::{self, Addresses, JobIdentity, Runner, RunnerSettings, packages::Packages},
     secret,
     trigger::{Board, Dialer, StopAll, StopCaptures, WriteAll},
@@ -121,7 +121,7 @@ impl System {
         let queue = Queue::start(
             pool.clone(),
             config.limits.clone(),
-            format!("wk-{}", pool.name()),
+            format!("{WORKER}{}", pool.name()),
             &ledger.handle(),
         );
         let mut arbiters = vec![Arbiter::new()];
@@ -250,6 +250,7 @@ impl System {
         if let Some((_, stopping)) = &self.server {
             stopping.begin();
         }
+        self.presence.prepare_to_leave();
         let end = Instant::now() + self.config.limits.drain;
         let left = || end.saturating_duration_since(Instant::now());
         if let Some(listening) = self.listening.take() {

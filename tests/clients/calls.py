@@ -64,6 +64,7 @@ told["flow"] = client.wait_job(flow)
 
 slow = wmill.run_script_by_path_async("u/admin/slow", args={})
 until(lambda: wmill.get_job_status(slow), "RUNNING")
+told["draining"] = wmill.worker_is_draining(slow)
 wmill.set_progress(40, slow)
 told["progress"] = wmill.get_progress(slow)
 os.environ["WM_JOB_PATH"] = "u/admin/slow"

@@ -132,6 +132,7 @@ async fn wmill_of_pypi_works_outside_of_jobs() {
         ("canceled", json!("COMPLETED")),
         ("cancel_running", json!(true)),
         ("missing", json!(true)),
+        ("draining", json!(false)),
         ("no_variable", json!(true)),
         ("resources", json!(["u/admin/py_res"])),
         ("token", json!("admin")),
