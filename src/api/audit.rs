@@ -187,14 +187,7 @@ pub(crate) async fn list(
     wanted: Query<Wanted>,
     state: web::Data<State>,
 ) -> Result<Json<Vec<Entry>>, Error> {
-    let workspace = if at.workspace.is_empty() {
-        caller.must_see_all()?;
-        None
-    } else if caller.sees_all() {
-        Some(at.workspace)
-    } else {
-        return Err(Denied::Forbidden("only an admin may do this".to_owned()).into());
-    };
+    let workspace = whose(&caller, at.workspace)?;
     let wanted = wanted.0;
     let page = Page {
         page: wanted.page,
@@ -213,6 +206,33 @@ pub(crate) async fn list(
         .run(move |conn| Ok(audit::list(conn, &which, page.window())?))
         .await?;
     Ok(Json(rows.into_iter().map(shown).collect()))
+}
+
+/// The workspace whose entries are asked for, of one who may see them; none = the whole server.
+fn whose(caller: &Caller, workspace: String) -> Result<Option<String>, Denied> {
+    if workspace.is_empty() {
+        caller.must_see_all()?;
+        return Ok(None);
+    }
+    if caller.sees_all() {
+        return Ok(Some(workspace));
+    }
+    Err(Denied::Forbidden("only an admin may do this".to_owned()))
+}
+
+/// One entry of the workspace (outside of one: of the whole server).
+pub(crate) async fn get(
+    caller: Caller,
+    at: At,
+    state: web::Data<State>,
+) -> Result<Json<Entry>, Error> {
+    let workspace = whose(&caller, at.workspace)?;
+    let id = at.path.parse::<i64>();
+    let id = id.map_err(|_| Error::field("id", "is not a whole number"))?;
+    let row = state.run(move |conn| Ok(audit::by_id(conn, id)?)).await?;
+    let row = row.filter(|row| workspace.is_none_or(|workspace| workspace == row.workspace_id));
+    let row = row.ok_or_else(|| Error::NotFound(format!("audit entry {id} not found")))?;
+    Ok(Json(shown(row)))
 }
 
 /// Which changes of triggers are listed.

@@ -27,7 +27,7 @@ const SLOWEST_BYTES: usize = 16 * 1024;
 /// Rows of a page when nothing is asked for (contract section 8).
 const DEFAULT_ROWS: u32 = 1000;
 /// Most rows of a page.
-const MOST_ROWS: u32 = 10_000;
+pub(super) const MOST_ROWS: u32 = 10_000;
 
 type Future_<T> = Pin<Box<dyn Future<Output = Result<T, Error>>>>;
 

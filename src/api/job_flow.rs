@@ -1,13 +1,21 @@
 //! What the API shows of a flow's job besides the job: where its run is, and the flow (windmill-facts §2.2). Clients read
 //! `flow_status` at once, so it is there from the first moment to the last.
 
+use actix_web::web;
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
-use super::error::Error;
+use super::{
+    State,
+    answer::Raw,
+    error::Error,
+    extract::{JobAt, KeyAt},
+    jobs_read::visible,
+};
 use crate::{
+    access::Caller,
     db::{Conn, flow, flow_run, job_list::AnyJob},
-    flow::{FlowStatus, FlowValue},
+    flow::{FlowStatus, FlowValue, ModuleState},
     types::{JobId, JobKind, Timestamp},
 };
 
@@ -96,6 +104,57 @@ fn is_flow(job: &Place<'_>) -> bool {
         job.kind,
         Some(JobKind::Flow | JobKind::FlowPreview | JobKind::FlowNode)
     )
+}
+
+/// What a step of a flow came to, as JSON; of a loop or branches a list. The step is named by its id.
+pub(crate) async fn result_by_id(
+    caller: Caller,
+    at: KeyAt,
+    state: web::Data<State>,
+) -> Result<Raw, Error> {
+    let result = state.run(move |conn| {
+        let flow = visible(conn, &caller, &at.job)?;
+        let (id, step) = (at.job.id, at.key);
+        let flow = place(&flow);
+        if !is_flow(&flow) {
+            let text = format!("job {id} is not that of a flow");
+            return Err(Error::field("id", text));
+        }
+        let none = || {
+            Error::NotFound(format!(
+                "step '{step}' of flow {id} has come to nothing yet"
+            ))
+        };
+        let status = run(conn, &flow)?.ok_or_else(none)?;
+        let status: FlowStatus = serde_json::from_str(&status)
+            .map_err(|_| Error::Internal("the state of a flow cannot be read"))?;
+        let modules = status.modules.into_iter();
+        let mut modules = modules.chain([status.failure_module.module]);
+        let module = modules.find(|module| module.id == step).ok_or_else(none)?;
+        let mut ended = |id: JobId| match visible(
+            conn,
+            &caller,
+            &JobAt {
+                id,
+                ..at.job.clone()
+            },
+        )? {
+            AnyJob::Completed(row) => Ok(row.result),
+            AnyJob::Queued(_) => Err(none()),
+        };
+        match (module.state, module.flow_jobs, module.job) {
+            (ModuleState::Success | ModuleState::Failure, Some(jobs), _) => {
+                let results = jobs
+                    .into_iter()
+                    .map(ended)
+                    .collect::<Result<Vec<_>, Error>>()?;
+                Ok(format!("[{}]", results.join(",")))
+            }
+            (ModuleState::Success | ModuleState::Failure, None, Some(job)) => ended(job),
+            _ => Err(none()),
+        }
+    });
+    Ok(Raw(result.await?))
 }
 
 /// Where the run of a flow's job is, and the flow; nothing for other jobs.

@@ -180,6 +180,12 @@ impl Which {
         }
     }
 
+    /// As many ids as `cancel_selection` takes at once, unless told otherwise.
+    pub(super) fn window_of_ids(&mut self) -> Window {
+        self.per_page.get_or_insert(super::extract::MOST_ROWS);
+        self.window()
+    }
+
     pub(super) fn window(&self) -> Window {
         let page = Page {
             page: self.page,

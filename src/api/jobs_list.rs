@@ -10,7 +10,7 @@ use super::{
     error::Error,
     extract::{At, Query},
     job_search::{From, Which, jobs, scan},
-    job_view::{JobView, views},
+    job_view::{JobView, Parts, views},
 };
 use crate::{
     access::Caller,
@@ -60,6 +60,47 @@ pub(crate) async fn list(
     state: web::Data<State>,
 ) -> Result<Json<Vec<JobView>>, Error> {
     list_of(caller, at, which.0, (From::Both, state)).await
+}
+
+async fn ids_of(
+    caller: Caller,
+    at: At,
+    mut which: Which,
+    (from, state): (From, web::Data<State>),
+) -> Result<Json<Vec<String>>, Error> {
+    let search = which.search(&caller, at.workspace, from)?;
+    let window = which.window_of_ids();
+    if which.is_of_schedule() {
+        return Ok(Json(Vec::new()));
+    }
+    let jobs = state
+        .run(move |conn| jobs(conn, &search, (window, Parts::default())))
+        .await?;
+    let ids = jobs.iter().map(|job| match job {
+        AnyJob::Queued(row) => row.id.to_string(),
+        AnyJob::Completed(row) => row.id.to_string(),
+    });
+    Ok(Json(ids.collect()))
+}
+
+/// The ids of jobs, ended or not, newest first; 10,000 unless told otherwise.
+pub(crate) async fn list_ids(
+    caller: Caller,
+    at: At,
+    which: Query<Which>,
+    state: web::Data<State>,
+) -> Result<Json<Vec<String>>, Error> {
+    ids_of(caller, at, which.0, (From::Both, state)).await
+}
+
+/// The ids of jobs that have not ended, newest first; 10,000 unless told otherwise.
+pub(crate) async fn list_queue_ids(
+    caller: Caller,
+    at: At,
+    which: Query<Which>,
+    state: web::Data<State>,
+) -> Result<Json<Vec<String>>, Error> {
+    ids_of(caller, at, which.0, (From::Queue, state)).await
 }
 
 /// Jobs that have not ended, newest first.

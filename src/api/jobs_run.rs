@@ -125,6 +125,7 @@ pub(super) enum What {
     Script,
     Version,
     Flow,
+    FlowVersion,
 }
 
 /// Whether a Windmill elsewhere knows what is at a path.
@@ -173,6 +174,21 @@ pub(super) async fn runnable(
                 }
                 Ok(Runnable::Flow {
                     path: at.path.as_str().into(),
+                    version: None,
+                })
+            }
+            What::FlowVersion => {
+                let version = at.path.parse();
+                let version =
+                    version.map_err(|_| Error::field("version", "is not a whole number"))?;
+                let row = flow::by_version(conn, &at.workspace, version)?;
+                let row = row.filter(|row| caller.may_run(&row.path, true));
+                let row = row.ok_or_else(|| {
+                    Error::NotFound(format!("flow not found with version: {version}"))
+                })?;
+                Ok(Runnable::Flow {
+                    path: row.path.into(),
+                    version: Some(version),
                 })
             }
         })
@@ -296,6 +312,10 @@ run_route!(
 run_route!(
     /// Runs the flow at a path; the answer is the job's id.
     run_flow, What::Flow
+);
+run_route!(
+    /// Runs one version of a flow; the answer is the job's id.
+    run_flow_version, What::FlowVersion
 );
 
 #[cfg(test)]

@@ -69,3 +69,7 @@ stream_route!(
     /// Runs the flow at a path and tells what comes of it as it comes.
     stream_flow, stream_flow_get, What::Flow
 );
+stream_route!(
+    /// Runs one version of a flow and tells what comes of it as it comes.
+    stream_flow_version, stream_flow_version_get, What::FlowVersion
+);

@@ -232,3 +232,30 @@ wait_route!(
     /// Runs the flow at a path and answers its result; 422 when it failed.
     wait_flow, wait_flow_get, What::Flow
 );
+wait_route!(
+    /// Runs one version of a flow and answers its result; 422 when it failed.
+    wait_flow_version, wait_flow_version_get, What::FlowVersion
+);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_result_sets_no_header_that_means_more_than_its_answer() {
+        let wanted = json!({
+            "Location": "/elsewhere", "X-Own": 1, "Cache-Control": "max-age=60",
+            "Set-Cookie": "token=x", "Clear-Site-Data": "\"*\"", "Strict-Transport-Security": "max-age=1",
+            "NEL": "{}", "Report-To": "{}", "X-Accel-Redirect": "/internal/", "X-Sendfile": "/etc/passwd",
+            "Transfer-Encoding": "chunked", "Content-Security-Policy": "default-src *", "X-Split": "a\r\nb: c",
+        });
+        let mut answer = HttpResponse::Ok();
+        add_headers(&mut answer, wanted.as_object().unwrap());
+        let answer = answer.finish();
+        let mut names: Vec<&str> = answer.headers().keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["cache-control", "location", "x-own"]);
+    }
+}

@@ -34,6 +34,7 @@ mod job_flow;
 mod job_notes;
 mod job_search;
 mod job_view;
+mod jobs_again;
 mod jobs_cancel;
 mod jobs_delete;
 mod jobs_list;
@@ -365,8 +366,14 @@ fn table() -> Vec<Group> {
             Delete "/delete/{path}" members::delete, "Takes a user out of the workspace";
             Get "/username_to_email/{path}" users::username_to_email, "The address of a user";
         },
-        group! { "/audit", "audit log"; Get "/list" audit::list, "Who changed what, on the whole server"; },
-        group! { "/w/{workspace}/audit", "audit log"; Get "/list" audit::list, "Who changed what"; },
+        group! { "/audit", "audit log";
+            Get "/list" audit::list, "Who changed what, on the whole server";
+            Get "/get/{path}" audit::get, "One entry of the whole server";
+        },
+        group! { "/w/{workspace}/audit", "audit log";
+            Get "/list" audit::list, "Who changed what";
+            Get "/get/{path}" audit::get, "One entry";
+        },
         group! { "/w/{workspace}/triggers_history", "audit log"; Get "/list" audit::of_triggers, "What was done to triggers"; },
         group! { "/w/{workspace}/scripts", "scripts";
             Post "/create" scripts::create, "Saves a script or a new version";
@@ -379,6 +386,7 @@ fn table() -> Vec<Group> {
             Get "/list" scripts::list, "Scripts";
             Get "/list_paths" scripts::list_paths, "Paths of scripts";
             Get "/history/p/{path:.*}" scripts::history, "The versions at a path";
+            Get "/get_latest_version/{path:.*}" scripts::latest_version, "The newest version at a path, in short";
             Get "/deployment_status/h/{path}" scripts::deployment_status, "What became of a deployment";
             Get "/get_triggers_count/{path:.*}" scripts::triggers_count, "How many triggers run a script";
             Get "/used_by/{path:.*}" uses::of_script, "The triggers and flows that use a script";
@@ -430,6 +438,8 @@ fn table() -> Vec<Group> {
             Post "/run/p/{path:.*}" jobs_run::run_script, "Runs the script at a path";
             Post "/run/h/{path}" jobs_run::run_version, "Runs one version of a script";
             Post "/run/f/{path:.*}" jobs_run::run_flow, "Runs the flow at a path";
+            Post "/run/fv/{path}" jobs_run::run_flow_version, "Runs one version of a flow";
+            Post "/run/batch_rerun_jobs" jobs_again::again, "Runs jobs that have ended again";
             Post "/run/dependencies_async" dependencies::of_script, "Starts a job that tells a script's lock";
             Post "/run/flow_dependencies_async" dependencies::of_flow, "Starts a job that tells a flow's locks";
             Post "/run/preview" jobs_preview::run_preview, "Runs a script that is not saved";
@@ -443,22 +453,29 @@ fn table() -> Vec<Group> {
             Get "/run_wait_result/h/{path}" jobs_wait::wait_version_get, "Runs a version and waits for its result";
             Post "/run_wait_result/f/{path:.*}" jobs_wait::wait_flow, "Runs a flow and waits for its result";
             Get "/run_wait_result/f/{path:.*}" jobs_wait::wait_flow_get, "Runs a flow and waits for its result";
+            Post "/run_wait_result/fv/{path}" jobs_wait::wait_flow_version, "Runs a version of a flow and waits for its result";
+            Get "/run_wait_result/fv/{path}" jobs_wait::wait_flow_version_get, "Runs a version of a flow and waits for its result";
             Post "/run_and_stream/p/{path:.*}" jobs_stream::stream_script, "Runs a script and follows it";
             Get "/run_and_stream/p/{path:.*}" jobs_stream::stream_script_get, "Runs a script and follows it";
             Post "/run_and_stream/h/{path}" jobs_stream::stream_version, "Runs a version and follows it";
             Get "/run_and_stream/h/{path}" jobs_stream::stream_version_get, "Runs a version and follows it";
             Post "/run_and_stream/f/{path:.*}" jobs_stream::stream_flow, "Runs a flow and follows it";
             Get "/run_and_stream/f/{path:.*}" jobs_stream::stream_flow_get, "Runs a flow and follows it";
+            Post "/run_and_stream/fv/{path}" jobs_stream::stream_flow_version, "Runs a version of a flow and follows it";
+            Get "/run_and_stream/fv/{path}" jobs_stream::stream_flow_version_get, "Runs a version of a flow and follows it";
             Post "/restart/f/{id}" jobs_restart::restart, "Runs a flow that has ended again from a step";
             Post "/delete" jobs_delete::remove, "Deletes jobs that have ended, and their steps";
             Post "/completed/delete/{id}" jobs_delete::erase, "Deletes what a job got, came to and printed, and keeps that it ran";
             Get "/list" jobs_list::list, "Jobs, ended or not";
+            Get "/list_filtered_uuids" jobs_list::list_ids, "The ids of jobs, ended or not";
             Get "/queue/list" jobs_list::list_queue, "Jobs that have not ended";
+            Get "/queue/list_filtered_uuids" jobs_list::list_queue_ids, "The ids of jobs that have not ended";
             Get "/queue/count" jobs_list::count_queue, "How many jobs have not ended";
             Get "/worker_is_draining/{id}" jobs_read::worker_is_draining, "Whether the process that runs a job is stopping";
             Post "/queue/cancel_selection" jobs_cancel::cancel_selection, "Cancels several jobs";
             Get "/flow/user_states/{id}/{key}" job_notes::user_state, "A value that the steps of a flow share";
             Post "/flow/user_states/{id}/{key}" job_notes::set_user_state, "Writes a value that the steps of a flow share";
+            Get "/result_by_id/{id}/{key}" job_flow::result_by_id, "What a step of a flow came to";
             Get "/completed/list" jobs_list::list_completed, "Jobs that have ended";
             Get "/completed/count" jobs_list::count_completed, "How many jobs have ended";
         },

@@ -63,6 +63,11 @@ pub(crate) fn insert(conn: &mut Conn, row: &NewAudit<'_>) -> Result<(), DbError>
     Ok(())
 }
 
+/// One entry.
+pub(crate) fn by_id(conn: &mut Conn, id: i64) -> Result<Option<AuditRow>, DbError> {
+    Ok(audit::table.find(id).first(conn).optional()?)
+}
+
 /// A stretch of the entries, newest first.
 pub(crate) fn list(
     conn: &mut Conn,

@@ -77,6 +77,25 @@ pub(crate) fn newest_version(
     }))
 }
 
+/// As [`newest_version`], of the one that is named, archived or not.
+pub(crate) fn facts_of_version(
+    conn: &mut Conn,
+    workspace: &str,
+    version: i64,
+) -> Result<Option<ScriptVersion>, DbError> {
+    let preprocessor: Option<Option<String>> = flows::table
+        .find((workspace, version))
+        .filter(flows::deleted.eq(false))
+        .select(flows::preprocessor)
+        .first(conn)
+        .optional()?;
+    Ok(preprocessor.map(|preprocessor| ScriptVersion {
+        hash: version,
+        preprocessor,
+        settings: "{}".to_owned(),
+    }))
+}
+
 /// The newest version at the path, archived or not.
 pub(crate) fn newest(
     conn: &mut Conn,

@@ -160,7 +160,10 @@ fn handler_job(job: &Job, outcome: &Outcome) -> Option<NewJob> {
     }
     let path = handler.path.into();
     let runnable = if handler.is_flow {
-        Runnable::Flow { path }
+        Runnable::Flow {
+            path,
+            version: None,
+        }
     } else {
         Runnable::Script { path, hash: None }
     };

@@ -189,7 +189,10 @@ fn released(job: &Job, release: Option<&Release>) -> NewJob {
         None => Args::Object(job.args.clone()),
     };
     let as_it_came = match job.kind.parse() {
-        Ok(JobKind::UnassignedFlow) => Runnable::Flow { path },
+        Ok(JobKind::UnassignedFlow) => Runnable::Flow {
+            path,
+            version: None,
+        },
         _ => Runnable::Script { path, hash: None },
     };
     let workspace = job.workspace_id.as_str().into();

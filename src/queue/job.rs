@@ -16,10 +16,12 @@ pub enum Runnable {
         /// A version of it.
         hash: Option<i64>,
     },
-    /// A saved flow.
+    /// A saved flow; without a version the newest when the job is committed.
     Flow {
         /// Where it is saved.
         path: Arc<str>,
+        /// A version of it.
+        version: Option<i64>,
     },
     /// A script that travels with the job.
     Preview {

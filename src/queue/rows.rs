@@ -47,6 +47,9 @@ pub(super) fn rows(conn: &mut Conn, jobs: &[NewJob]) -> Result<(Vec<Job>, Limits
                             Version::Newest(path) => script_version::newest(conn, key.0, path)?,
                             Version::Hash(hash) => script_version::of_hash(conn, key.0, hash)?,
                             Version::OfFlow(path) => flow::newest_version(conn, key.0, path)?,
+                            Version::FlowOf(version) => {
+                                flow::facts_of_version(conn, key.0, version)?
+                            }
                         };
                         unknown.insert(version.map(Found::from)).as_ref()
                     }
@@ -86,6 +89,7 @@ enum Version<'a> {
     Newest(&'a str),
     Hash(i64),
     OfFlow(&'a str),
+    FlowOf(i64),
 }
 
 /// What must be looked up of a new job's runnable.
@@ -93,7 +97,9 @@ fn version_of(runnable: &Runnable) -> Option<Version<'_>> {
     let script = |path, hash: &Option<i64>| hash.map_or(Version::Newest(path), Version::Hash);
     match runnable {
         Runnable::Script { path, hash } => Some(script(path, hash)),
-        Runnable::Flow { path } => Some(Version::OfFlow(path)),
+        Runnable::Flow { path, version } => {
+            Some(version.map_or(Version::OfFlow(path), Version::FlowOf))
+        }
         Runnable::Step(step) if step.kind == JobKind::Script => {
             Some(script(step.path.as_deref().unwrap_or_default(), &step.hash))
         }
@@ -131,9 +137,12 @@ impl From<ScriptVersion> for Found {
     }
 }
 
-fn row(job: &NewJob, version: Option<&ScriptVersion>, now: Timestamp) -> Job {
-    let (path, raw) = match &job.runnable {
-        Runnable::Script { path, .. } | Runnable::Flow { path } => (Some(path.to_string()), None),
+/// The columns that say where the runnable is saved, and what travels with the job.
+fn path_and_raw(runnable: &Runnable) -> (Option<String>, Option<String>) {
+    match runnable {
+        Runnable::Script { path, .. } | Runnable::Flow { path, .. } => {
+            (Some(path.to_string()), None)
+        }
         Runnable::Preview {
             path,
             language,
@@ -146,7 +155,11 @@ fn row(job: &NewJob, version: Option<&ScriptVersion>, now: Timestamp) -> Job {
             )
         }
         Runnable::Step(step) => (step.path.clone(), step.raw.clone()),
-    };
+    }
+}
+
+fn row(job: &NewJob, version: Option<&ScriptVersion>, now: Timestamp) -> Job {
+    let (path, raw) = path_and_raw(&job.runnable);
     let raw = with_given(raw, &job.given);
     let trigger_path = job.trigger.as_ref().and_then(|(_, path)| path.as_deref());
     let preprocessor = version
@@ -159,10 +172,11 @@ fn row(job: &NewJob, version: Option<&ScriptVersion>, now: Timestamp) -> Job {
         let (args, preprocess) = args(&job.args, preprocessor, trigger_path.unwrap_or(""));
         (args, preprocess, job.options.clone())
     };
+    let found = version.map(|version| version.hash);
     let hash = match &job.runnable {
-        Runnable::Script { hash, .. } => hash.or(version.map(|version| version.hash)),
-        Runnable::Step(step) => step.hash.or(version.map(|version| version.hash)),
-        Runnable::Flow { .. } => version.map(|version| version.hash),
+        Runnable::Script { hash, .. } => hash.or(found),
+        Runnable::Flow { version, .. } => version.or(found),
+        Runnable::Step(step) => step.hash.or(found),
         Runnable::Preview { .. } => None,
     };
     Job {

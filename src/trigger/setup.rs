@@ -144,7 +144,10 @@ impl Setup {
     fn runnable(&self, path: &Arc<str>, is_flow: bool) -> Runnable {
         let path = Arc::clone(path);
         if is_flow {
-            Runnable::Flow { path }
+            Runnable::Flow {
+                path,
+                version: None,
+            }
         } else {
             Runnable::Script { path, hash: None }
         }

@@ -321,6 +321,18 @@ async fn single_objects_are_pushed_run_and_looked_at() {
         assert!(printed.contains(wanted), "job {command}: {printed}");
     }
     assert!(repository.wmill(&app, &["job", "list"]).await.contains(id));
+    let printed = repository.wmill(&app, &["job", "rerun", id]).await;
+    let again = printed.lines().last().unwrap_or_default();
+    let job = app.wait_for_job(again).await;
+    assert_eq!(
+        (&job["args"], &job["result"]),
+        (&json!({"msg": "ab"}), &json!("ababab")),
+        "{job}"
+    );
+    let entries = app.list("audit/list?operation=scripts.create").await;
+    let entry = entries[0]["id"].to_string();
+    let printed = repository.wmill(&app, &["audit", "get", &entry]).await;
+    assert!(printed.contains("scripts.create"), "{printed}");
 
     repository.edit("f/x/python.py", "msg * n", "msg * 2");
     repository

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod again;
 mod api_document;
 mod api_errors;
 mod back_pressure;

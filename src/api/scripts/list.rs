@@ -130,6 +130,20 @@ pub(crate) async fn history(
     at: At,
     state: web::Data<State>,
 ) -> Result<Json<Vec<Version>>, Error> {
+    Ok(Json(versions(caller, at, &state).await?))
+}
+
+/// The newest version at a path, in short.
+pub(crate) async fn latest_version(
+    caller: Caller,
+    at: At,
+    state: web::Data<State>,
+) -> Result<Json<Option<Version>>, Error> {
+    let versions = versions(caller, at, &state).await?;
+    Ok(Json(versions.into_iter().next()))
+}
+
+async fn versions(caller: Caller, at: At, state: &State) -> Result<Vec<Version>, Error> {
     let rows = state
         .run(move |conn| {
             let rows = script::history(conn, &at.workspace, &at.path)?;
@@ -151,5 +165,5 @@ pub(crate) async fn history(
                 created_at,
             }
         });
-    Ok(Json(versions.collect()))
+    Ok(versions.collect())
 }

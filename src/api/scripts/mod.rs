@@ -10,7 +10,7 @@ use serde_json::{Map, Value, value::RawValue};
 use utoipa::ToSchema;
 
 pub(crate) use self::{
-    list::{history, list, list_paths},
+    list::{history, latest_version, list, list_paths},
     save::create,
 };
 use super::{

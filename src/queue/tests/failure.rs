@@ -209,6 +209,7 @@ async fn a_job_that_lost_its_workers_has_its_handler_called() {
     let flow = NewJob {
         runnable: Runnable::Flow {
             path: "u/a/f".into(),
+            version: None,
         },
         ..with(&Options::new(None, Some(handler())))
     };

@@ -102,6 +102,7 @@ async fn without_their_trigger_they_run_as_they_came() {
     let flow = NewJob {
         runnable: Runnable::Flow {
             path: "u/a/f".into(),
+            version: None,
         },
         ..held("flow")
     };
@@ -211,6 +212,7 @@ async fn flows_are_held_under_their_own_kind() {
     let flow = NewJob {
         runnable: Runnable::Flow {
             path: Arc::from("u/a/f"),
+            version: None,
         },
         ..held("x")
     };

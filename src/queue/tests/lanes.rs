@@ -207,6 +207,7 @@ async fn a_scripts_limit_counts_by_its_key() {
     let unlimited = NewJob {
         runnable: Runnable::Flow {
             path: "u/a/f".into(),
+            version: None,
         },
         ..of("ann", 4)
     };
