@@ -10,6 +10,7 @@ mod answer;
 mod archive;
 mod audit;
 mod auth;
+mod beyond;
 mod capture;
 mod client_address;
 mod connection_log;
@@ -581,9 +582,11 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &web::Data<State>) {
     let page = web::resource("/{file:.*}")
         .get(ui::serve)
         .route(web::head().to(ui::serve))
+        .default_service(web::to(no_route))
         .wrap(from_fn(auth::shield));
     let metrics = web::resource("/metrics")
         .get(measures::metrics_text)
+        .route(web::head().to(measures::metrics_text))
         .wrap(from_fn(auth::shield));
     cfg.app_data(state.clone())
         .service(api)
@@ -591,23 +594,8 @@ pub fn configure(cfg: &mut web::ServiceConfig, state: &web::Data<State>) {
         .service(page);
 }
 
-/// What clients ask for to have a person let a flow go on.
-const APPROVALS: &[&str] = &[
-    "/jobs/resume_urls/",
-    "/jobs/wac_approval_urls/",
-    "/jobs/slack_approval/",
-    "/jobs/flow/resume/",
-    "/jobs_u/resume/",
-    "/jobs_u/cancel/",
-];
-
 async fn no_route(req: HttpRequest) -> Result<answer::Text, Error> {
-    let why = if APPROVALS.iter().any(|part| req.path().contains(part)) {
-        "no such route: flows do not wait for approvals here; see /api/openapi.json for what there is"
-    } else {
-        "no such route; see /api/openapi.json"
-    };
-    Err(Error::NotFound(why.to_owned()))
+    Err(Error::NotFound(beyond::why_not(req.path()).to_owned()))
 }
 
 /// JSON of the database as it stands there; what is not JSON shows as null.
