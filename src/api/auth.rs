@@ -39,6 +39,8 @@ pub(super) const OPEN: &[&str] = &[
     "/api/auth/logout",
     "/api/auth/session",
 ];
+/// Those of them that give a session.
+const LOGINS: [&str; 2] = ["/api/auth/login", "/api/auth/session"];
 /// Only windsock's own files, no inline scripts, no frames, forms to nobody else. The page adds the hashes of its own.
 pub(super) const POLICY: &str = "default-src 'self'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; \
                       base-uri 'none'; form-action 'self'; object-src 'none'";
@@ -56,8 +58,10 @@ pub(crate) async fn shield<B: MessageBody>(
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, actix_web::Error> {
     let api = req.path().starts_with("/api/");
-    // A browser never adds this header by itself, so a foreign page cannot.
-    if !req.headers().contains_key(header::AUTHORIZATION) {
+    // A browser never adds a bearer token by itself. A page under a foreign name that leads here could, but has none, and it
+    // must not come to one by trying passwords from within.
+    let logs_in = LOGINS.contains(&req.path());
+    if logs_in || bearer(req.headers()).is_none() {
         check_host(req.request())?;
     }
     let mut answer = next.call(req).await?;

@@ -3,6 +3,9 @@
 //! Everything it shows is pulled: statuses from the [`Board`](crate::trigger::status::Board) four times a
 //! second, jobs and samples from bounded broadcasts. A browser that stops reading freezes this actor and
 //! nothing else; what it misses is dropped for it alone, and the socket's own time-out ends it.
+//!
+//! `auth::identify` has looked at the `Origin` where the cookie says who asks. With a bearer token it counts for nothing: a
+//! browser sends no such header with a WebSocket, so whoever does is a program, and one that has the token.
 
 use std::{
     collections::{HashMap, HashSet},

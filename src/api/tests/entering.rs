@@ -79,6 +79,27 @@ async fn foreign_sites_and_foreign_names_are_kept_out() {
             assert!(answer.headers().contains_key(name), "{host}: {name}");
         }
     }
+    // A page whose name was made to lead here adds what headers it likes.
+    for (path, header, status) in [
+        ("/api/auth/login", "Bearer x", 403),
+        ("/api/auth/session", "Bearer x", 403),
+        ("/api/version", "Basic eDp5", 403),
+        ("/api/version", "Bearer x", 200),
+    ] {
+        let request = TestRequest::default()
+            .method(if path == "/api/version" {
+                Verb::GET
+            } else {
+                Verb::POST
+            })
+            .uri(path)
+            .insert_header((header::HOST, "evil.example"))
+            .insert_header((header::ORIGIN, "http://evil.example"))
+            .insert_header((header::AUTHORIZATION, header))
+            .set_payload("{}");
+        let answer = bench.send(request).await;
+        assert_eq!(answer.status().as_u16(), status, "{path} {header}");
+    }
 }
 
 #[actix_rt::test]
