@@ -105,7 +105,7 @@ impl<'de> Deserialize<'de> for Timestamp {
 }
 
 /// A job's id: a UUID v7, so ids sort by the time they were given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct JobId(pub Uuid);
 
@@ -141,6 +141,14 @@ impl FromStr for JobId {
         text.parse()
             .map(Self)
             .map_err(|_| Invalid(format!("'{text}' is not a job id (a UUID)")))
+    }
+}
+
+impl<'de> Deserialize<'de> for JobId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 

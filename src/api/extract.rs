@@ -78,8 +78,17 @@ fn read(req: &HttpRequest, payload: &mut Payload) -> Future_<Bytes> {
         .headers()
         .get("content-length")
         .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let encoding = req.headers().get("content-encoding");
+    let encoding = encoding.and_then(|encoding| encoding.to_str().ok());
+    let encoding = encoding
+        .filter(|encoding| !encoding.eq_ignore_ascii_case("identity"))
+        .map(str::to_owned);
     let mut payload = payload.take();
     Box::pin(async move {
+        if let Some(encoding) = encoding {
+            let text = format!("bodies come as they are here, not as '{encoding}'; leave it out");
+            return Err(Error::field("Content-Encoding", text));
+        }
         if announced.is_some_and(|length| length > most) {
             return Err(Error::TooLarge(most));
         }
@@ -120,10 +129,20 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
 /// `headers.x: invalid type …`, without the position: a field says more than a column.
 fn named(path: &serde_path_to_error::Path, error: &serde_json::Error) -> Error {
     let whole = error.to_string();
+    if whole.starts_with("recursion limit") {
+        let text = "the body is nested more than 127 deep; flatten it, or give parts of a flow flows of their own";
+        return Error::BadRequest(text.to_owned());
+    }
     if error.is_syntax() || error.is_eof() {
         return Error::BadRequest(format!("the body is not JSON: {whole}"));
     }
     let text = whole.split(" at line ").next().unwrap_or(&whole);
+    // How windsock calls it tells a client nothing.
+    let text = match text.split_once("expected struct ") {
+        Some((before, _)) => format!("{before}expected an object"),
+        None => text.to_owned(),
+    };
+    let text = text.as_str();
     if let Some(field) = text
         .strip_prefix("missing field `")
         .and_then(|rest| rest.strip_suffix('`'))
@@ -388,13 +407,26 @@ mod tests {
             ),
             ("[", "the body is not JSON"),
             (r#"{"path": ""} x"#, "the body is not JSON"),
-            ("3", "body: invalid type"),
+            ("3", "body: invalid type: integer `3`, expected an object"),
         ] {
             let error = parse::<Sample>(body.as_bytes()).unwrap_err().to_string();
             assert!(error.starts_with(text), "{body}: {error}");
         }
-        let deep = "[".repeat(10_000);
-        assert!(parse::<Value>(deep.as_bytes()).is_err());
+        let deep = parse::<Value>("[".repeat(10_000).as_bytes());
+        let text = deep.unwrap_err().to_string();
+        assert!(text.starts_with("the body is nested"), "{text}");
+    }
+
+    #[actix_rt::test]
+    async fn a_packed_body_is_refused() {
+        let request = actix_web::test::TestRequest::default();
+        let request = request
+            .insert_header(("content-encoding", "gzip"))
+            .set_payload("x");
+        let (request, mut payload) = request.to_http_parts();
+        let error = RawBody::from_request(&request, &mut payload).await.err();
+        let text = error.map(|error| error.to_string()).unwrap_or_default();
+        assert!(text.starts_with("Content-Encoding: "), "{text}");
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub(crate) struct How {
     job_id: Option<JobId>,
     /// Runs `main` with the arguments as they are.
     skip_preprocessor: Option<bool>,
+    /// Not supported: whoever may read a runnable sees its jobs.
+    invisible_to_owner: Option<bool>,
     /// When the job is run again if it fails, under the same id: a JSON object as in `retry` of a trigger.
     retry: Option<String>,
     /// The arguments of a GET: a JSON object as base64 (URL alphabet).
@@ -83,6 +85,10 @@ impl How {
     }
 
     fn apply(self, job: &mut NewJob) -> Result<(), Error> {
+        if self.invisible_to_owner == Some(true) {
+            let text = "is not supported: whoever may read what is run sees its jobs; leave it out";
+            return Err(Error::field("invisible_to_owner", text));
+        }
         if let Some(id) = self.job_id {
             job.id = own_id(id)?;
             job.id_is_given = true;

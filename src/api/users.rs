@@ -238,12 +238,13 @@ impl NewTokenBody {
                 return Err(Error::field("scopes", format!("must be at most {SCOPES}")));
             }
             let fits = |scope: &String| {
-                let action = scope.split(':').nth(1);
-                action.is_some_and(|action| matches!(action, "read" | "write" | "run" | "*"))
+                let (domain, rest) = scope.split_once(':').unwrap_or_default();
+                let action = rest.split(':').next().unwrap_or_default();
+                !matches!(domain, "" | "*") && matches!(action, "read" | "write" | "run" | "*")
             };
             if let Some(bad) = scopes.iter().position(|scope| !fits(scope)) {
                 let text = "must look like websocket_triggers:read, scripts:write:f/folder/* or jobs:run; \
-                            the action is read, write, run or *";
+                            the action is read, write, run or *, and the domain is one (leave scopes out for all)";
                 return Err(Error::field(&format!("scopes[{bad}]"), text));
             }
         }

@@ -167,6 +167,20 @@ async fn waiting_for_a_result_answers_it() {
             (status, kind, text)
         );
     }
+    let (status, _, text) = bench
+        .post("jobs/run/p/u/admin/s?invisible_to_owner=true", json!({}))
+        .await;
+    assert!(
+        status == 400 && text.starts_with("invisible_to_owner: "),
+        "{text}"
+    );
+    let (status, _, text) = bench
+        .post("jobs/run/p/u/admin/s?parent_job=x", json!({}))
+        .await;
+    assert_eq!(
+        (status, text.as_str()),
+        (400, "parent_job: 'x' is not a job id (a UUID)")
+    );
     let (status, _, text) = bench.post("jobs/run/p/u/admin/none", json!({})).await;
     assert_eq!(
         (status, text.as_str()),

@@ -261,6 +261,18 @@ async fn unknown_things_are_not_found(database: Database) {
         .post(&format!("jobs_u/queue/cancel/{id}"), &json!({}))
         .await;
     assert_refused("cancel", &answer, 404, id);
+    let everything = json!({"scopes": ["*:*"]});
+    let answer = app.post("/api/users/tokens/create", &everything).await;
+    assert_refused("scope", &answer, 400, "scopes[0]");
+    let answer = app.get("/api/w/main/schedules/list").await;
+    assert_refused(
+        "what is not here",
+        &answer,
+        404,
+        "windsock has no schedules",
+    );
+    let answer = app.post("/w/main/scripts/create", &json!({})).await;
+    assert_refused("without /api", &answer, 404, "/api/");
     assert_refused("job id", &app.get("jobs_u/get/five").await, 400, "five");
     assert_refused(
         "workspace",
