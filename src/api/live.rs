@@ -1,11 +1,10 @@
 //! `Live`: one browser that watches a workspace over a WebSocket (contract section 5).
 //!
-//! Everything it shows is pulled: statuses from the [`Board`](crate::trigger::status::Board) four times a
-//! second, jobs and samples from bounded broadcasts. A browser that stops reading freezes this actor and
-//! nothing else; what it misses is dropped for it alone, and the socket's own time-out ends it.
+//! Everything it shows is pulled: statuses from the [`Board`](crate::trigger::status::Board) four times a second, jobs and
+//! samples from bounded broadcasts. A browser that stops reading freezes this actor and nothing else; what it misses is
+//! dropped for it alone, and the socket's own time-out ends it.
 //!
-//! `auth::identify` has looked at the `Origin` where the cookie says who asks. With a bearer token it counts for nothing: a
-//! browser sends no such header with a WebSocket, so whoever does is a program, and one that has the token.
+//! `auth::identify` has looked at the `Origin` where the cookie says who asks. Who sends a bearer token is no browser.
 
 use std::{
     collections::{HashMap, HashSet},
