@@ -229,9 +229,10 @@ impl NativeContexts {
 /// Refuses what is no JSON object. How deep it may be was seen to when it was taken in.
 fn check_object(json: &str) -> Result<(), String> {
     serde_json::from_str::<IgnoredAny>(json).map_err(|error| error.to_string())?;
-    match json.trim_ascii_start().starts_with('{') {
-        true => Ok(()),
-        false => Err("it begins with no brace".to_owned()),
+    if json.trim_ascii_start().starts_with('{') {
+        Ok(())
+    } else {
+        Err("it begins with no brace".to_owned())
     }
 }
 
