@@ -63,7 +63,6 @@ async fn a_script_is_written_tried_and_taken_back() {
     app.stop().await;
 }
 
-/// Not only for messages: before something is archived, one has to know what else needs it.
 /// What may be left out is left out whole, also where a part of it may not be; what was begun has to be whole.
 #[actix::test]
 async fn an_optional_argument_is_left_out_with_all_its_parts() {
@@ -89,6 +88,7 @@ async fn an_optional_argument_is_left_out_with_all_its_parts() {
     app.stop().await;
 }
 
+/// Not only for messages: before something is archived, one has to know what else needs it.
 #[actix::test]
 async fn everything_that_uses_a_script_is_told() {
     if !ready(module_path!(), &[Need::Browser]) {
