@@ -34,7 +34,7 @@ async fn start_on(database: Database, workers: &str) -> (TestApp, TestApp, Cutte
     let settings = settings.env("WINDSOCK_SECRET_KEY", &"k".repeat(40));
     let here = TestApp::start_with(database, settings).await;
     let there = TestApp::start(Database::sqlite()).await;
-    let port = there.url().rsplit(':').next().unwrap().parse().unwrap();
+    let port = there.port();
     let line = Cutter::to(port).await;
     there
         .create_script(READY, "nativets", "export function main() { return 1 }")

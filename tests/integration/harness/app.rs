@@ -127,6 +127,12 @@ impl TestApp {
         &self.server().url
     }
 
+    /// The port the server listens on.
+    pub fn port(&self) -> u16 {
+        let url = url::Url::parse(self.url()).expect("an address");
+        url.port().expect("a port")
+    }
+
     /// The server's process.
     pub fn process_id(&self) -> u32 {
         self.server().process_id()

@@ -22,7 +22,7 @@ async fn a_lost_connection_is_said_and_made_anew() {
         json!({"mode": "disabled"}),
     )
     .await;
-    let port = app.url().rsplit(':').next().unwrap().parse().unwrap();
+    let port = app.port();
     let cable = Cutter::to(port).await;
     let browser = open_at(&format!("http://127.0.0.1:{}", cable.port()), "/triggers").await;
     browser.see("f/a/one").await;
@@ -52,8 +52,9 @@ async fn a_server_that_stops_is_said_at_once_and_found_again() {
         return;
     }
     let mut app = TestApp::start(Database::sqlite()).await;
-    let port = app.url().rsplit(':').next().unwrap().parse().unwrap();
-    app.create_script("f/a/slow", "bash", "sleep 6").await;
+    let port = app.port();
+    // It outlives the time that is given to it.
+    app.create_script("f/a/slow", "bash", "sleep 600").await;
     app.create_trigger(
         "f/a/one",
         "f/a/script",
@@ -88,7 +89,7 @@ async fn a_line_on_which_nothing_comes_is_given_up() {
         return;
     }
     let mut app = TestApp::start(Database::sqlite()).await;
-    let port = app.url().rsplit(':').next().unwrap().parse().unwrap();
+    let port = app.port();
     let cable = Cutter::to(port).await;
     let browser = open_at(&format!("http://127.0.0.1:{}", cable.port()), "/triggers").await;
     browser.see("No trigger yet").await;
