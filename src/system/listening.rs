@@ -11,8 +11,8 @@ use crate::{
     presence::Presence,
     queue::Queue,
     trigger::{
-        Board, Common, Connections, Dialer, FilterPool, Notes, Rates, Registry, Replies, Scribe,
-        Threads, Tryouts,
+        Board, Clock, Common, Connections, Dialer, FilterPool, Notes, Rates, Registry, Replies,
+        Scribe, Threads, Tryouts,
     },
 };
 
@@ -76,6 +76,7 @@ pub(super) fn start_listening(
     };
     let (limits, echo) = (config.limits.clone(), config.echo);
     let (rates, notes) = (Rates::default(), Notes::default());
+    let clock = Clock::start();
     let scribe = Scribe::start(notes.clone(), pool.clone(), board.server_id());
     let common = move |exhausted| Common {
         pool,
@@ -85,6 +86,7 @@ pub(super) fn start_listening(
         presence,
         fence: 0,
         dialer,
+        clock,
         rates,
         exhausted,
         notes,

@@ -213,11 +213,12 @@ impl System {
         if let Some(after) = self.config.alert_after {
             actix_rt::spawn(observe::keep_alarming(pool.clone(), board.clone(), after));
         }
-        observe::measure_lag(&Arbiter::current(), "main");
-        for (index, arbiter) in self.arbiters.iter().enumerate() {
-            let thread = if index == 0 { "queue" } else { "sockets" };
-            observe::measure_lag(&arbiter.handle(), thread);
-        }
+        let threads = self.arbiters.iter().enumerate();
+        let threads = threads.map(|(index, arbiter)| {
+            let name = if index == 0 { "queue" } else { "sockets" };
+            (arbiter.handle(), name)
+        });
+        actix_rt::spawn(observe::measure_lag(threads.collect()));
     }
 
     /// What to tell whoever started windsock: the address, and how to log in where no secret is set.

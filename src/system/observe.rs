@@ -27,17 +27,21 @@ const LAG: Duration = Duration::from_secs(1);
 /// Longest pause between two looks for triggers that fail.
 const ALARM: Duration = Duration::from_secs(5);
 
-/// Measures for ever how late timers of `arbiter` are.
-pub(super) fn measure_lag(arbiter: &ArbiterHandle, thread: &'static str) {
-    // An error says that the thread has ended already.
-    let _ = arbiter.spawn(async move {
-        let lag = metrics().loop_lag_seconds.with_label_values(&[thread]);
-        loop {
-            let begun = Instant::now();
-            tokio::time::sleep(LAG).await;
-            lag.observe(begun.elapsed().saturating_sub(LAG).as_secs_f64());
+/// Measures for ever how long it takes each thread of `arbiters` to come to what is new, and how late the timers of
+/// this one are. The others need no timer of their own for it, which their sleep would have to look after.
+pub(super) async fn measure_lag(arbiters: Vec<(ArbiterHandle, &'static str)>) {
+    let lag = |thread| metrics().loop_lag_seconds.with_label_values(&[thread]);
+    let own = lag("main");
+    loop {
+        let begun = Instant::now();
+        tokio::time::sleep(LAG).await;
+        own.observe(begun.elapsed().saturating_sub(LAG).as_secs_f64());
+        for (arbiter, thread) in &arbiters {
+            let (lag, asked) = (lag(thread), Instant::now());
+            // A thread that has ended has no lag.
+            arbiter.spawn(async move { lag.observe(asked.elapsed().as_secs_f64()) });
         }
-    });
+    }
 }
 
 /// How full the queue is; nothing where the database does not say.

@@ -12,6 +12,7 @@
 
 mod attempt;
 mod captures;
+mod clock;
 mod connector;
 mod counted;
 mod farewell;
@@ -43,6 +44,7 @@ mod tryouts;
 pub use self::{
     attempt::{ConnectError, Stage, Step},
     captures::{CapturesChanged, StopCaptures, capture_settings},
+    clock::Clock,
     connector::{AddressCheck, Dialer},
     filter_pool::FilterPool,
     notes::{Notes, Scribe, WriteAll},

@@ -51,6 +51,6 @@ impl Socket {
             Phase::Idle | Phase::Attempting(_) | Phase::Waiting(..) => {}
         }
         self.show_listening();
-        self.arm_timers(ctx);
+        self.set_alarms(ctx);
     }
 }

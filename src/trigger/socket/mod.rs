@@ -4,6 +4,7 @@
 //! It lives as long as the trigger is wanted and goes round: attempt → opening (first messages) → open →
 //! lost → wait → attempt. What it has accepted outlives a connection: only the commit ends it.
 
+mod alarms;
 mod connect;
 mod edited;
 mod flow;
@@ -28,6 +29,7 @@ use tokio::{
 #[cfg(test)]
 pub(super) use self::round::HEALTHY;
 use self::{
+    alarms::Alarms,
     intake::Intake,
     line::Line,
     opening::Opening,
@@ -36,6 +38,7 @@ use self::{
     talk::Talk,
 };
 use super::{
+    clock::Clock,
     connector::Dialer,
     filter_pool::Filter,
     notes::Notes,
@@ -52,7 +55,7 @@ use crate::{
     presence::Presence,
     queue::Queue,
     types::Timestamp,
-    wire::{CloseReason, Message as Incoming, MessageLimit, Outgoing, WireError, close_code},
+    wire::{Message as Incoming, MessageLimit, Outgoing, WireError, close_code},
 };
 
 /// How long what was read may take to be committed when the socket is stopped: half of what a whole server has to stop.
@@ -105,6 +108,8 @@ pub struct Common {
     pub fence: i64,
     /// How connections are made.
     pub dialer: Dialer,
+    /// What its connections wait for.
+    pub clock: Clock,
     /// When connections may be made.
     pub rates: Rates,
     /// Who disables a trigger that has used up its attempts.
@@ -154,9 +159,7 @@ struct Open {
     line: Line,
     number: i64,
     reader: SpawnHandle,
-    timers: Vec<SpawnHandle>,
-    /// The next heartbeat.
-    beat: Option<SpawnHandle>,
+    alarms: Alarms,
     since: Instant,
     /// When the last message or control frame came, or a ping was due and part of one had come.
     heard: Instant,
@@ -165,8 +168,6 @@ struct Open {
     /// When the last whole message came.
     messaged: Instant,
     flushing: bool,
-    /// Makes earlier failures forgotten.
-    healthy: Option<SpawnHandle>,
     opening: Opening,
     limit: MessageLimit,
 }
@@ -306,24 +307,7 @@ impl StreamHandler<Result<Incoming, WireError>> for Socket {
                 self.send(Outgoing::Pong(payload), ctx);
             }
             Ok(Incoming::Pong(_)) => {}
-            Ok(Incoming::Close(reason)) => {
-                let text = match &reason {
-                    Some(reason) if reason.text.is_empty() => {
-                        format!("the server closed the connection with {}", reason.code)
-                    }
-                    Some(CloseReason { code, text }) => {
-                        format!("the server closed the connection with {code}: {text}")
-                    }
-                    None => "the server closed the connection without a code".to_owned(),
-                };
-                // The answer carries the same code (RFC 6455 §5.5.1).
-                let code = reason.map(|reason| reason.code);
-                let end = End {
-                    code,
-                    answer: Some(code),
-                };
-                self.closed(end, &text, ctx);
-            }
+            Ok(Incoming::Close(reason)) => self.closed_by_server(reason, ctx),
             Err(error) => {
                 if error.close_code() == Some(close_code::TOO_BIG) {
                     self.live.message(0, Timestamp::now());

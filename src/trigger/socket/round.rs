@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     End, Open, Phase, Socket,
+    alarms::Alarms,
     connect::{self, Asked, Opened},
     intake::After,
     line::{Line, Unsent},
@@ -110,19 +111,17 @@ impl Socket {
             line,
             number,
             reader,
-            timers: Vec::new(),
-            beat: None,
+            alarms: Alarms::new(&self.common.clock),
             since: now,
             heard: now,
             arrived: 0,
             messaged: now,
             flushing: false,
-            healthy: None,
             opening: Opening::new(opened.variables),
             limit: opened.limit,
         }));
         self.pause_when_full();
-        self.arm_timers(ctx);
+        self.set_alarms(ctx);
         self.next_step(ctx);
     }
 
@@ -168,6 +167,30 @@ impl Socket {
                 socket.written(ctx);
             }
         }));
+    }
+
+    /// The server sent a close frame.
+    pub(super) fn closed_by_server(
+        &mut self,
+        reason: Option<CloseReason>,
+        ctx: &mut Context<Self>,
+    ) {
+        let text = match &reason {
+            Some(reason) if reason.text.is_empty() => {
+                format!("the server closed the connection with {}", reason.code)
+            }
+            Some(CloseReason { code, text }) => {
+                format!("the server closed the connection with {code}: {text}")
+            }
+            None => "the server closed the connection without a code".to_owned(),
+        };
+        // The answer carries the same code (RFC 6455 §5.5.1).
+        let code = reason.map(|reason| reason.code);
+        let end = End {
+            code,
+            answer: Some(code),
+        };
+        self.closed(end, &text, ctx);
     }
 
     /// The connection is over.
@@ -226,9 +249,6 @@ impl Socket {
     pub(super) fn release(&self, open: &Open, ctx: &mut Context<Self>) {
         self.common.connections.close(open.number);
         ctx.cancel_future(open.reader);
-        for timer in open.timers.iter().chain(&open.beat).chain(&open.healthy) {
-            ctx.cancel_future(*timer);
-        }
     }
 
     /// For when the context is gone already.
@@ -301,17 +321,6 @@ impl Socket {
             ..After::default()
         });
         self.commit(ctx);
-    }
-
-    /// Forgets earlier failures once it has listened well for a while.
-    pub(super) fn watch_health(&mut self, ctx: &mut Context<Self>) {
-        let healthy = ctx.run_later(HEALTHY, |socket, _| {
-            socket.attempt = 0;
-            socket.live.healthy();
-        });
-        if let Phase::Open(open) = &mut self.phase {
-            open.healthy = Some(healthy);
-        }
     }
 
     pub(super) fn show_listening(&self) {

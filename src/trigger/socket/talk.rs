@@ -1,5 +1,5 @@
-//! [`Talk`]: what the socket says by itself on an open connection: heartbeats, pings, answers of conversation
-//! rules; and the values it keeps for that.
+//! [`Talk`]: what the socket says by itself on an open connection, such as answers of conversation rules; and the values
+//! it keeps for that. `alarms` says what it says because time has passed.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use super::{End, Phase, Socket, connect, intake::After, round::for_logs};
+use super::{Phase, Socket, connect, intake::After, round::for_logs};
 use crate::{
     trigger::{
         setup::Setup,
@@ -15,20 +15,11 @@ use crate::{
         template::{Counter, Template, Values},
     },
     types::Timestamp,
-    wire::{Outgoing, close_code},
+    wire::Outgoing,
 };
 
 /// Answers of runnables that one connection may wait for: past it the rule's answer is counted as failed.
 const MAX_ANSWERS: usize = 256;
-/// Shortest heartbeat a server may ask for (`interval_field`): less would be a flood of our own making.
-const MIN_INTERVAL: Duration = Duration::from_millis(100);
-
-/// Shortest pause between two looks at a clock.
-const MIN_LOOK: Duration = Duration::from_millis(50);
-
-/// What a peer without the expected sign of life is told (contract section 3, `expect`).
-const DEAD_PEER: u16 = 4000;
-
 /// Values that a connection is asked for and stored by (contract section 3).
 pub(super) type Vars = std::collections::BTreeMap<String, Box<RawValue>>;
 
@@ -41,11 +32,11 @@ pub(super) struct Talk {
     /// The heartbeat's last state value; it outlives connections, so that a session can be resumed.
     state: Option<Box<RawValue>>,
     /// The interval the server asked for.
-    interval: Option<Duration>,
+    pub(super) interval: Option<Duration>,
     /// When something was last sent.
-    spoke: Instant,
+    pub(super) spoke: Instant,
     /// When the last heartbeat was due; at first when the connection was made.
-    beat: Instant,
+    pub(super) beat: Instant,
     /// Since when the expected message is awaited: since the first heartbeat that has not been answered.
     pub(super) expected: Option<Instant>,
     /// Which rules have fired on this connection.
@@ -255,141 +246,5 @@ impl Socket {
         };
         let values = self.talk.values(open.opening.variables(), msg);
         template.render(&values).map_err(|error| error.to_string())
-    }
-
-    /// Sets the timers of an open connection anew, after connecting or after an edit.
-    pub(super) fn arm_timers(&mut self, ctx: &mut Context<Self>) {
-        let setup = Arc::clone(&self.setup);
-        let Phase::Open(open) = &mut self.phase else {
-            return;
-        };
-        for timer in open.timers.drain(..) {
-            ctx.cancel_future(timer);
-        }
-        if let Some(every) = setup.plan.ping_interval {
-            let ping = ctx.run_interval(every, move |socket, ctx| socket.ping(every, ctx));
-            open.timers.push(ping);
-        }
-        if let Some(idle) = setup.plan.idle_timeout {
-            // Looked at in quarters, so that it is noticed at most a quarter late.
-            let look = (idle / 4).max(MIN_LOOK);
-            let watch = ctx.run_interval(look, move |socket, ctx| socket.idle(idle, ctx));
-            open.timers.push(watch);
-        }
-        if let Some(heartbeat) = &setup.plan.heartbeat
-            && let Some((_, timeout)) = &heartbeat.expect
-        {
-            let timeout = *timeout;
-            let look = (timeout / 4).max(MIN_LOOK);
-            let watch = ctx.run_interval(look, move |socket, ctx| socket.expect(timeout, ctx));
-            open.timers.push(watch);
-        }
-        self.arm_beat(ctx);
-    }
-
-    /// Sets the timer of the next heartbeat; the time that has passed since the last one counts.
-    fn arm_beat(&mut self, ctx: &mut Context<Self>) {
-        let Phase::Open(open) = &mut self.phase else {
-            return;
-        };
-        let Some(heartbeat) = &self.setup.plan.heartbeat else {
-            return;
-        };
-        let every = self.talk.interval.unwrap_or(heartbeat.interval);
-        let since = if heartbeat.idle_only {
-            self.talk.spoke
-        } else {
-            self.talk.beat
-        };
-        let wait = (since + every).saturating_duration_since(Instant::now());
-        let next = ctx.run_later(wait, move |socket, ctx| socket.beat(every, ctx));
-        if let Some(timer) = open.beat.replace(next) {
-            ctx.cancel_future(timer);
-        }
-    }
-
-    fn interval_is(&mut self, millis: f64, ctx: &mut Context<Self>) {
-        if millis <= 0.0 {
-            return;
-        }
-        let asked = Duration::try_from_secs_f64(millis / 1_000.0).ok();
-        let Some(interval) = asked.map(|interval| interval.max(MIN_INTERVAL)) else {
-            return;
-        };
-        if self.talk.interval != Some(interval) {
-            self.talk.interval = Some(interval);
-            self.arm_beat(ctx);
-        }
-    }
-
-    /// A protocol ping, unless two of them went without any frame in return (contract section 3).
-    fn ping(&mut self, every: Duration, ctx: &mut Context<Self>) {
-        let Phase::Open(open) = &mut self.phase else {
-            return;
-        };
-        // A message may take long to arrive, and its sender cannot answer in the middle of a frame.
-        let arrived = open.line.arrived();
-        if std::mem::replace(&mut open.arrived, arrived) != arrived {
-            open.heard = Instant::now();
-        }
-        if !open.line.is_paused() && open.heard.elapsed() >= every * 2 {
-            let text = format!("no answer to pings for {} s", (every * 2).as_secs());
-            self.closed(End::ours(close_code::AWAY), &text, ctx);
-        } else {
-            self.send(Outgoing::Ping(bytes::Bytes::new()), ctx);
-        }
-    }
-
-    fn idle(&mut self, idle: Duration, ctx: &mut Context<Self>) {
-        if let Phase::Open(open) = &self.phase
-            && !open.line.is_paused()
-            && open.messaged.elapsed() >= idle
-        {
-            let text = format!("no message for {} s", idle.as_secs());
-            self.closed(End::ours(close_code::AWAY), &text, ctx);
-        }
-    }
-
-    fn expect(&mut self, timeout: Duration, ctx: &mut Context<Self>) {
-        if let Phase::Open(open) = &self.phase
-            && !open.line.is_paused()
-            && self
-                .talk
-                .expected
-                .is_some_and(|since| since.elapsed() >= timeout)
-        {
-            let text = format!("no expected message for {} s", timeout.as_secs());
-            self.closed(End::ours(DEAD_PEER), &text, ctx);
-        }
-    }
-
-    fn beat(&mut self, every: Duration, ctx: &mut Context<Self>) {
-        let setup = Arc::clone(&self.setup);
-        let Some(heartbeat) = &setup.plan.heartbeat else {
-            return;
-        };
-        if heartbeat.idle_only && self.talk.spoke.elapsed() < every {
-            self.arm_beat(ctx);
-            return;
-        }
-        // Not from now: what is late now and then adds up otherwise. But none is made up for.
-        let now = Instant::now();
-        self.talk.beat += every;
-        if self.talk.beat + every < now {
-            self.talk.beat = now;
-        }
-        match self.render(&heartbeat.message, None) {
-            Ok(text) => {
-                self.say(text, ctx);
-                if heartbeat.expect.is_some() {
-                    self.talk.expected.get_or_insert_with(Instant::now);
-                }
-                self.arm_beat(ctx);
-            }
-            Err(error) => {
-                let text = format!("heartbeat: {error}");
-                self.closed(End::ours(close_code::NORMAL), &text, ctx);
-            }
-        }
     }
 }
