@@ -6,24 +6,19 @@
 use std::{
     io,
     net::SocketAddr,
-    pin::Pin,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use actix_rt::net::{ActixStream, Ready};
 use actix_service::Service;
 use actix_tls::connect::{ConnectError as TcpError, ConnectInfo, Connection};
 use actix_web::http::Uri;
 use futures_util::future::LocalBoxFuture;
 use rustls_pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
@@ -32,6 +27,7 @@ use super::{
     guard::{AddressPolicy, Guard, Refused, host_text},
     proxy::{Proxy, ProxyEnv, ProxySettings, Route, open_tunnel},
     tls::{TlsConfigs, TlsSettings},
+    transport::{Lent, Transport},
 };
 use crate::{config::ProxyEnvironment, types::Invalid};
 
@@ -114,10 +110,12 @@ pub(crate) struct Connect {
     pub(crate) dialer: Dialer,
     pub(crate) target: Rc<Target>,
     pub(crate) attempt: Rc<Attempt>,
+    /// Where the connection is found when awc is done.
+    pub(crate) lent: Lent,
 }
 
 impl Service<ConnectInfo<Uri>> for Connect {
-    type Response = Connection<Uri, Transport>;
+    type Response = Connection<Uri, Lent>;
     type Error = TcpError;
     type Future = LocalBoxFuture<'static, Result<Self::Response, TcpError>>;
 
@@ -131,7 +129,10 @@ impl Service<ConnectInfo<Uri>> for Connect {
             match connect.establish().await {
                 Ok(transport) => {
                     connect.attempt.begin(Stage::Handshake);
-                    Ok(Connection::new(info.request().clone(), transport))
+                    Ok(Connection::new(
+                        info.request().clone(),
+                        connect.lent.lend(transport),
+                    ))
                 }
                 Err(error) => {
                     connect.attempt.fail(error);
@@ -152,7 +153,7 @@ impl Connect {
             Route::Direct => {
                 let host = url.host().ok_or_else(|| no_host(Stage::Resolve))?;
                 let port = url.port_or_known_default().unwrap_or(80);
-                Transport::new(self.connect_to(&host, port, true).await?)
+                Transport::Tcp(self.connect_to(&host, port, true).await?)
             }
             Route::Environment(proxy) => self.tunnel(&proxy, false).await?,
             Route::Own(proxy) => self.tunnel(&proxy, true).await?,
@@ -213,7 +214,7 @@ impl Connect {
         vetted?;
         let stream = stream?;
         self.attempt.begin(Stage::Proxy);
-        let mut transport = Transport::new(stream);
+        let mut transport = Transport::Tcp(stream);
         let bounded = async {
             if proxy.secure {
                 let config = self.dialer.0.tls.get(None).await;
@@ -289,66 +290,9 @@ async fn secure(
             let version = stream.get_ref().1.protocol_version();
             let version = version.and_then(|version| version.as_str());
             let version = version.unwrap_or("TLS").replace('_', ".");
-            Ok((Transport::new(stream), version))
+            Ok((Transport::over(stream), version))
         }
         Ok(Err(error)) => Err(failed(format!("{}: {error}", host_text(host)))),
         Err(_) => Err(failed(format!("no TLS session within {TLS_TIMEOUT:?}"))),
-    }
-}
-
-/// A byte stream to the server: TCP, TLS, or either through a proxy.
-pub struct Transport(Pin<Box<dyn Duplex>>);
-
-trait Duplex: AsyncRead + AsyncWrite + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
-
-impl Transport {
-    fn new(stream: impl AsyncRead + AsyncWrite + Unpin + 'static) -> Self {
-        Self(Box::pin(stream))
-    }
-}
-
-impl std::fmt::Debug for Transport {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Transport")
-    }
-}
-
-impl AsyncRead for Transport {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.0.as_mut().poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Transport {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.0.as_mut().poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.as_mut().poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.as_mut().poll_shutdown(cx)
-    }
-}
-
-impl ActixStream for Transport {
-    /// awc reads and writes; it asks for readiness only of connections it keeps, and an upgraded one it gives away.
-    fn poll_read_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<Ready>> {
-        Poll::Ready(Ok(Ready::ALL))
-    }
-
-    fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<Ready>> {
-        Poll::Ready(Ok(Ready::ALL))
     }
 }

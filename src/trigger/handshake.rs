@@ -11,7 +11,7 @@ use actix_web::http::header::{
     AUTHORIZATION, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL,
     USER_AGENT,
 };
-use awc::{BoxedSocket, Client, error::WsClientError, ws::Codec};
+use awc::{Client, error::WsClientError, ws::Codec};
 use url::Url;
 
 use super::{
@@ -20,6 +20,7 @@ use super::{
     proxy::basic_auth,
     refusal::Watch,
     tls::TlsSettings,
+    transport::{Lent, Transport},
 };
 
 /// How long the whole way to an open connection may take, so that an attempt always ends.
@@ -47,7 +48,7 @@ pub struct Request {
 /// An open connection.
 pub struct Connected {
     /// The stream, with what was read behind the answer.
-    pub framed: Framed<BoxedSocket, Codec>,
+    pub framed: Framed<Transport, Codec>,
     /// The values of its `Sec-WebSocket-Extensions`.
     pub extensions: Vec<String>,
 }
@@ -86,6 +87,7 @@ async fn upgrade(
     let own_user = basic_auth(&request.url);
     let address = plain_address(&request.url);
     let host = host_header(&request.url);
+    let lent = Lent::default();
     let connect = Connect {
         dialer: dialer.clone(),
         attempt: Rc::clone(attempt),
@@ -94,18 +96,9 @@ async fn upgrade(
             tls: request.tls,
             proxy: request.proxy,
         }),
+        lent: lent.clone(),
     };
-    let connector = awc::Connector::new()
-        .connector(connect)
-        .timeout(HANDSHAKE_TIMEOUT)
-        .limit(0);
-    let client: Client = awc::ClientBuilder::new()
-        .connector(connector)
-        .timeout(HANDSHAKE_TIMEOUT)
-        .no_default_headers()
-        .wrap(Watch(Rc::clone(attempt)))
-        .finish();
-    let mut upgrade = client
+    let mut upgrade = client(connect, attempt)
         .ws(address)
         .set_header(HOST, host)
         .set_header(USER_AGENT, AGENT);
@@ -145,7 +138,24 @@ async fn upgrade(
             extended.unwrap_or_default()
         )
     });
-    Ok(Connected { extensions, framed })
+    Ok(Connected {
+        framed: framed.into_map_io(|_| lent.take_back()),
+        extensions,
+    })
+}
+
+/// awc for one connection, which it is to make by `connect`.
+fn client(connect: Connect, attempt: &Rc<Attempt>) -> Client {
+    let connector = awc::Connector::new()
+        .connector(connect)
+        .timeout(HANDSHAKE_TIMEOUT)
+        .limit(0);
+    awc::ClientBuilder::new()
+        .connector(connector)
+        .timeout(HANDSHAKE_TIMEOUT)
+        .no_default_headers()
+        .wrap(Watch(Rc::clone(attempt)))
+        .finish()
 }
 
 fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), ConnectError> {

@@ -38,6 +38,7 @@ pub mod template;
 #[cfg(test)]
 mod tests;
 pub(crate) mod tls;
+mod transport;
 mod trial;
 mod tryouts;
 

@@ -11,7 +11,6 @@ use url::Url;
 
 use super::{
     Common,
-    line::Io,
     talk::{Variables, Vars},
 };
 use crate::{
@@ -25,6 +24,7 @@ use crate::{
         status::Live,
         template::Values,
         tls::TlsSettings,
+        transport::Transport,
         trial::{Reporter, ServerAnswer},
     },
     types::{ObjectPath, Timestamp},
@@ -37,7 +37,7 @@ const RUNNABLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A connection that stands.
 pub(super) struct Opened {
-    pub(super) framed: Framed<Box<dyn Io>, Codec>,
+    pub(super) framed: Framed<Transport, Codec>,
     /// What bounds its messages.
     pub(super) limit: MessageLimit,
     /// What `$var:` references stand for on this connection.
@@ -153,12 +153,9 @@ pub(super) async fn open(
         ..Failure::new(format!("handshake: {error}"))
     })?;
     let codec = Codec::client(setup.plan.max_message_bytes, deflate);
-    let framed = connected
-        .framed
-        .into_map_io(|io| Box::new(io) as Box<dyn Io>);
     Ok(Opened {
         limit: codec.limit(),
-        framed: wire::attach(framed, codec),
+        framed: wire::attach(connected.framed, codec),
         variables,
         vars,
     })

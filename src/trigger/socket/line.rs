@@ -14,7 +14,10 @@ use std::{
 use actix_codec::{AsyncRead, AsyncWrite, Framed, ReadBuf};
 use futures_util::Stream;
 
-use crate::wire::{Codec, Message, Outgoing, WireError};
+use crate::{
+    trigger::transport::Transport,
+    wire::{Codec, Message, Outgoing, WireError},
+};
 
 /// Bytes that may wait to be written: a peer that reads nothing gets no further replies, and the memory of
 /// a connection stays bounded. One reply of the largest size a worker gives (2 MiB) fits several times.
@@ -26,11 +29,7 @@ const DRAINED_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes thrown away in one read: they stand on the stack.
 const DRAINED_PIECE: usize = 4 * 1024;
 
-/// What a connection runs on: TCP or TLS, directly or through a proxy.
-pub(super) trait Io: AsyncRead + AsyncWrite + Unpin + 'static {}
-impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Io for T {}
-
-type Shared = Rc<RefCell<Framed<Box<dyn Io>, Codec>>>;
+type Shared = Rc<RefCell<Framed<Transport, Codec>>>;
 
 /// The writing end, and the gate of the reading one.
 pub(super) struct Line {
@@ -64,7 +63,7 @@ pub(super) enum Unsent {
 
 impl Line {
     /// Both ends of a connection that the upgrade has just been made on.
-    pub(super) fn new(framed: Framed<Box<dyn Io>, Codec>) -> (Self, Incoming) {
+    pub(super) fn new(framed: Framed<Transport, Codec>) -> (Self, Incoming) {
         let framed = Rc::new(RefCell::new(framed));
         let gate = Rc::new(Gate::default());
         let incoming = Incoming {
