@@ -45,6 +45,7 @@ pub(crate) mod sharing;
 pub mod stat;
 pub(crate) mod text;
 pub(crate) mod token;
+mod transaction;
 pub mod trigger;
 pub(crate) mod trigger_status;
 pub(crate) mod user;
@@ -64,6 +65,7 @@ use tokio::sync::Semaphore;
 pub(crate) use self::conn::Backend;
 pub use self::conn::Conn;
 use self::text::starts_with;
+pub use self::transaction::transaction;
 use crate::config::DatabaseUrl;
 
 /// How long SQLite waits for another connection's write to end before it says `database is locked`.
@@ -361,40 +363,4 @@ pub(crate) fn notify(conn: &mut Conn, word: &str) -> Result<(), DbError> {
             .execute(conn)?;
     }
     Ok(())
-}
-
-/// Runs `work` in one transaction that takes the write lock at its start, so that two writers queue up
-/// instead of failing half-way.
-///
-/// # Errors
-/// What `work` answers; nothing of it stays then.
-pub fn transaction<T>(
-    conn: &mut Conn,
-    work: impl FnOnce(&mut Conn) -> Result<T, DbError>,
-) -> Result<T, DbError> {
-    use diesel::connection::{AnsiTransactionManager as Manager, TransactionManager};
-    match conn {
-        Conn::Sqlite(conn) => Manager::begin_transaction_sql(conn, "BEGIN IMMEDIATE"),
-        Conn::Postgres(conn) => Manager::begin_transaction(conn),
-    }?;
-    let outcome = work(conn);
-    let end = |conn: &mut Conn, commit: bool| match (conn, commit) {
-        (Conn::Sqlite(conn), true) => Manager::commit_transaction(conn),
-        (Conn::Sqlite(conn), false) => Manager::rollback_transaction(conn),
-        (Conn::Postgres(conn), true) => Manager::commit_transaction(conn),
-        (Conn::Postgres(conn), false) => Manager::rollback_transaction(conn),
-    };
-    match outcome {
-        Ok(value) => {
-            end(conn, true)?;
-            Ok(value)
-        }
-        Err(error) => {
-            // A failed rollback leaves the connection marked as broken, and the pool drops it.
-            if let Err(rollback) = end(conn, false) {
-                log::warn!("rollback failed: {rollback}");
-            }
-            Err(error)
-        }
-    }
 }
