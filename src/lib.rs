@@ -38,7 +38,7 @@
 //! - A reply is sent at most once. Without its connection it is counted as undeliverable.
 //!
 //! # What is never so
-//! - Nothing outside [`db`] names diesel; nothing blocks an async thread that others share; no query is pasted together.
+//! - Nothing outside [`db`] names diesel; nothing blocks an async thread that others share; no text goes into a query unbound.
 //! - [`trigger`] and [`runner`] do not know each other: they meet in [`queue`].
 //! - Imports run one way: `main → system → {api, trigger, runner} → queue → presence, access → db → config, metrics, secret, types`.
 

@@ -12,7 +12,7 @@ use diesel::{
 
 use super::{
     Conn, DbError,
-    fixed::Take,
+    fixed::{Take, TakeDue},
     queue::{QUEUED, QueueRow, RUNNING},
     schema::queue,
 };
@@ -59,24 +59,13 @@ pub(crate) fn claim(
             Ok(rows)
         }
         Conn::Postgres(conn) => {
-            let due =
-                sql::<Bool>("id IN (SELECT id FROM queue WHERE state = 0 AND scheduled_at <= ")
-                    .bind::<BigInt, _>(now)
-                    .sql(" ORDER BY priority DESC, scheduled_at, id LIMIT ")
-                    .bind::<BigInt, _>(max)
-                    // Two workers must not wait for each other's rows.
-                    .sql(" FOR UPDATE SKIP LOCKED)");
-            let taken = (
-                queue::state.eq(RUNNING),
-                queue::worker.eq(worker),
-                queue::started_at.eq(begun(queue::started_at, now)),
-                queue::lease_until.eq(lease_until),
-            );
-            let mut rows: Vec<QueueRow> = diesel::update(queue::table.filter(due))
-                .set(taken)
-                .returning(QueueRow::as_returning())
-                .load(conn)?;
-            // RETURNING answers in any order.
+            let take = TakeDue {
+                worker,
+                now,
+                lease_until,
+                max,
+            };
+            let mut rows: Vec<QueueRow> = take.load(conn)?;
             rows.sort_by_key(|row| (Reverse(row.priority), row.scheduled_at, row.id));
             Ok(rows)
         }

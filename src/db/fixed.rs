@@ -1,12 +1,15 @@
-//! What the ledger writes to SQLite for each job, as statements whose text never changes.
+//! What the ledger writes for each job, as statements whose text never changes: to SQLite always, to PostgreSQL for a
+//! few jobs.
 //!
 //! diesel would build the text of an insert of 32 columns for every row to look it up among the prepared ones, and
-//! prepares an update anew each time.
+//! prepares an update anew each time: with PostgreSQL a way there and back of its own, of which a lone message waits for
+//! each.
 
 use diesel::{
-    QueryResult, RunQueryDsl, SqliteConnection,
+    PgConnection, QueryResult, RunQueryDsl, SqliteConnection,
     expression::Expression,
-    query_builder::{AstPass, QueryFragment, QueryId},
+    pg::Pg,
+    query_builder::{AstPass, Query, QueryFragment, QueryId},
     sql_types::{BigInt, Binary, Text},
     sqlite::Sqlite,
 };
@@ -19,23 +22,27 @@ use crate::types::{JobId, Timestamp};
 
 /// A statement whose text is the same for each value, so that its type stands for it among the prepared ones.
 macro_rules! fixed {
-    ($name:ident) => {
+    ($name:ident: $($connection:ty),*) => {
         impl QueryId for $name<'_> {
             type QueryId = $name<'static>;
             const HAS_STATIC_QUERY_ID: bool = true;
         }
-        impl RunQueryDsl<SqliteConnection> for $name<'_> {}
+        $(impl RunQueryDsl<$connection> for $name<'_> {})*
     };
 }
 
 /// The statement `$name` that inserts a `$row` into `$table`: all of its columns, as the test below insists.
 macro_rules! insert {
-    ($name:ident: $row:ty, $table:ident($first:ident $(, $column:ident)*)) => {
+    ($name:ident: $row:ty, $table:ident $columns:tt) => {
         #[derive(Debug)]
         pub(super) struct $name<'a>(pub(super) &'a $row);
-        fixed!($name);
-        impl QueryFragment<Sqlite> for $name<'_> {
-            fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        fixed!($name: SqliteConnection, PgConnection);
+        insert!(@Sqlite $name, $table $columns);
+        insert!(@Pg $name, $table $columns);
+    };
+    (@$backend:ident $name:ident, $table:ident($first:ident $(, $column:ident)*)) => {
+        impl QueryFragment<$backend> for $name<'_> {
+            fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, $backend>) -> QueryResult<()> {
                 out.push_sql(concat!(
                     "INSERT INTO ", stringify!($table), " (",
                     stringify!($first) $(, ", ", stringify!($column))*,
@@ -76,7 +83,7 @@ pub(super) struct Take<'a> {
     pub(super) lease_until: Timestamp,
 }
 
-fixed!(Take);
+fixed!(Take: SqliteConnection);
 
 impl QueryFragment<Sqlite> for Take<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
@@ -99,14 +106,76 @@ pub(super) struct TakeOff<'a> {
     pub(super) worker: &'a str,
 }
 
-fixed!(TakeOff);
+fixed!(TakeOff: SqliteConnection, PgConnection);
 
-impl QueryFragment<Sqlite> for TakeOff<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        out.push_sql("DELETE FROM queue WHERE id = ");
-        out.push_bind_param::<Binary, _>(&self.id)?;
-        out.push_sql(" AND state = 1 AND worker = ");
+macro_rules! take_off {
+    ($backend:ident) => {
+        impl QueryFragment<$backend> for TakeOff<'_> {
+            fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, $backend>) -> QueryResult<()> {
+                out.push_sql("DELETE FROM queue WHERE id = ");
+                out.push_bind_param::<Binary, _>(&self.id)?;
+                out.push_sql(" AND state = 1 AND worker = ");
+                out.push_bind_param::<Text, _>(self.worker)?;
+                Ok(())
+            }
+        }
+    };
+}
+
+take_off!(Sqlite);
+take_off!(Pg);
+
+/// Gives up to `max` jobs that are due to a worker, and answers them in any order.
+#[derive(Debug)]
+pub(super) struct TakeDue<'a> {
+    pub(super) worker: &'a str,
+    pub(super) now: Timestamp,
+    pub(super) lease_until: Timestamp,
+    pub(super) max: i64,
+}
+
+fixed!(TakeDue: PgConnection);
+
+impl Query for TakeDue<'_> {
+    type SqlType = queue::SqlType;
+}
+
+impl QueryFragment<Pg> for TakeDue<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("UPDATE queue SET state = 1, worker = ");
         out.push_bind_param::<Text, _>(self.worker)?;
+        // A flow that is looked at again has begun before.
+        out.push_sql(", started_at = COALESCE(started_at, ");
+        out.push_bind_param::<BigInt, _>(&self.now)?;
+        out.push_sql("), lease_until = ");
+        out.push_bind_param::<BigInt, _>(&self.lease_until)?;
+        out.push_sql(" WHERE id IN (SELECT id FROM queue WHERE state = 0 AND scheduled_at <= ");
+        out.push_bind_param::<BigInt, _>(&self.now)?;
+        out.push_sql(" ORDER BY priority DESC, scheduled_at, id LIMIT ");
+        out.push_bind_param::<BigInt, _>(&self.max)?;
+        // Two workers must not wait for each other's rows.
+        out.push_sql(" FOR UPDATE SKIP LOCKED) RETURNING ");
+        queue::all_columns.walk_ast(out)
+    }
+}
+
+/// Whether the process of this number is entered; its row stays until the end of the transaction.
+#[derive(Debug)]
+pub(super) struct Holds<'a> {
+    pub(super) fence: &'a i64,
+}
+
+fixed!(Holds: PgConnection);
+
+impl Query for Holds<'_> {
+    type SqlType = BigInt;
+}
+
+impl QueryFragment<Pg> for Holds<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("SELECT fence FROM servers WHERE fence = ");
+        out.push_bind_param::<BigInt, _>(self.fence)?;
+        out.push_sql(" FOR KEY SHARE");
         Ok(())
     }
 }

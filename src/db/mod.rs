@@ -66,6 +66,7 @@ pub(crate) use self::conn::Backend;
 pub use self::conn::Conn;
 use self::text::starts_with;
 pub use self::transaction::transaction;
+pub(crate) use self::transaction::transaction_beginning;
 use crate::config::DatabaseUrl;
 
 /// How long SQLite waits for another connection's write to end before it says `database is locked`.

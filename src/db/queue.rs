@@ -1,7 +1,7 @@
 //! Tables `queue`, `completed` and `job_logs`: the hot path, written by the queue's ledger alone.
 //!
 //! Batches differ by database: SQLite takes one prepared insert a row (cached, no network), PostgreSQL takes
-//! `COPY`, the fastest way in that was measured. Where a partial index must serve, its condition stands in
+//! `COPY`, the fastest way in that was measured, which has to be asked for three times; so a few rows go as with SQLite. Where a partial index must serve, its condition stands in
 //! the query as text: SQLite does not see through a bound value. Nothing here decides; see `crate::queue`.
 
 use diesel::{dsl::sql, prelude::*, sql_types::Bool};
@@ -146,10 +146,18 @@ pub struct EndedRow<'a> {
     pub worker: Option<&'a str>,
 }
 
+/// Rows that PostgreSQL takes one by one: no more ways there and back than `COPY` needs.
+const FEW: usize = 3;
+
 /// Adds new jobs.
 pub(crate) fn insert(conn: &mut Conn, rows: &[QueueRow]) -> Result<(), DbError> {
     match conn {
         Conn::Sqlite(conn) => {
+            for row in rows {
+                InsertQueued(row).execute(conn)?;
+            }
+        }
+        Conn::Postgres(conn) if rows.len() <= FEW => {
             for row in rows {
                 InsertQueued(row).execute(conn)?;
             }
@@ -185,15 +193,9 @@ pub(crate) fn finish(
 ) -> Result<Vec<JobId>, DbError> {
     let held = match conn {
         // One by one, as in `claim`.
-        Conn::Sqlite(conn) => {
-            let mut held = Vec::with_capacity(rows.len());
-            for row in rows {
-                let id = row.id;
-                if (TakeOff { id, worker }).execute(conn)? == 1 {
-                    held.push(id);
-                }
-            }
-            held
+        Conn::Sqlite(conn) => take_off(rows, worker, |off| off.execute(conn))?,
+        Conn::Postgres(conn) if rows.len() <= FEW => {
+            take_off(rows, worker, |off| off.execute(conn))?
         }
         Conn::Postgres(conn) => diesel::delete(
             queue::table
@@ -217,6 +219,22 @@ pub(crate) fn finish(
     Ok(held)
 }
 
+/// Takes these jobs off the queue one by one; answers which of them `worker` held.
+fn take_off(
+    rows: &[EndedRow<'_>],
+    worker: &str,
+    mut execute: impl FnMut(TakeOff<'_>) -> QueryResult<usize>,
+) -> Result<Vec<JobId>, DbError> {
+    let mut held = Vec::with_capacity(rows.len());
+    for row in rows {
+        let id = row.id;
+        if execute(TakeOff { id, worker })? == 1 {
+            held.push(id);
+        }
+    }
+    Ok(held)
+}
+
 /// Whether one of these jobs has ended.
 pub(crate) fn have_ended(conn: &mut Conn, ids: &[JobId]) -> Result<bool, DbError> {
     let found = completed::table
@@ -231,6 +249,11 @@ pub(crate) fn insert_completed(conn: &mut Conn, rows: &[EndedRow<'_>]) -> Result
     super::retention::note_erasures(conn, rows)?;
     match conn {
         Conn::Sqlite(conn) => {
+            for row in rows {
+                InsertEnded(row).execute(conn)?;
+            }
+        }
+        Conn::Postgres(conn) if rows.len() <= FEW => {
             for row in rows {
                 InsertEnded(row).execute(conn)?;
             }

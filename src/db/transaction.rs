@@ -13,9 +13,24 @@ pub fn transaction<T>(
     conn: &mut Conn,
     work: impl FnOnce(&mut Conn) -> Result<T, DbError>,
 ) -> Result<T, DbError> {
+    transaction_beginning(conn, None, work)
+}
+
+/// As [`transaction`]; PostgreSQL is given the statement `first` together with the begin, in one way there and back.
+pub(crate) fn transaction_beginning<T>(
+    conn: &mut Conn,
+    first: Option<&str>,
+    work: impl FnOnce(&mut Conn) -> Result<T, DbError>,
+) -> Result<T, DbError> {
     match conn {
         Conn::Sqlite(conn) => Manager::begin_transaction_sql(conn, "BEGIN IMMEDIATE"),
-        Conn::Postgres(conn) => Manager::begin_transaction(conn),
+        Conn::Postgres(conn) => {
+            let first = first.map_or("BEGIN".to_owned(), |first| format!("BEGIN; {first}"));
+            Manager::begin_transaction_sql(conn, &first).inspect_err(|_| {
+                // It may have begun; if that fails too, what comes next says so.
+                let _ = conn.batch_execute("ROLLBACK");
+            })
+        }
     }?;
     let outcome = work(conn);
     let end = |conn: &mut Conn, commit: bool| match (conn, commit) {

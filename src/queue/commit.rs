@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::{
     Canceled, QueueError,
     claim::Claimed,
-    doubt::{Doubt, Work},
+    doubt::{self, Doubt, Work},
     lanes::Lanes,
     ledger::{Op, Waiting},
     measure::measure,
@@ -201,8 +201,10 @@ impl Scope<'_> {
     fn transact(&self, conn: &mut Conn, batch: &[Waiting]) -> Result<Vec<Done>, Failed> {
         let begun = Instant::now();
         let mut worked = None;
-        let outcome = db::transaction(conn, |conn| {
-            worked = Some(self.work(conn, batch, begun)?);
+        let number = doubt::number(conn, batch);
+        let note = number.map(|number| db::commits::noting(&self.shared.worker, number));
+        let outcome = db::transaction_beginning(conn, note.as_deref(), |conn| {
+            worked = Some(self.work(conn, batch, (begun, number))?);
             Ok(())
         });
         match (outcome, worked) {
@@ -216,7 +218,12 @@ impl Scope<'_> {
     }
 
     /// Everything between the begin and the end of a transaction.
-    fn work(&self, conn: &mut Conn, batch: &[Waiting], begun: Instant) -> Result<Work, DbError> {
+    fn work(
+        &self,
+        conn: &mut Conn,
+        batch: &[Waiting],
+        (begun, number): (Instant, Option<i64>),
+    ) -> Result<Work, DbError> {
         let mut news = News::default();
         let mut lanes = Lanes::default();
         let mut new_rows = prepare(conn, batch, &mut lanes)?;
@@ -238,7 +245,7 @@ impl Scope<'_> {
         if let Some(presence) = self.shared.presence.get() {
             others::tell(conn, presence, &news)?;
         }
-        Work::note(conn, self.shared, (batch, dones), (news, begun))
+        Work::end(conn, self.shared, (batch, dones), (news, begun, number))
     }
 
     /// Tells what a committed transaction did.

@@ -23,6 +23,21 @@ pub(super) struct Work {
     number: Option<i64>,
 }
 
+/// The number a transaction on PostgreSQL notes with its begin, when it is known by then that what it does would be missed.
+pub(super) fn number(conn: &Conn, batch: &[Waiting]) -> Option<i64> {
+    let is_missed = |(op, _): &Waiting| {
+        let may_find_none = matches!(
+            op,
+            Op::Upkeep { .. } | Op::Claim(_) | Op::ClaimBelow(_) | Op::Outbox(_)
+        );
+        !may_find_none
+    };
+    match conn {
+        Conn::Postgres(_) if batch.iter().any(is_missed) => Some(rand::random()),
+        Conn::Postgres(_) | Conn::Sqlite(_) => None,
+    }
+}
+
 /// A transaction that may have been committed.
 pub(super) struct Doubt {
     pub(super) batch: Vec<Waiting>,
@@ -30,19 +45,22 @@ pub(super) struct Doubt {
 }
 
 impl Work {
-    /// The end of a transaction that did `dones`: it notes its number, if anybody would miss what it did.
-    pub(super) fn note(
+    /// The end of a transaction that did `dones`: it notes a number now if it has `noted` none, and anybody would miss
+    /// what it did.
+    pub(super) fn end(
         conn: &mut Conn,
         shared: &Shared,
         (batch, dones): (&[Waiting], Vec<Done>),
-        (news, begun): (News, Instant),
+        (news, begun, noted): (News, Instant, Option<i64>),
     ) -> Result<Self, DbError> {
-        let number = match conn {
-            Conn::Postgres(_) if dones.iter().zip(batch).any(is_missed) => Some(rand::random()),
-            Conn::Postgres(_) | Conn::Sqlite(_) => None,
-        };
-        if let Some(number) = number {
-            commits::note(conn, &shared.worker, number)?;
+        let mut number = noted;
+        if matches!(conn, Conn::Postgres(_))
+            && number.is_none()
+            && dones.iter().zip(batch).any(is_missed)
+        {
+            let new = rand::random();
+            commits::note(conn, &shared.worker, new)?;
+            number = Some(new);
         }
         Ok(Self {
             dones,
