@@ -48,7 +48,7 @@ pub struct Metrics {
     pub workers: IntGauge,
     /// Of them, running a job.
     pub workers_busy: IntGauge,
-    /// How late a timer was, by thread: what keeps a thread from its work.
+    /// How late a timer was, or a thread came to what is new, by thread: what keeps it from its work.
     pub loop_lag_seconds: HistogramVec,
     /// Ended jobs by workspace: all, and failed ones.
     ended: Mutex<BTreeMap<String, (u64, u64)>>,
@@ -164,7 +164,7 @@ fn job_runs(registry: &Registry) -> IntCounterVec {
 fn loop_lag(registry: &Registry) -> HistogramVec {
     let opts = HistogramOpts::new(
         "windsock_event_loop_lag_seconds",
-        "How late a timer was, by kind of thread.",
+        "How late a timer was, or a thread came to what is new, by kind of thread.",
     );
     let opts = opts.buckets(SECONDS.to_vec());
     keep(registry, HistogramVec::new(opts, &["thread"]))

@@ -1,4 +1,5 @@
-//! [`Clock`]: the alarms of all sockets, waited for on one thread that has other things to do as well.
+//! [`Clock`]: the alarms of all sockets, waited for on one thread that has other things to do as well. And [`Wall`], the
+//! wall clock of a socket.
 //!
 //! A timer on a socket's own thread would cost every one of its messages: each time the thread goes to sleep the system
 //! has to set a timer and to take it back, and each time it wakes the actor looks at all of its timers. Here a thread of
@@ -20,8 +21,13 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+use crate::types::Timestamp;
+
 /// The part of its wait that an alarm [about](Clock::about) a time may be late.
 const LATE: u32 = 64;
+
+/// How long the wall clock may be told from the other one: so late is a change of it noticed.
+const TOLD: Duration = Duration::from_millis(100);
 
 /// An alarm that was set: when it is due, and which of those it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,6 +119,34 @@ impl Inner {
     }
 }
 
+/// The wall clock, told from the monotonic one, which a socket asks for each message anyway: half the cost of asking both.
+#[derive(Debug)]
+pub(super) struct Wall {
+    asked: Instant,
+    said: Timestamp,
+}
+
+impl Wall {
+    /// As it is now.
+    pub(super) fn new() -> Self {
+        Self {
+            asked: Instant::now(),
+            said: Timestamp::now(),
+        }
+    }
+
+    /// What it says at `now`, the present moment.
+    pub(super) fn at(&mut self, now: Instant) -> Timestamp {
+        let since = now.saturating_duration_since(self.asked);
+        if since < TOLD {
+            return Timestamp(self.said.0 + i64::from(since.subsec_micros()));
+        }
+        self.asked = now;
+        self.said = Timestamp::now();
+        self.said
+    }
+}
+
 async fn go(inner: Arc<Inner>) {
     loop {
         let sooner = inner.sooner.notified();
@@ -191,6 +225,19 @@ mod tests {
         drop(ear);
         // The actor ended though an alarm of it was set, and its sender with it.
         assert_eq!(alarms.recv().await, None);
+    }
+
+    #[test]
+    fn the_wall_clock_goes_on_between_two_looks_at_it() {
+        let mut wall = Wall::new();
+        let (asked, said) = (wall.asked, wall.said);
+        let later = |millis| asked + Duration::from_millis(millis);
+        assert_eq!(wall.at(asked), said);
+        assert_eq!(wall.at(later(99)).0, said.0 + 99_000);
+        assert_eq!(wall.said, said, "not asked again");
+        let before = Timestamp::now();
+        assert!(wall.at(later(100)) >= before, "asked again");
+        assert_eq!(wall.asked, later(100));
     }
 
     #[test]

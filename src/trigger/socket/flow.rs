@@ -28,8 +28,7 @@ const WATCHED_BYTES: usize = 64 * 1024;
 
 impl Socket {
     /// A whole text message.
-    pub(super) fn text(&mut self, text: &str, ctx: &mut Context<Self>) {
-        let now = Timestamp::now();
+    pub(super) fn text(&mut self, text: &str, now: Timestamp, ctx: &mut Context<Self>) {
         self.live.message(text.len(), now);
         let heard = self.hear(text, ctx);
         if self.common.echo {
@@ -108,8 +107,7 @@ impl Socket {
     }
 
     /// A binary message: dropped and counted, or base64 (contract section 3).
-    pub(super) fn binary(&mut self, bytes: &[u8], ctx: &mut Context<Self>) {
-        let now = Timestamp::now();
+    pub(super) fn binary(&mut self, bytes: &[u8], now: Timestamp, ctx: &mut Context<Self>) {
         self.live.message(bytes.len(), now);
         if self.common.echo {
             self.echo(Outgoing::Binary(bytes::Bytes::copy_from_slice(bytes)), ctx);

@@ -38,7 +38,7 @@ use self::{
     talk::Talk,
 };
 use super::{
-    clock::Clock,
+    clock::{Clock, Wall},
     connector::Dialer,
     filter_pool::Filter,
     notes::Notes,
@@ -128,6 +128,7 @@ pub struct Socket {
     setup: Arc<Setup>,
     live: Arc<Live>,
     filter: Addr<Filter>,
+    wall: Wall,
     intake: Intake,
     talk: Talk,
     phase: Phase,
@@ -249,6 +250,7 @@ impl Socket {
         Self {
             intake: Intake::new(&common.limits),
             talk: Talk::new(&setup),
+            wall: Wall::new(),
             common,
             setup,
             live,
@@ -297,11 +299,13 @@ impl StreamHandler<Result<Incoming, WireError>> for Socket {
         match frame {
             Ok(Incoming::Text(text)) => {
                 open.messaged = now;
-                self.text(&text, ctx);
+                let now = self.wall.at(now);
+                self.text(&text, now, ctx);
             }
             Ok(Incoming::Binary(bytes)) => {
                 open.messaged = now;
-                self.binary(&bytes, ctx);
+                let now = self.wall.at(now);
+                self.binary(&bytes, now, ctx);
             }
             Ok(Incoming::Ping(payload)) => {
                 self.send(Outgoing::Pong(payload), ctx);

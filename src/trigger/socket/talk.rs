@@ -110,6 +110,11 @@ impl Socket {
     /// What a message means besides being one: state, interval, the expected sign of life, the step that
     /// waits for it, the rules of the conversation.
     pub(super) fn hear(&mut self, text: &str, ctx: &mut Context<Self>) -> Heard {
+        let mut heard = Heard::default();
+        heard.after.connection = self.connection();
+        if self.only_listens() {
+            return heard;
+        }
         let setup = Arc::clone(&self.setup);
         if let Some(heartbeat) = &setup.plan.heartbeat {
             if let Some(value) = heartbeat.state.as_ref().and_then(|field| field.pick(text)) {
@@ -128,8 +133,6 @@ impl Socket {
                 self.talk.expected = None;
             }
         }
-        let mut heard = Heard::default();
-        heard.after.connection = self.connection();
         for (index, rule) in setup.plan.conversation.iter().enumerate() {
             let fired = self.talk.fired.get(index).copied().unwrap_or(false);
             if (rule.once && fired) || !rule.on.matches(text) {
@@ -150,6 +153,13 @@ impl Socket {
         // After the rules: the next step may ask for what they have stored.
         self.awaited(text, ctx);
         heard
+    }
+
+    /// Whether no message means anything besides being one.
+    fn only_listens(&self) -> bool {
+        let plan = &self.setup.plan;
+        let is_open = matches!(&self.phase, Phase::Open(open) if open.opening.is_done());
+        is_open && plan.heartbeat.is_none() && plan.conversation.is_empty()
     }
 
     fn apply(&mut self, rule: &ReplyRule, text: &str, heard: &mut Heard, ctx: &mut Context<Self>) {
