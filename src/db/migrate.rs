@@ -1,6 +1,9 @@
 //! Brings the tables up to date at start: one set of migrations a database, embedded, under a lock.
 
-use std::fs;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use diesel::{
     Connection, PgConnection, QueryableByName, RunQueryDsl, SqliteConnection,
@@ -91,8 +94,10 @@ pub(crate) fn refuse_unusable(database: &DatabaseUrl) -> Result<(), DbError> {
     let path = std::path::absolute(file).map_err(|error| unusable(error.to_string()))?;
     let mut url =
         url::Url::from_file_path(&path).map_err(|()| unusable("its name is no path".to_owned()))?;
-    // As it is, without a lock or a log beside it: what is looked at may be another program's.
-    url.set_query(Some("immutable=1"));
+    // As it is, without a lock or a log beside it: what is looked at may be another program's. But with a log that a
+    // killed process left, the file alone may be half of what it was and half of what it will be.
+    let has_log = fs::metadata(log_of(&path)).is_ok_and(|log| log.len() > 0);
+    url.set_query(Some(if has_log { "mode=ro" } else { "immutable=1" }));
     let mut conn =
         SqliteConnection::establish(url.as_str()).map_err(|error| unusable(error.to_string()))?;
     let names = "SELECT name AS text FROM sqlite_master WHERE type = 'table'";
@@ -113,6 +118,13 @@ pub(crate) fn refuse_unusable(database: &DatabaseUrl) -> Result<(), DbError> {
         .load(&mut conn)
         .map_err(|error| unusable(error.to_string()))?;
     refuse_unknown::<Sqlite>(applied.into_iter().map(|one| one.text), &SQLITE)
+}
+
+/// The log that SQLite keeps beside a file.
+fn log_of(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
 }
 
 #[derive(QueryableByName)]
@@ -144,6 +156,30 @@ mod tests {
             error.contains("newer windsock") && error.contains("2999"),
             "{error}"
         );
+    }
+
+    /// A process may die while it moves the log into the file, its first page moved and the others not.
+    #[test]
+    fn a_file_that_was_half_written_from_its_log_is_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, left) = (folder.path().join("a.db"), folder.path().join("left.db"));
+        let mut conn = SqliteConnection::establish(file.to_str().unwrap()).unwrap();
+        conn.batch_execute("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0")
+            .unwrap();
+        sqlite(&mut conn).unwrap();
+        fs::copy(log_of(&file), log_of(&left)).unwrap();
+        conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            .unwrap();
+        fs::write(&left, &fs::read(&file).unwrap()[..4_096]).unwrap();
+        let alone = folder.path().join("alone.db");
+        fs::copy(&left, &alone).unwrap();
+        let error = refuse_unusable(&DatabaseUrl::Sqlite(alone)).unwrap_err();
+        assert!(error.to_string().contains("malformed"), "{error}");
+
+        refuse_unusable(&DatabaseUrl::Sqlite(left.clone())).unwrap();
+
+        let mut conn = SqliteConnection::establish(left.to_str().unwrap()).unwrap();
+        sqlite(&mut conn).unwrap();
     }
 
     #[test]
