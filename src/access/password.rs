@@ -109,6 +109,8 @@ fn matches(password: &str, kept: Option<&str>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use parking_lot::{Condvar, Mutex};
+
     use super::*;
 
     #[test]
@@ -134,11 +136,26 @@ mod tests {
     #[actix_rt::test]
     async fn a_crowd_is_sent_away() {
         let passwords = Passwords::default();
-        let all = (0..WAITING + 8).map(|_| passwords.work(|| ()));
-        let all = futures_util::future::join_all(all).await;
+        // No work ends before all have asked.
+        let gate = Arc::new((Mutex::new(false), Condvar::new()));
+        let wait = |gate: Arc<(Mutex<bool>, Condvar)>| {
+            let mut open = gate.0.lock();
+            while !*open {
+                gate.1.wait(&mut open);
+            }
+        };
+        let ask = |_| {
+            let gate = Arc::clone(&gate);
+            passwords.work(move || wait(gate))
+        };
+        let mut all = futures_util::future::join_all((0..WAITING + 8).map(ask));
+        assert!(futures_util::poll!(&mut all).is_pending());
+        *gate.0.lock() = true;
+        gate.1.notify_all();
+        let all = all.await;
         let busy = all.iter().filter(|one| **one == Err(NotHashed::Busy));
-        assert!(busy.count() >= 1);
-        assert!(all.iter().any(Result::is_ok));
+        assert_eq!(busy.count(), 8);
+        assert_eq!(all.iter().filter(|one| one.is_ok()).count(), WAITING);
         assert!(passwords.work(|| ()).await.is_ok(), "places are given back");
     }
 }
