@@ -11,8 +11,8 @@ use crate::{
     presence::Presence,
     queue::Queue,
     trigger::{
-        Board, Clock, Common, Connections, Dialer, FilterPool, Notes, Rates, Registry, Replies,
-        Scribe, Threads, Tryouts,
+        Board, Clock, Common, Connections, Dialer, Farewells, FilterPool, Notes, Rates, Registry,
+        Replies, Scribe, Threads, Tryouts,
     },
 };
 
@@ -87,6 +87,7 @@ pub(super) fn start_listening(
         fence: 0,
         dialer,
         clock,
+        farewells: Farewells::default(),
         rates,
         exhausted,
         notes,

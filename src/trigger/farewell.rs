@@ -1,6 +1,13 @@
-//! The end of sockets: they are told to stop, commit what they read, close, and are waited for.
+//! The end of sockets: they are told to stop, commit what they read, close, and are waited for; and so are, at the end of
+//! the process, the last words of their connections ([`Farewells`]), which outlive them.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use actix::Addr;
 use futures_util::future::join_all;
@@ -11,6 +18,35 @@ use super::socket::{Socket, Stop};
 const STOP_TIMEOUT: Duration = Duration::from_secs(6);
 /// How often it is looked whether they have ended.
 const STOP_POLL: Duration = Duration::from_millis(10);
+
+/// Connections whose close frame is on its way, or not answered yet: ended at once they would be reset, and the peer
+/// lose the frame (RFC 6455 section 7.1.1). Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Farewells(Arc<AtomicUsize>);
+
+/// One of them, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Farewell(Arc<AtomicUsize>);
+
+impl Farewells {
+    pub(super) fn begin(&self) -> Farewell {
+        self.0.fetch_add(1, Relaxed);
+        Farewell(Arc::clone(&self.0))
+    }
+
+    /// Resolves when all have ended; each has a bound of its own.
+    pub(super) async fn over(&self) {
+        while self.0.load(Relaxed) > 0 {
+            tokio::time::sleep(STOP_POLL).await;
+        }
+    }
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
 
 /// Stops `sockets` with the close code `code`; answers whether all of them ended in time.
 pub(super) async fn stop(sockets: Vec<Addr<Socket>>, code: u16) -> bool {

@@ -47,6 +47,7 @@ pub use self::{
     captures::{CapturesChanged, StopCaptures, capture_settings},
     clock::Clock,
     connector::{AddressCheck, Dialer},
+    farewell::Farewells,
     filter_pool::FilterPool,
     notes::{Notes, Scribe, WriteAll},
     rate::Rates,

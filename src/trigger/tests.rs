@@ -15,8 +15,8 @@ use tokio::{
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async, tungstenite::Message};
 
 use super::{
-    Board, Clock, Common, Connections, Dialer, FilterPool, Notes, Rates, Reconcile, Registry,
-    StopAll, Threads, TriggerState, registry::provoked::Panic, socket::HEALTHY,
+    Board, Clock, Common, Connections, Dialer, Farewells, FilterPool, Notes, Rates, Reconcile,
+    Registry, StopAll, Threads, TriggerState, registry::provoked::Panic, socket::HEALTHY,
 };
 use crate::{
     config::{DatabaseUrl, Limits, ProxyEnvironment},
@@ -113,6 +113,7 @@ impl World {
             fence: 1,
             dialer: Dialer::new(Some("true"), &ProxyEnvironment::default()).unwrap(),
             clock: Clock::start(),
+            farewells: Farewells::default(),
             rates: Rates::default(),
             exhausted,
             notes: Notes::default(),

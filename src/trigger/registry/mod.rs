@@ -53,7 +53,8 @@ pub struct Reconcile;
 #[rtype(result = "()")]
 pub struct Hearing(pub bool);
 
-/// Stops every socket: they commit what they read and close with 1001. Answers when all have ended.
+/// Stops every socket: they commit what they read and close with 1001. Answers when all have ended, and their peers have
+/// closed as well or had the time to.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct StopAll;
@@ -191,10 +192,12 @@ impl Handler<StopAll> for Registry {
     fn handle(&mut self, _: StopAll, _: &mut Self::Context) -> Self::Result {
         self.stopping = true;
         let sockets: Vec<Addr<Socket>> = self.running.drain().map(|(_, run)| run.socket).collect();
+        let farewells = self.common.farewells.clone();
         Box::pin(async move {
             if !farewell::stop(sockets, close_code::AWAY).await {
                 log::warn!("some connections did not end in time");
             }
+            farewells.over().await;
         })
     }
 }

@@ -40,6 +40,7 @@ use self::{
 use super::{
     clock::{Clock, Wall},
     connector::Dialer,
+    farewell::Farewells,
     filter_pool::Filter,
     notes::Notes,
     rate::Rates,
@@ -110,6 +111,8 @@ pub struct Common {
     pub dialer: Dialer,
     /// What its connections wait for.
     pub clock: Clock,
+    /// Which connections are being closed.
+    pub farewells: Farewells,
     /// When connections may be made.
     pub rates: Rates,
     /// Who disables a trigger that has used up its attempts.

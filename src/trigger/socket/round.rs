@@ -216,17 +216,18 @@ impl Socket {
             self.release(&open, ctx);
             let reason = code.map(|code| CloseReason::new(code, ""));
             if open.line.write(Outgoing::Close(reason)).is_ok() {
-                let line = open.line;
+                let (line, farewell) = (open.line, self.common.farewells.begin());
                 // Not bound to the actor: it may end, or connect again, meanwhile.
                 actix_rt::spawn(async move {
-                    let farewell = async {
+                    let _farewell = farewell;
+                    let goodbye = async {
                         if line.flush().await.is_ok() {
                             // Whether the peer still hears it is its own affair.
                             let _ = line.shutdown().await;
                             line.drain().await;
                         }
                     };
-                    let _ = tokio::time::timeout(CLOSE_TIMEOUT, farewell).await;
+                    let _ = tokio::time::timeout(CLOSE_TIMEOUT, goodbye).await;
                 });
             }
         } else {
