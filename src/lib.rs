@@ -89,6 +89,7 @@ pub fn run(config: Config, command: Option<Command>) -> Result<(), StartError> {
         };
         stop.comes().await;
         system.stop().await;
+        runner::leave_folders();
         Ok(())
     })
 }

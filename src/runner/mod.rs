@@ -22,6 +22,7 @@ mod executor;
 mod fetch;
 mod finish;
 mod flow;
+mod folders;
 mod job_log;
 pub mod language;
 mod limits;
@@ -59,6 +60,7 @@ use tokio::{
     task::JoinHandle,
 };
 
+pub(crate) use self::folders::leave as leave_folders;
 use self::{
     board::Board,
     contain::files::Readable,

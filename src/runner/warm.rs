@@ -26,6 +26,7 @@ use tokio::net::unix::pipe;
 use super::{
     channel::Channel,
     contain::users::JobUser,
+    folders::new_folder,
     job_log::{JobLog, LogSink},
     limits::RunLimits,
     process::{self, Child, ChildSpec},
@@ -105,7 +106,7 @@ pub(crate) struct WarmProcess {
 impl WarmProcess {
     /// Starts the program in a folder of its own.
     pub(crate) fn start(launch: Launch, limits: &RunLimits) -> io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("windsock-job-").tempdir()?;
+        let folder = new_folder()?;
         let scratch = folder.path().join("job");
         std::fs::create_dir(&scratch)?;
         for (name, content) in launch.files {

@@ -2,8 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
     io::Write,
     net::TcpListener,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -249,4 +252,56 @@ impl Gate {
         })
         .await;
     }
+}
+
+/// The folders of jobs' processes below `within`: those of a windsock, and of them the ones where a job has begun.
+fn folders(within: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    let inside = |folder: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).into_iter().flatten();
+        entries.flatten().map(|entry| entry.path()).collect()
+    };
+    let all = inside(within);
+    let begun = all
+        .iter()
+        .flat_map(|folder| inside(folder))
+        .filter(|folder| folder.join("job/begun").exists());
+    let begun = begun.collect();
+    (all, begun)
+}
+
+#[actix_web::test]
+async fn what_a_killed_windsock_left_of_its_jobs_is_removed() {
+    let within = tempfile::Builder::new()
+        .permissions(fs::Permissions::from_mode(0o755))
+        .tempdir()
+        .unwrap();
+    let path = within.path().to_str().unwrap();
+    let settings = Settings::new().env("TMPDIR", path).env("NUM_WORKERS", "1");
+    let mut app = TestApp::start_with(Database::sqlite(), settings).await;
+    app.create_script(SCRIPT, "bash", "touch begun; sleep 1000")
+        .await;
+    app.run_script(SCRIPT, &json!({})).await;
+    let begins = async || {
+        let (all, begun) = folders(within.path());
+        if begun.len() == 1 && all.len() == 1 {
+            Ok(all)
+        } else {
+            Err(format!("{begun:?} of {all:?}"))
+        }
+    };
+    let before = wait_for("the job begins", begins).await;
+    app.kill();
+    assert!(before[0].exists());
+    app.start_again().await;
+    // It runs again, in another folder.
+    let goes = async || {
+        let after = begins().await?;
+        (after != before)
+            .then_some(after)
+            .ok_or("the old one".into())
+    };
+    let after = wait_for("the old folder goes", goes).await;
+    assert_ne!(after, before);
+    app.stop().await;
+    assert_eq!(folders(within.path()).0, Vec::<PathBuf>::new());
 }
