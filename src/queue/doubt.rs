@@ -25,15 +25,14 @@ pub(super) struct Work {
 
 /// The number a transaction on PostgreSQL notes with its begin, when it is known by then that what it does would be missed.
 pub(super) fn number(conn: &Conn, batch: &[Waiting]) -> Option<i64> {
-    let is_missed = |(op, _): &Waiting| {
-        let may_find_none = matches!(
+    let may_find_none = |(op, _): &Waiting| {
+        matches!(
             op,
             Op::Upkeep { .. } | Op::Claim(_) | Op::ClaimBelow(_) | Op::Outbox(_)
-        );
-        !may_find_none
+        )
     };
     match conn {
-        Conn::Postgres(_) if batch.iter().any(is_missed) => Some(rand::random()),
+        Conn::Postgres(_) if !batch.iter().all(may_find_none) => Some(rand::random()),
         Conn::Postgres(_) | Conn::Sqlite(_) => None,
     }
 }
