@@ -19,6 +19,9 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(6);
 /// How often it is looked whether they have ended.
 const STOP_POLL: Duration = Duration::from_millis(10);
 
+/// How long farewells are waited for: a little longer than each may take.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
 /// Connections whose close frame is on its way, or not answered yet: ended at once they would be reset, and the peer
 /// lose the frame (RFC 6455 section 7.1.1). Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -34,10 +37,15 @@ impl Farewells {
         Farewell(Arc::clone(&self.0))
     }
 
-    /// Resolves when all have ended; each has a bound of its own.
+    /// Resolves when all have ended. Each has a bound of its own; another one is for a thread that does not get on.
     pub(super) async fn over(&self) {
-        while self.0.load(Relaxed) > 0 {
-            tokio::time::sleep(STOP_POLL).await;
+        let all_over = async {
+            while self.0.load(Relaxed) > 0 {
+                tokio::time::sleep(STOP_POLL).await;
+            }
+        };
+        if tokio::time::timeout(LAST_WORDS, all_over).await.is_err() {
+            log::warn!("some connections were not closed in time");
         }
     }
 }
@@ -62,4 +70,27 @@ pub(super) async fn stop(sockets: Vec<Addr<Socket>>, code: u16) -> bool {
         }
     };
     tokio::time::timeout(STOP_TIMEOUT, all_ended).await.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures_util::poll;
+
+    use super::*;
+
+    #[actix::test]
+    async fn farewells_are_over_when_the_last_has_ended() {
+        let farewells = Farewells::default();
+        farewells.over().await;
+        let (first, second) = (farewells.begin(), farewells.clone().begin());
+        let mut over = pin!(farewells.over());
+        assert!(poll!(&mut over).is_pending());
+        drop(first);
+        assert!(poll!(&mut over).is_pending());
+        drop(second);
+        over.await;
+        assert_eq!(farewells.0.load(Relaxed), 0);
+    }
 }
