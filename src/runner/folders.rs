@@ -4,6 +4,7 @@
 use std::{
     fs::{self, File, TryLockError},
     io,
+    os::unix::fs::MetadataExt,
     path::Path,
 };
 
@@ -77,15 +78,19 @@ fn remove_left(within: &Path) {
         return;
     };
     for entry in entries.flatten() {
-        let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
-        if is_ours && let Err(error) = remove_if_left(&entry.path()) {
-            // It may belong to another user.
+        let is_named_so = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        if is_named_so && let Err(error) = remove_if_left(&entry.path()) {
             log::debug!("{} is not removed: {error}", entry.path().display());
         }
     }
 }
 
 fn remove_if_left(folder: &Path) -> io::Result<()> {
+    let found = fs::symlink_metadata(folder)?;
+    // Where everybody may write, a folder of this name may be anybody's.
+    if !found.is_dir() || found.uid() != rustix::process::geteuid().as_raw() {
+        return Ok(());
+    }
     let lock = match File::open(folder.join(LOCK)) {
         // It is just being made, or removed.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -116,6 +121,8 @@ mod tests {
         let starting = make("windsock-jobs-starting");
         let foreign = make("somebody-elses");
         fs::write(foreign.join(LOCK), "").unwrap();
+        let linked = within.path().join("windsock-jobs-linked");
+        std::os::unix::fs::symlink(&foreign, &linked).unwrap();
         let live = Own::create(within.path()).unwrap();
         let job = new_in(&live).unwrap();
 
@@ -123,6 +130,7 @@ mod tests {
 
         assert!(!left.exists());
         assert!(starting.exists() && foreign.exists() && job.path().exists());
+        assert!(linked.is_symlink());
         let root = live.root.path().to_owned();
         drop(live);
         assert!(!root.exists());
